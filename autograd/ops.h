@@ -1,0 +1,65 @@
+// One function per differentiable operation: it computes on Tensors (tensor/ops.h, where shapes and errors are described)
+// and records the rule for its gradient. Forward and gradient stand on one screen in ops.cpp.
+#pragma once
+
+#include "autograd/variable.h"
+
+namespace gradus {
+
+Variable unary(Unary op, const Variable& x);
+inline Variable neg(const Variable& x) { return unary(Unary::neg, x); }
+inline Variable exp(const Variable& x) { return unary(Unary::exp, x); }
+inline Variable log(const Variable& x) { return unary(Unary::log, x); }
+inline Variable sqrt(const Variable& x) { return unary(Unary::sqrt, x); }
+inline Variable tanh(const Variable& x) { return unary(Unary::tanh, x); }
+inline Variable sigmoid(const Variable& x) { return unary(Unary::sigmoid, x); }
+inline Variable relu(const Variable& x) { return unary(Unary::relu, x); }
+inline Variable gelu(const Variable& x) { return unary(Unary::gelu, x); }
+
+Variable add(const Variable& a, const Variable& b);  // these four broadcast
+Variable sub(const Variable& a, const Variable& b);
+Variable mul(const Variable& a, const Variable& b);
+Variable div(const Variable& a, const Variable& b);
+inline Variable operator+(const Variable& a, const Variable& b) { return add(a, b); }
+inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
+inline Variable operator*(const Variable& a, const Variable& b) { return mul(a, b); }
+inline Variable operator/(const Variable& a, const Variable& b) { return div(a, b); }
+inline Variable operator-(const Variable& a) { return neg(a); }
+Variable operator*(const Variable& a, double factor);
+inline Variable operator*(double factor, const Variable& a) { return a * factor; }
+
+Variable sum(const Variable& x, std::vector<int> axes = {}, bool keep = false);   // no axes: all
+Variable mean(const Variable& x, std::vector<int> axes = {}, bool keep = false);
+Variable reshape(const Variable& x, Shape shape);
+Variable permute(const Variable& x, std::vector<int> axes);
+Variable rows(const Variable& x, int64_t from, int64_t to);  // a view of [from, to) along the first axis
+Variable concat(const std::vector<Variable>& parts, int axis);
+
+Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
+Variable softmax(const Variable& x);
+Variable log_softmax(const Variable& x);
+Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps = 1e-5);
+
+// activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.
+Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<Unary> activation = {});
+
+// Both are the identity on x when p is 0. Each call takes one draw from the generator.
+Variable dropout(const Variable& x, double p, Generator& generator);
+Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator);  // residual + dropout(x)
+
+Variable embedding(const Variable& table, const IdColumns& ids, double scale = 1, const Tensor& positions = {});
+
+// Attention over packed heads, see AttentionSpec: q, k and v are columns of the given Variables, from `first` on.
+struct Columns {
+  Variable packed;
+  int64_t first = 0;
+};
+Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& spec);
+
+struct CrossEntropyOutput {
+  Variable loss;  // [] or, for Reduction::none, the logits' shape without the last axis
+  Tensor sums;    // f64 [5], see Backend::cross_entropy
+};
+CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target, const CrossEntropySpec& spec);
+
+}  // namespace gradus

@@ -1,0 +1,43 @@
+// From pairs of sentences to the rectangles that a model reads. A batch is plain vectors, padded on the
+// right, row after row; it owns no tensors, so that one can be made, printed and tested without the engine.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "examples/support/vocabulary.h"
+
+namespace gradus::examples {
+
+struct IdPair {
+  Ids source, target;  // the words alone: neither bos nor eos
+  int64_t line = 0;    // where they come from, for messages
+};
+
+struct Batch {
+  Ids source, source_lengths;  // [rows, source_width], [rows]
+  Ids target,
+      target_lengths;  // [rows, target_width], [rows]; a row is bos, words, eos, its length counts all
+  int64_t rows = 0, source_width = 0, target_width = 0;
+  int64_t target_tokens = 0;  // those to be predicted: the words and eos
+};
+
+// The pairs numbered `chosen`, in that order; or all of them. No pair, or an empty source, is an error.
+Batch make_batch(const std::vector<IdPair>& pairs, std::span<const size_t> chosen);
+Batch make_batch(const std::vector<IdPair>& pairs);
+
+// How many positions a pair takes on its longer side. The decoder reads bos and the words, never eos.
+int64_t positions(const IdPair& pair);
+
+// Empty if all pairs fit a model of `max_positions`; else a message: the first line that does not, how many.
+std::string find_too_long(const std::vector<IdPair>& pairs, int64_t max_positions);
+
+// One epoch: every pair once, pairs of like length together, in batches of at most `tokens` padded
+// positions on their longer side (a longer pair stands alone). Order depends on (seed, epoch) alone and is
+// the same on every machine.
+std::vector<std::vector<size_t>> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens,
+                                                  uint64_t seed, int64_t epoch);
+
+}  // namespace gradus::examples

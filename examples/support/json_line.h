@@ -1,0 +1,38 @@
+// One JSON object on one line, for log.jsonl: `JsonLine().add("step", 7).add("loss", 0.5).str()`. Flat and
+// write-only. JSON knows no NaN and no infinity: they become null.
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "examples/support/text.h"
+
+namespace gradus::examples {
+
+// A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, since JSON allows no others.
+std::string json_string(std::string_view text);
+
+class JsonLine {
+ public:
+  template <class T>
+  JsonLine& add(std::string_view name, const T& value) {
+    if constexpr (std::is_same_v<T, bool>)
+      return add_raw(name, value ? "true" : "false");
+    else if constexpr (std::is_integral_v<T>)
+      return add_raw(name, std::to_string(value));
+    else if constexpr (std::is_floating_point_v<T>)
+      return add_raw(name, std::isfinite(value) ? shortest(value) : "null");
+    else
+      return add_raw(name, json_string(value));
+  }
+  std::string str() const { return "{" + fields_ + "}"; }
+
+ private:
+  JsonLine& add_raw(std::string_view name, std::string_view value);
+
+  std::string fields_;
+};
+
+}  // namespace gradus::examples

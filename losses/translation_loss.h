@@ -1,0 +1,62 @@
+// TranslationLoss: everything the training of a translator asks of a loss in one pass over the logits: the smoothed loss
+// to descend, and the unsmoothed nll, the accuracy and the number of tokens for the log. It drops the first target
+// column (BOS) itself, so it takes the same target_ids as the model.
+#pragma once
+
+#include <concepts>
+
+#include "losses/label_smoothing.h"
+
+namespace gradus::losses {
+
+// Sums over tokens, on the device; reading one synchronises. They add up over batches, so that a corpus perplexity is
+// exp(sum nll / sum tokens) and never a mean of means.
+class LossSums {
+ public:
+  LossSums() = default;  // of nothing
+  explicit LossSums(Tensor sums) : sums_(std::move(sums)) {}
+  LossSums& operator+=(const LossSums& other);
+
+  double smoothed() const { return at(0); }
+  double nll() const { return at(1); }
+  double correct() const { return at(2); }
+  double tokens() const { return at(3); }
+  double mean_smoothed() const { return per_token(smoothed()); }  // 0 of no tokens
+  double mean_nll() const { return per_token(nll()); }
+  double accuracy() const { return per_token(correct()); }
+  double perplexity() const;
+
+ private:
+  double at(int64_t i) const { return sums_ ? sums_.rows(i, i + 1).item() : 0; }
+  double per_token(double sum) const { return tokens() > 0 ? sum / tokens() : 0; }
+  Tensor sums_;  // f64 [5], see Backend::cross_entropy
+};
+
+struct TranslationOutput {
+  Variable loss;  // scalar, or [B, T-1] for Reduction::none
+  LossSums sums;
+  double nll_loss() const { return sums.mean_nll(); }  // mean over tokens, without smoothing
+  double accuracy() const { return sums.accuracy(); }
+  int64_t num_tokens() const { return static_cast<int64_t>(sums.tokens()); }
+};
+
+class TranslationLoss {
+ public:
+  explicit TranslationLoss(int64_t vocab_size, int32_t pad_id = 0, double smoothing = 0.1,
+                           Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean);
+  // LabelSmoothingLoss takes smoothing second; here it is the pad id. Swapped arguments do not compile.
+  template <std::floating_point Swapped, class... Rest>
+  TranslationLoss(int64_t vocab_size, Swapped smoothing, Rest...) = delete;
+
+  TranslationOutput operator()(const Variable& logits /*[B, T-1, V]*/,
+                               const Tensor& target_ids /*i32 [B, T], BOS first*/) const;
+
+  void set_smoothing(double smoothing);  // for schedules
+  double smoothing() const { return spec_.smoothing.item(); }
+
+ private:
+  int64_t vocab_size_;
+  CrossEntropySpec spec_;
+};
+
+}  // namespace gradus::losses

@@ -1,0 +1,72 @@
+#include "tensor/cpu/cpu_backend.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "tensor/cpu/parallel.h"
+
+namespace gradus {
+namespace {
+
+enum ParallelModel { kSequential = 0, kThreads = 1, kOpenMp = 2 };  // openblas_get_parallel()
+
+bool slower_kernels_than_cpu() {
+#if defined(__x86_64__)
+  const std::string core = openblas_get_corename();
+  const bool avx512_kernels = core == "SkylakeX" || core == "Cooperlake" || core == "SapphireRapids";
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && !avx512_kernels;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend() {
+  if (openblas_get_parallel() == kThreads) openblas_set_num_threads(1);  // its own pool would fight ours
+}
+
+std::byte* CpuBackend::allocate(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const bool huge = bytes >= kHugePage;
+  const size_t alignment = huge ? kHugePage : 64;
+  if (bytes > SIZE_MAX - alignment) return nullptr;
+  const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  void* block = std::aligned_alloc(alignment, huge ? (bytes + alignment - 1) / alignment * alignment : rounded);
+  if (block && huge) madvise(block, bytes, MADV_HUGEPAGE);  // 4 KiB pages cost a fault each
+  return static_cast<std::byte*>(block);
+}
+
+void CpuBackend::release(std::byte* block) { std::free(block); }
+
+void CpuBackend::copy(const Tensor& x, Out y) {
+  const std::byte* in = x.bytes();
+  std::byte* out = y.bytes();
+  cpu::parallel_for(static_cast<int64_t>(x.byte_size()), 1, [&](int64_t begin, int64_t end) {
+    std::memmove(out + begin, in + begin, static_cast<size_t>(end - begin));
+  });
+}
+
+std::string CpuBackend::describe() {
+  const std::string version = openblas_get_config();  // "OpenBLAS 0.3.21 DYNAMIC_ARCH ..."
+  const char* builds[] = {"sequential", "pthread", "OpenMP"};
+  std::string text = message("cpu: ", version.substr(0, version.find(' ', version.find(' ') + 1)), " (",
+                             builds[openblas_get_parallel()], " build, ", openblas_get_corename(), " kernels), ",
+                             num_threads(), " threads");
+  if (slower_kernels_than_cpu())
+    text += "; this CPU has AVX-512 but OpenBLAS runs slower kernels: is OPENBLAS_CORETYPE set?";
+  return text;
+}
+
+int num_threads() { return omp_get_max_threads(); }
+
+void set_num_threads(int threads) {
+  check(threads >= 1 && threads <= 1024, "threads: expected 1 to 1024, got ", threads);
+  omp_set_num_threads(threads);
+}
+
+}  // namespace gradus

@@ -1,0 +1,35 @@
+// Device: where a tensor's block lives and its kernels run. This header and its source are the only place that
+// knows which backends were built; everything else asks backend(device) and gets the one interface.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#ifdef __CUDACC__
+#define HOST_DEVICE __host__ __device__
+#else
+#define HOST_DEVICE
+#endif
+
+namespace gradus {
+
+class Backend;
+
+enum class Device { cpu, cuda };
+
+constexpr const char* name_of(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+inline std::ostream& operator<<(std::ostream& out, Device device) { return out << name_of(device); }
+
+std::vector<Device> available_devices();  // the CPU first
+Backend& backend(Device device);          // throws std::runtime_error that says what is missing
+
+// Threads that CPU kernels use; at first OMP_NUM_THREADS, else one per core. Results do not depend on it, to the bit.
+int num_threads();
+void set_num_threads(int threads);
+
+// One line for logs, e.g. "OpenBLAS 0.3.21 (openmp build, Cooperlake kernels), 2 threads", with a warning
+// when OPENBLAS_CORETYPE pins kernels below what the CPU offers.
+std::string describe(Device device);
+
+}  // namespace gradus

@@ -1,0 +1,67 @@
+// What users call on Tensors: each function checks its arguments, allocates the result and calls one kernel. The same
+// names exist for Variables in autograd/ops.h, which call these and add a gradient rule. Real arguments are f32 or f64,
+// all of one dtype and on one device; a mismatch throws std::invalid_argument that names the operation and both sides.
+#pragma once
+
+#include "tensor/backend.h"
+#include "tensor/tensor.h"
+
+namespace gradus {
+
+// The backend that runs `op` on these tensors; throws unless they are real, of one dtype and on one device.
+Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors);
+
+Tensor unary(Unary op, const Tensor& x);
+Tensor binary(Binary op, const Tensor& a, const Tensor& b);  // broadcasts
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return binary(Binary::sub, a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return binary(Binary::div, a, b); }
+Tensor operator*(const Tensor& a, double factor);
+inline Tensor operator-(const Tensor& a) { return unary(Unary::neg, a); }
+void add_to(const Tensor& y, const Tensor& x);  // y += x, in place; x broadcasts to y's shape
+
+// Sums over the axes (none given: all). Summed axes keep size 1 when keep is set, else they vanish.
+Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep);
+Tensor sum(const Tensor& x, std::span<const int> axes = {}, bool keep = false);
+Tensor sum_to(const Tensor& x, const Shape& shape);            // undoes broadcasting from `shape`
+Tensor permute(const Tensor& x, std::span<const int> axes);    // y's axis i is x's axis axes[i]
+Tensor concat(std::span<const Tensor> parts, int axis);
+std::vector<Tensor> split(const Tensor& x, std::span<const int64_t> sizes, int axis);  // undoes concat
+
+// op(a) [.., m, k] x op(b) [.., k, n] -> [.., m, n]; op transposes the last two axes where asked. b may have rank 2 and is
+// then shared by the whole batch (a not transposed); else the leading axes must agree.
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
+
+Tensor softmax(const Tensor& x);      // along the last axis, as are the next
+Tensor log_softmax(const Tensor& x);
+
+struct LayerNormResult {
+  Tensor y, mean, rstd;  // mean, rstd [rows]
+};
+LayerNormResult layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps = 1e-5);
+
+struct LinearResult {
+  Tensor y, pre;  // pre: only where the activation's slope reads it
+};
+// x [.., K], w [M, K], b [M] or none -> [.., M]
+LinearResult linear(const Tensor& x, const Tensor& w, const Tensor& b, std::optional<Unary> activation = {});
+
+Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);
+void check_probability(const char* op, double p);  // 0 <= p < 1
+
+// table [V, D], ids i32 -> [B, count, D]: scale table[id] + positions[column]; positions [*, D] or none
+Tensor embedding(const Tensor& table, const IdColumns& ids, double scale = 1, const Tensor& positions = {});
+
+struct AttentionResult {
+  Tensor y, log_sum_exp;
+};
+AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v, const AttentionSpec& spec);
+
+struct CrossEntropyResult {
+  Tensor loss, log_sum_exp, sums;
+};
+// logits [.., V], target i32 with as many ids as logits has rows
+CrossEntropyResult cross_entropy(const Tensor& logits, const IdColumns& target, const CrossEntropySpec& spec);
+
+}  // namespace gradus

@@ -1,0 +1,48 @@
+// Shape: the sizes of a tensor's axes, at most six of them, kept inline so that passing one around never
+// allocates. It is a class of its own and not an alias of std::vector, so that `<<` is found in every namespace.
+// Negative axes count from the end, as in NumPy.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <ostream>
+#include <span>
+
+namespace gradus {
+
+class Shape {
+ public:
+  static constexpr int kMaxRank = 6;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
+  explicit Shape(std::span<const int64_t> sizes);  // throws when a size is negative or the element count overflows
+
+  int rank() const { return rank_; }
+  int64_t numel() const { return numel_; }       // product of the sizes; 1 for rank 0
+  int64_t operator[](int axis) const { return sizes_[axis_index(axis)]; }
+  const int64_t* begin() const { return sizes_.data(); }
+  const int64_t* end() const { return sizes_.data() + rank_; }
+
+  int axis_index(int axis) const;                // axis -1 is the last; throws when there is no such axis
+  int64_t rows() const;                          // product of all sizes but the last: the rows of a matrix view
+  Shape with(int axis, int64_t size) const;      // this shape with one size replaced
+  Shape without_last() const;
+
+  friend bool operator==(const Shape& a, const Shape& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+
+ private:
+  std::array<int64_t, kMaxRank> sizes_{};
+  int rank_ = 0;
+  int64_t numel_ = 1;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape);  // [2, 3]
+
+// The common shape of two operands, axes matched from the right, size 1 stretching to the other's size.
+Shape broadcast(const char* op, const Shape& a, const Shape& b);
+
+}  // namespace gradus

@@ -1,0 +1,119 @@
+#include "tensor/tensor.h"
+
+#include <cstring>
+#include <iomanip>
+
+#include "tensor/backend.h"
+
+namespace gradus {
+
+Tensor::Tensor(Shape shape, DType dtype, Device device) : shape_(shape), dtype_(dtype) {
+  storage_ = std::make_shared<Storage>(byte_size(), device);
+}
+
+Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
+  Tensor y(shape, dtype, device);
+  backend(device).fill(value, y);
+  return y;
+}
+
+Tensor Tensor::zeros(Shape shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }
+
+Tensor Tensor::from_bytes(const void* values, Shape shape, DType dtype, Device device) {
+  Tensor host(shape, dtype);
+  if (host.size() > 0) std::memcpy(host.bytes(), values, host.byte_size());
+  return host.to(device);
+}
+
+Tensor Tensor::reshape(Shape shape) const {
+  check(shape.numel() == size(), "reshape: ", shape_, " has not the elements of ", shape);
+  Tensor view = *this;
+  view.shape_ = shape;
+  return view;
+}
+
+Tensor Tensor::rows(int64_t from, int64_t to) const {
+  check(shape_.rank() > 0 && 0 <= from && from <= to && to <= shape_[0], "rows: no rows ", from, " to ", to, " in ",
+        shape_);
+  Tensor view = *this;
+  view.shape_ = shape_.with(0, to - from);
+  const int64_t row = shape_[0] > 0 ? size() / shape_[0] : 0;
+  view.offset_ += static_cast<size_t>(from * row) * size_of(dtype_);
+  return view;
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  Tensor y(shape_, dtype_, device);
+  y.assign(*this);
+  return y;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor y(shape_, dtype, device());
+  backend(device()).cast(*this, y);
+  return y;
+}
+
+Tensor Tensor::copy() const {
+  Tensor y = like(*this);
+  y.assign(*this);
+  return y;
+}
+
+void Tensor::assign(const Tensor& other) const {
+  check(shape_ == other.shape_ && dtype_ == other.dtype_, "assign: expected ", dtype_, " ", shape_, ", got ",
+        other.dtype_, " ", other.shape_);
+  // The CPU cannot reach device memory; a device backend copies in both directions.
+  backend(device() == Device::cpu ? other.device() : device()).copy(other, *this);
+}
+
+double Tensor::item() const {
+  check(size() == 1, "item: expected one element, got shape ", shape_);
+  const Tensor host = to(Device::cpu);
+  return visit(dtype_, [&](auto t) { return static_cast<double>(*host.data<decltype(t)>()); });
+}
+
+namespace {
+
+constexpr int64_t kPrintAll = 1000;  // tensors larger than this are abbreviated
+constexpr int64_t kEdge = 3;         // to that many entries at both ends of an axis
+
+template <class T>
+const T* print(std::ostream& out, const T* x, const Shape& shape, int axis, bool abbreviate) {
+  if (axis == shape.rank()) {
+    out << *x;
+    return x + 1;
+  }
+  int64_t stride = 1;
+  for (int i = axis + 1; i < shape.rank(); ++i) stride *= shape[i];
+  const bool innermost = axis + 1 == shape.rank();
+  const int64_t n = shape[axis];
+  out << '[';
+  for (int64_t i = 0; i < n; ++i) {
+    if (i > 0) out << (innermost ? ", " : ",\n" + std::string(static_cast<size_t>(axis) + 1, ' '));
+    if (abbreviate && n > 2 * kEdge && i == kEdge) {
+      out << "...";
+      x += stride * (n - 2 * kEdge);
+      i = n - kEdge - 1;
+      continue;
+    }
+    x = print(out, x, shape, axis + 1, abbreviate);
+  }
+  out << ']';
+  return x;
+}
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
+  if (!tensor) return out << "(no tensor)";
+  const Tensor host = tensor.to(Device::cpu);
+  visit(host.dtype(), [&](auto t) {
+    print(out, host.data<decltype(t)>(), host.shape(), 0, host.size() > kPrintAll);
+  });
+  return out << "  " << tensor.dtype() << ' ' << tensor.shape();
+}
+
+}  // namespace gradus

@@ -1,0 +1,78 @@
+// Tensor: a contiguous, row-major block of numbers and its shape. It is a handle: copies share the block, and
+// writing through one is seen by all. There are no strides; reshape() and rows() are views of the same block, and
+// everything else that rearranges (permute, concat) copies. A Tensor knows nothing of gradients: see Variable.
+#pragma once
+
+#include <memory>
+#include <ostream>
+#include <span>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/dtype.h"
+#include "tensor/shape.h"
+#include "tensor/storage.h"
+
+namespace gradus {
+
+class Tensor {
+ public:
+  Tensor() = default;  // no tensor: false in a condition
+  explicit Tensor(Shape shape, DType dtype = DType::f32, Device device = Device::cpu);  // uninitialised
+
+  static Tensor zeros(Shape shape, DType dtype = DType::f32, Device device = Device::cpu);
+  static Tensor full(Shape shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
+  template <class T>  // float, double or int32_t
+  static Tensor from(std::span<const T> values, Shape shape, Device device = Device::cpu) {
+    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(), " values for shape ", shape);
+    return from_bytes(values.data(), shape, dtype_of<T>, device);
+  }
+  template <class T>
+  static Tensor from(const std::vector<T>& values, Shape shape, Device device = Device::cpu) {
+    return from(std::span<const T>(values), shape, device);
+  }
+  static Tensor like(const Tensor& other) { return Tensor(other.shape(), other.dtype(), other.device()); }
+
+  explicit operator bool() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  int64_t size() const { return shape_.numel(); }
+  DType dtype() const { return dtype_; }
+  Device device() const { return storage_ ? storage_->device() : Device::cpu; }
+  bool unique() const { return storage_.use_count() == 1; }  // no other handle sees this block
+
+  template <class T>  // the first element; a device pointer when device() is cuda
+  T* data() const {
+    check(storage_ && dtype_of<T> == dtype_, "tensor: asked for ", dtype_of<T>, " data of ",
+          storage_ ? name_of(dtype_) : "an empty", " tensor");
+    return reinterpret_cast<T*>(bytes());
+  }
+  std::byte* bytes() const { return storage_->data() + offset_; }
+  size_t byte_size() const { return static_cast<size_t>(size()) * size_of(dtype_); }
+
+  Tensor reshape(Shape shape) const;                   // a view; one size may be -1
+  Tensor rows(int64_t from, int64_t to) const;         // a view of [from, to) along the first axis
+  Tensor to(Device device) const;                      // itself when it is there already
+  Tensor to(DType dtype) const;                        // itself when it has that dtype already
+  Tensor copy() const;
+  void assign(const Tensor& other) const;              // writes other's elements into this block; same shape and dtype
+  double item() const;                                 // the only element
+
+  template <class T>
+  std::vector<T> to_vector() const {
+    const Tensor host = to(Device::cpu);
+    const T* first = host.data<T>();
+    return {first, first + size()};
+  }
+
+ private:
+  static Tensor from_bytes(const void* values, Shape shape, DType dtype, Device device);
+
+  std::shared_ptr<Storage> storage_;
+  size_t offset_ = 0;  // bytes into the block
+  Shape shape_;
+  DType dtype_ = DType::f32;
+};
+
+std::ostream& operator<<(std::ostream& out, const Tensor& tensor);  // nested brackets, long axes abbreviated
+
+}  // namespace gradus

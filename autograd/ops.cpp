@@ -162,7 +162,7 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b, std::op
   return record("linear", r.y, {x, w, b}, [x = x.value(), w = w.value(), op, pre = r.pre, y](const Tensor& dy, Gradients d) {
     const Tensor dpre = op ? times_slope(*op, pre, y, dy) : dy;
     const int64_t n = x.shape().rows(), k = w.shape()[1], m = w.shape()[0];
-    if (d[0]) d[0] += matmul(dpre, w);
+    if (d[0]) d[0] += matmul(dpre.reshape({n, m}), w).reshape(x.shape());
     if (d[1]) add_product(d[1].buffer(), {m, k, n, true, false}, dpre, x);  // dpre [n, m]^T x [n, k]
     if (d[2]) d[2] += dpre;
   });

@@ -13,7 +13,7 @@ thread_local bool anomaly_mode = false;
 std::atomic<int64_t> nodes_created = 0;
 
 void check_finite(const Tensor& x, const char* what, const char* op) {
-  const int64_t at = backend(x.device()).first_nonfinite(x);
+  const int64_t at = x.dtype() == DType::i32 ? -1 : backend(x.device()).first_nonfinite(x);
   if (at < 0) return;
   std::vector<int64_t> place(static_cast<size_t>(x.shape().rank()));
   int64_t rest = at;

@@ -39,10 +39,13 @@ class Variable {
   explicit Variable(Tensor value, bool requires_grad = false);
 
   explicit operator bool() const { return value_ != nullptr; }
-  const Tensor& value() const { return *value_; }
-  const Shape& shape() const { return value_->shape(); }
+  const Tensor& value() const {
+    check(value_ != nullptr, "variable: this one is empty");
+    return *value_;
+  }
+  const Shape& shape() const { return value().shape(); }
   bool requires_grad() const { return node_ != nullptr; }
-  Variable detach() const { return Variable(*value_); }  // the same value, off the tape
+  Variable detach() const { return Variable(value()); }  // the same value, off the tape
 
   // From a scalar, or with a seed of this shape: adds into the gradients of all leaves behind this Variable. The tape is
   // freed as it is walked; walking it again throws.

@@ -3,6 +3,7 @@
 // column (BOS) itself, so it takes the same target_ids as the model.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 
 #include "losses/label_smoothing.h"
@@ -15,16 +16,21 @@ class LossSums {
  public:
   LossSums() = default;  // of nothing
   explicit LossSums(Tensor sums) : sums_(std::move(sums)) {}
-  LossSums& operator+=(const LossSums& other);
+
+  // Makes a new tensor: copies of the old sums, and a backward rule that divides by their tokens, keep what they saw.
+  LossSums& operator+=(const LossSums& other) {
+    if (other.sums_) sums_ = sums_ ? sums_ + other.sums_ : other.sums_;
+    return *this;
+  }
 
   double smoothed() const { return at(0); }
   double nll() const { return at(1); }
   double correct() const { return at(2); }
   double tokens() const { return at(3); }
-  double mean_smoothed() const { return per_token(smoothed()); }  // 0 of no tokens
+  double mean_smoothed() const { return per_token(smoothed()); }  // these four: 0, and 1, of no tokens
   double mean_nll() const { return per_token(nll()); }
   double accuracy() const { return per_token(correct()); }
-  double perplexity() const;
+  double perplexity() const { return std::exp(mean_nll()); }
 
  private:
   double at(int64_t i) const { return sums_ ? sums_.rows(i, i + 1).item() : 0; }
@@ -40,23 +46,26 @@ struct TranslationOutput {
   int64_t num_tokens() const { return static_cast<int64_t>(sums.tokens()); }
 };
 
-class TranslationLoss {
+class TranslationLoss : private SmoothedLoss {
  public:
   explicit TranslationLoss(int64_t vocab_size, int32_t pad_id = 0, double smoothing = 0.1,
-                           Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean);
+                           Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean)
+      : SmoothedLoss("translation loss", vocab_size, smoothing, {convention, reduction, pad_id, false, {}, {}}) {}
   // LabelSmoothingLoss takes smoothing second; here it is the pad id. Swapped arguments do not compile.
   template <std::floating_point Swapped, class... Rest>
   TranslationLoss(int64_t vocab_size, Swapped smoothing, Rest...) = delete;
 
   TranslationOutput operator()(const Variable& logits /*[B, T-1, V]*/,
-                               const Tensor& target_ids /*i32 [B, T], BOS first*/) const;
+                               const Tensor& target_ids /*i32 [B, T], BOS first*/) const {
+    const Shape &z = logits.shape(), &y = target_ids.shape();
+    check(z.rank() == 3 && y.rank() == 2 && z[0] == y[0] && z[1] == y[1] - 1 && z[2] == vocab_size_,
+          "translation loss: expected logits [B, T-1, ", vocab_size_, "] and target_ids [B, T], got ", z, " and ", y);
+    const CrossEntropyOutput out = compute(logits, {target_ids, 1, y[1] - 1});
+    return {out.loss, LossSums(out.sums)};
+  }
 
-  void set_smoothing(double smoothing);  // for schedules
-  double smoothing() const { return spec_.smoothing.item(); }
-
- private:
-  int64_t vocab_size_;
-  CrossEntropySpec spec_;
+  using SmoothedLoss::set_smoothing;
+  using SmoothedLoss::smoothing;
 };
 
 }  // namespace gradus::losses

@@ -9,24 +9,57 @@ namespace gradus::nn {
 
 class MultiHeadAttention : public Module {
  public:
-  MultiHeadAttention(int64_t d_model, int64_t heads, double dropout = 0);
-  void members(Visitor& visit) override;
+  MultiHeadAttention(int64_t d_model, int64_t heads, double dropout = 0)
+      : d_(d_model), heads_(heads), dropout_(dropout), in_proj_weight_(parameter({3 * d_model, d_model})),
+        in_proj_bias_(parameter({3 * d_model})), out_proj_(d_model, d_model) {
+    check(heads >= 1 && d_model % heads == 0, "attention: ", heads, " heads do not divide d_model ", d_model);
+    check_probability("attention", dropout);
+    init(0);
+  }
 
-  // x [B, T, D]; lengths i32 [B] or none
-  Variable self_attention(const Variable& x, const Tensor& lengths, bool causal);
-  Variable cross_attention(const Variable& x, const Variable& memory, const Tensor& memory_lengths);
+  void members(Visitor& visit) override {
+    visit("in_proj_weight", in_proj_weight_, {Init::xavier_uniform});
+    visit("in_proj_bias", in_proj_bias_, {Init::constant, 0});
+    visit("out_proj", out_proj_);
+  }
+
+  // x [B, T, D], lengths i32 [B] or none -> [B, T, D]
+  Variable self_attention(const Variable& x, const Tensor& lengths, bool causal) {
+    const Variable qkv = linear(x, in_proj_weight_, in_proj_bias_);
+    return attend({qkv, 0}, {qkv, d_}, {qkv, 2 * d_}, lengths, causal);
+  }
+
+  Variable cross_attention(const Variable& x, const Variable& memory, const Tensor& memory_lengths) {
+    return attend_memory(x, project_memory(memory), memory_lengths);
+  }
 
   // The same in two steps, for decoding one token at a time: keys and values are projected once and kept.
-  Variable project_memory(const Variable& memory) const;  // [B, S, D] -> keys and values [B, S, 2D]
-  Variable attend_memory(const Variable& x, const Variable& keys_values, const Tensor& memory_lengths);
+  Variable project_memory(const Variable& memory) const { return project(memory, d_, 3 * d_); }  // [B, S, 2D]
+  Variable attend_memory(const Variable& x, const Variable& keys_values, const Tensor& memory_lengths) {
+    return attend({project(x, 0, d_), 0}, {keys_values, 0}, {keys_values, d_}, memory_lengths, /*causal=*/false);
+  }
+
   // x [B, 1, D] is token number `position`; its key and value join cache [B, longest, 2D].
-  Variable attend_cached(const Variable& x, const Tensor& cache, int64_t position);
+  Variable attend_cached(const Variable& x, const Tensor& cache, int64_t position) {
+    const Variable qkv = linear(x, in_proj_weight_, in_proj_bias_), keys_values(cache);
+    const int64_t batch = cache.shape()[0], longest = cache.shape()[1];
+    backend(cache.device()).copy_columns(batch, 2 * d_, qkv.value(), d_, 3 * d_, cache, position * 2 * d_, longest * 2 * d_);
+    const Tensor lengths = Tensor::full({batch}, static_cast<double>(position + 1), DType::i32, cache.device());
+    return attend({qkv, 0}, {keys_values, 0}, {keys_values, d_}, lengths, /*causal=*/false);
+  }
 
  private:
-  Variable project(const Variable& x, int64_t from, int64_t to) const;  // by rows of in_proj_weight
-  Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths, bool causal);
+  Variable project(const Variable& x, int64_t from, int64_t to) const {  // by these rows of in_proj_weight
+    return linear(x, rows(in_proj_weight_, from, to), rows(in_proj_bias_, from, to));
+  }
 
-  int64_t d_model_, heads_;
+  Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths, bool causal) {
+    const double p = training() ? dropout_ : 0;
+    const Draw draw = p > 0 ? generator().next_draw() : Draw{};
+    return out_proj_(attention(q, k, v, {d_, heads_, causal, key_lengths, p, draw}));
+  }
+
+  int64_t d_, heads_;  // d_model
   double dropout_;
   Variable in_proj_weight_, in_proj_bias_;  // [3D, D], [3D]
   Linear out_proj_;

@@ -3,16 +3,31 @@
 // init(seed) of the whole model draws them anew, differently for each layer.
 #pragma once
 
+#include <cmath>
+
 #include "nn/module.h"
 
 namespace gradus::nn {
 
+inline Variable parameter(Shape shape) { return Variable(Tensor::zeros(shape), /*requires_grad=*/true); }
+
 class Linear : public Module {
  public:
-  Linear(int64_t inputs, int64_t outputs, bool bias = true);
+  Linear(int64_t inputs, int64_t outputs, bool bias = true) : weight_(parameter({outputs, inputs})) {
+    if (bias) bias_ = parameter({outputs});
+    init(0);
+  }
   explicit Linear(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight; no bias
-  void members(Visitor& visit) override;
-  Variable operator()(const Variable& x, std::optional<Unary> activation = {}) const;  // [.., inputs] -> [.., outputs]
+
+  void members(Visitor& visit) override {
+    visit("weight", weight_, {Init::xavier_uniform});
+    visit("bias", bias_, {Init::constant, 0});
+  }
+
+  // [.., inputs] -> [.., outputs]
+  Variable operator()(const Variable& x, std::optional<Unary> activation = {}) const {
+    return linear(x, weight_, bias_, activation);
+  }
 
  private:
   Variable weight_, bias_;  // [outputs, inputs], [outputs]
@@ -20,9 +35,17 @@ class Linear : public Module {
 
 class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
  public:
-  explicit LayerNorm(int64_t d_model, double eps = 1e-5);
-  void members(Visitor& visit) override;
-  Variable operator()(const Variable& x) const;
+  explicit LayerNorm(int64_t d_model, double eps = 1e-5)
+      : weight_(parameter({d_model})), bias_(parameter({d_model})), eps_(eps) {
+    init(0);
+  }
+
+  void members(Visitor& visit) override {
+    visit("weight", weight_, {Init::constant, 1});
+    visit("bias", bias_, {Init::constant, 0});
+  }
+
+  Variable operator()(const Variable& x) const { return layer_norm(x, weight_, bias_, eps_); }
 
  private:
   Variable weight_, bias_;  // gain and bias, both [d_model]
@@ -31,28 +54,45 @@ class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
 
 class Embedding : public Module {
  public:
-  Embedding(int64_t vocab_size, int64_t d_model);
+  Embedding(int64_t vocab_size, int64_t d_model) : weight_(parameter({vocab_size, d_model})) { init(0); }
   explicit Embedding(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight
-  void members(Visitor& visit) override;
+
+  void members(Visitor& visit) override {
+    visit("weight", weight_, {Init::normal, 1 / std::sqrt(static_cast<double>(weight_.shape()[1]))});
+  }
+
   // ids i32 -> [B, count, d_model]: scale * row + position
-  Variable operator()(const IdColumns& ids, double scale = 1, const Tensor& positions = {}) const;
+  Variable operator()(const IdColumns& ids, double scale = 1, const Tensor& positions = {}) const {
+    return embedding(weight_, ids, scale, positions);
+  }
+
   const Variable& weight() const { return weight_; }  // [vocab_size, d_model]; also the output layer's when tied
-  int64_t vocab_size() const { return weight_.shape()[0]; }
 
  private:
   Variable weight_;
 };
 
 // Vaswani et al. 2017, section 3.5: row t holds sin(t f_i) in column 2i and cos(t f_i) in column 2i + 1, with
-// f_i = 10000^(-2i / d_model). Computed once in f64.
+// f_i = 10000^(-2i / d_model). Computed in f64, kept in the dtype last asked for.
 class SinusoidalPositions {
  public:
-  SinusoidalPositions(int64_t longest, int64_t d_model);
-  const Tensor& as(DType dtype, Device device) const;  // [longest, d_model]
+  SinusoidalPositions(int64_t longest, int64_t d_model) : longest_(longest), d_model_(d_model) {}
+
+  const Tensor& as(DType dtype, Device device) const {  // [longest, d_model]
+    if (table_ && table_.dtype() == dtype && table_.device() == device) return table_;
+    std::vector<double> values;
+    for (int64_t t = 0; t < longest_; ++t)
+      for (int64_t column = 0; column < d_model_; ++column) {
+        const double pair = static_cast<double>(column / 2 * 2) / static_cast<double>(d_model_);
+        const double angle = static_cast<double>(t) * std::pow(10000., -pair);
+        values.push_back(column % 2 == 0 ? std::sin(angle) : std::cos(angle));
+      }
+    return table_ = Tensor::from(values, {longest_, d_model_}).to(dtype).to(device);
+  }
 
  private:
-  mutable Tensor table_;  // in the dtype last asked for
   int64_t longest_, d_model_;
+  mutable Tensor table_;
 };
 
 }  // namespace gradus::nn

@@ -14,108 +14,141 @@ struct TransformerConfig {
   Unary activation = Unary::relu;
 };
 
-// What encoder and decoder layers share: the residual branch around each sublayer, and the feed-forward sublayer.
+// What encoder and decoder layers share: self-attention, feed-forward, and the residual branch around each sublayer.
 class Layer : public Module {
  protected:
-  explicit Layer(const TransformerConfig& config);
+  explicit Layer(const TransformerConfig& c)
+      : self_attn_(c.d_model, c.heads, c.dropout), linear1_(c.d_model, c.ff), linear2_(c.ff, c.d_model),
+        norm1_(c.d_model), norm2_(c.d_model), config_(c) {}
 
   // x + dropout(f(norm(x))), or norm(x + dropout(f(x)))
   template <class F>
   Variable residual(const Variable& x, const LayerNorm& norm, const F& f) {
-    const double p = training() ? dropout_ : 0;
-    if (norm_first_) return dropout_add(f(norm(x)), x, p, generator());
-    return norm(dropout_add(f(x), x, p, generator()));
+    if (config_.norm_first) return dropout_add(f(norm(x)), x, rate(), generator());
+    return norm(dropout_add(f(x), x, rate(), generator()));
   }
-  Variable feed_forward(const Variable& x);  // linear2(dropout(activation(linear1(x))))
 
+  Variable feed_forward(const Variable& x, const LayerNorm& norm) {
+    return residual(x, norm, [&](const Variable& h) {
+      return linear2_(dropout(linear1_(h, config_.activation), rate(), generator()));
+    });
+  }
+
+  MultiHeadAttention self_attn_;
   Linear linear1_, linear2_;
+  LayerNorm norm1_, norm2_;
 
  private:
-  double dropout_;
-  bool norm_first_;
-  Unary activation_;
+  double rate() const { return training() ? config_.dropout : 0; }
+  TransformerConfig config_;
 };
 
 class EncoderLayer : public Layer {
  public:
-  explicit EncoderLayer(const TransformerConfig& config);
-  void members(Visitor& visit) override;
-  Variable operator()(const Variable& x, const Tensor& lengths);
+  explicit EncoderLayer(const TransformerConfig& config) : Layer(config) {}
 
- private:
-  MultiHeadAttention self_attn_;
-  LayerNorm norm1_, norm2_;
+  void members(Visitor& visit) override {
+    visit("self_attn", self_attn_);
+    visit("linear1", linear1_);
+    visit("linear2", linear2_);
+    visit("norm1", norm1_);
+    visit("norm2", norm2_);
+  }
+
+  Variable operator()(const Variable& x, const Tensor& lengths) {
+    const auto self = [&](const Variable& h) { return self_attn_.self_attention(h, lengths, /*causal=*/false); };
+    return feed_forward(residual(x, norm1_, self), norm2_);
+  }
 };
 
 class DecoderLayer : public Layer {
  public:
-  explicit DecoderLayer(const TransformerConfig& config);
-  void members(Visitor& visit) override;
-  Variable operator()(const Variable& x, const Variable& memory, const Tensor& lengths, const Tensor& memory_lengths);
+  explicit DecoderLayer(const TransformerConfig& c)
+      : Layer(c), multihead_attn_(c.d_model, c.heads, c.dropout), norm3_(c.d_model) {}
 
-  // Decoding: the token at `position` alone, earlier ones from the cache [B, longest, 2D].
+  void members(Visitor& visit) override {
+    visit("self_attn", self_attn_);
+    visit("multihead_attn", multihead_attn_);
+    visit("linear1", linear1_);
+    visit("linear2", linear2_);
+    visit("norm1", norm1_);
+    visit("norm2", norm2_);
+    visit("norm3", norm3_);
+  }
+
+  Variable operator()(const Variable& x, const Variable& memory, const Tensor& lengths, const Tensor& memory_lengths) {
+    return sublayers(
+        x, [&](const Variable& h) { return self_attn_.self_attention(h, lengths, /*causal=*/true); },
+        [&](const Variable& h) { return multihead_attn_.cross_attention(h, memory, memory_lengths); });
+  }
+
+  // Decoding: the token at `position` alone; earlier ones come from the cache [B, longest, 2D].
   Variable step(const Variable& x, const Tensor& cache, int64_t position, const Variable& memory_keys_values,
-                const Tensor& memory_lengths);
+                const Tensor& memory_lengths) {
+    return sublayers(
+        x, [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); },
+        [&](const Variable& h) { return multihead_attn_.attend_memory(h, memory_keys_values, memory_lengths); });
+  }
   Variable project_memory(const Variable& memory) const { return multihead_attn_.project_memory(memory); }
 
  private:
   template <class Self, class Cross>
-  Variable sublayers(const Variable& x, const Self& self_attention, const Cross& cross_attention);
+  Variable sublayers(const Variable& x, const Self& self, const Cross& cross) {
+    return feed_forward(residual(residual(x, norm1_, self), norm2_, cross), norm3_);
+  }
 
-  MultiHeadAttention self_attn_, multihead_attn_;
-  LayerNorm norm1_, norm2_, norm3_;
+  MultiHeadAttention multihead_attn_;
+  LayerNorm norm3_;
 };
 
-class Encoder : public Module {
+// Layers one after the other, and a final norm in both orders of normalisation.
+template <class L>
+class Stack : public Module {
  public:
-  explicit Encoder(const TransformerConfig& config);
-  void members(Visitor& visit) override;
-  Variable operator()(const Variable& x, const Tensor& lengths);  // [B, S, D] -> [B, S, D]
+  explicit Stack(const TransformerConfig& config) : norm_(config.d_model) {
+    for (int64_t i = 0; i < config.layers; ++i) layers_.emplace_back(config);
+  }
+
+  void members(Visitor& visit) override {
+    visit("layers", layers_);
+    visit("norm", norm_);
+  }
+
+  template <class... Inputs>
+  Variable operator()(Variable x, const Inputs&... inputs) {
+    for (L& layer : layers_) x = layer(x, inputs...);
+    return norm_(x);
+  }
+
+  std::vector<L>& layers() { return layers_; }
+  const LayerNorm& norm() const { return norm_; }
 
  private:
-  std::vector<EncoderLayer> layers_;
-  LayerNorm norm_;
-};
-
-// What one decoding run remembers of the past.
-struct DecoderState {
-  std::vector<Tensor> cache;                 // per layer [B, longest, 2D]: keys and values of earlier tokens
-  std::vector<Variable> memory_keys_values;  // per layer [B, S, 2D]
-  Tensor memory_lengths;                     // i32 [B]
-  int64_t position = 0;                      // tokens decoded so far
-};
-
-class Decoder : public Module {
- public:
-  explicit Decoder(const TransformerConfig& config);
-  void members(Visitor& visit) override;
-  // x [B, T, D], memory [B, S, D] -> [B, T, D]; causal
-  Variable operator()(const Variable& x, const Variable& memory, const Tensor& lengths, const Tensor& memory_lengths);
-
-  DecoderState start(const Variable& memory, const Tensor& memory_lengths, int64_t longest);
-  Variable step(const Variable& x, DecoderState& state);  // x [B, 1, D], the next token -> [B, 1, D]
-
- private:
-  std::vector<DecoderLayer> layers_;
+  std::vector<L> layers_;
   LayerNorm norm_;
 };
 
 class Transformer : public Module {
  public:
-  explicit Transformer(const TransformerConfig& config);
-  void members(Visitor& visit) override;
-  // src [B, S, D], tgt [B, T, D], lengths i32 [B] or none -> [B, T, D]
+  explicit Transformer(const TransformerConfig& config) : encoder(config), decoder(config) {
+    check(config.layers >= 0 && config.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ", config.layers,
+          " and ", config.ff);
+    generator();  // one for all layers
+  }
+
+  void members(Visitor& visit) override {
+    visit("encoder", encoder);
+    visit("decoder", decoder);
+  }
+
+  // src [B, S, D], tgt [B, T, D], lengths i32 [B] or none -> [B, T, D]; the decoder is causal
   Variable operator()(const Variable& src, const Variable& tgt, const Tensor& src_lengths = {},
-                      const Tensor& tgt_lengths = {});
+                      const Tensor& tgt_lengths = {}) {
+    return decoder(tgt, encoder(src, src_lengths), tgt_lengths, src_lengths);
+  }
 
-  Encoder& encoder() { return encoder_; }
-  Decoder& decoder() { return decoder_; }
-  const TransformerConfig& config() const { return config_; }
-
- private:
-  TransformerConfig config_;
-  Encoder encoder_;
-  Decoder decoder_;
+  Stack<EncoderLayer> encoder;
+  Stack<DecoderLayer> decoder;
 };
 
 }  // namespace gradus::nn

@@ -6,13 +6,21 @@
 
 namespace gradus::nn {
 
-enum class Tie { none, output, all };  // all: source embedding too; both vocabularies are then one
+enum class Tie { none, output, all };  // all: the source embedding too; both vocabularies are then one
 
 struct TranslationModelConfig {
   int64_t source_vocab = 0, target_vocab = 0;
   Tie tie = Tie::output;
   TransformerConfig transformer;
   int64_t longest = 512;  // positions: sentences of more tokens are refused
+};
+
+// What a decoding run remembers of the past: decoding goes one token at a time, and each token is projected once.
+struct DecoderState {
+  std::vector<Tensor> cache;                 // per layer [B, longest, 2D]: keys and values of earlier tokens
+  std::vector<Variable> memory_keys_values;  // per layer [B, S, 2D]
+  Tensor memory_lengths;                     // i32 [B]
+  int64_t position = 0, longest = 0;         // tokens decoded so far, and at most
 };
 
 class TranslationModel : public Module {
@@ -25,8 +33,8 @@ class TranslationModel : public Module {
   Variable operator()(const Tensor& source, const Tensor& source_lengths, const Tensor& target_ids,
                       const Tensor& target_lengths);
 
-  // Decoding one token at a time: state of a batch of source sentences, then the logits [B, target_vocab] that follow ids,
-  // the B tokens just chosen (BOS at first).
+  // The state before the first of at most `longest` tokens; then, step by step, the logits [B, target_vocab] that follow
+  // ids, the B tokens just chosen (BOS at first).
   DecoderState start(const Tensor& source, const Tensor& source_lengths, int64_t longest);
   Tensor step(DecoderState& state, std::span<const int32_t> ids);
 
@@ -34,7 +42,6 @@ class TranslationModel : public Module {
 
  private:
   Variable embed(const Embedding& table, const IdColumns& ids, int64_t position = 0);
-  Variable logits(const Variable& decoded) const;
 
   TranslationModelConfig config_;
   Embedding source_embedding_, target_embedding_;

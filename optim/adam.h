@@ -14,10 +14,21 @@ class Adam : public Optimizer {
  public:
   explicit Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& options = {})
       : Adam(parameters, options, /*decoupled=*/false) {}
-  void step() override;
+
+  void step() override {
+    Backend& kernels = backend(weights_.device());
+    kernels.fill(step_.item() + 1, step_);
+    kernels.adam(spec_, lr_, step_, gradients_, weights_, m_, v_);
+  }
 
  protected:
-  Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& options, bool decoupled);
+  Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& o, bool decoupled)
+      : Optimizer(parameters, o.lr), spec_{o.beta1, o.beta2, o.eps, o.weight_decay, decoupled, decayed_}, m_(zeros()),
+        v_(zeros()), step_(Tensor::zeros({1}, DType::i32, weights_.device())) {
+    check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.eps > 0 && o.weight_decay >= 0,
+          "adam: expected betas in [0, 1), eps > 0, weight decay >= 0, got ", o.beta1, ", ", o.beta2, ", ", o.eps,
+          ", ", o.weight_decay);
+  }
 
  private:
   AdamSpec spec_;

@@ -29,6 +29,8 @@ class Optimizer {
   // Weight decay is for matrices: biases and norms (one axis) are exempt, and stand at the end of the block.
   Optimizer(const std::vector<NamedParameter>& parameters, double lr);
 
+  Tensor zeros() const { return Tensor::zeros(weights_.shape(), weights_.dtype(), weights_.device()); }
+
   Tensor weights_, gradients_;  // [all elements]
   int64_t decayed_ = 0;         // the first so many have weight decay
   Tensor lr_;                   // f64 [1], on the device: a recorded step sees a change

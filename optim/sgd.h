@@ -13,8 +13,12 @@ struct SgdOptions {
 
 class Sgd : public Optimizer {
  public:
-  explicit Sgd(const std::vector<NamedParameter>& parameters, const SgdOptions& options = {});
-  void step() override;
+  explicit Sgd(const std::vector<NamedParameter>& parameters, const SgdOptions& o = {})
+      : Optimizer(parameters, o.lr), spec_{o.momentum, o.weight_decay, o.nesterov, decayed_}, velocity_(zeros()) {
+    check(o.momentum >= 0 && o.weight_decay >= 0, "sgd: expected momentum and weight decay >= 0, got ", o.momentum,
+          " and ", o.weight_decay);
+  }
+  void step() override { backend(weights_.device()).sgd(spec_, lr_, gradients_, weights_, velocity_); }
 
  private:
   SgdSpec spec_;

@@ -24,8 +24,10 @@ struct IdColumns {
   Tensor ids;
   int64_t first = 0, count = 0;
 
-  int64_t pitch() const { return ids.shape()[-1]; }
   int64_t size() const { return ids.shape()[0] * count; }
+  int32_t at(int64_t i) const {  // number i of them, row by row; on the host
+    return ids.data<int32_t>()[i / count * ids.shape()[-1] + first + i % count];
+  }
 };
 
 // A batch of products c = alpha op(a) op(b) + beta c with op(a) [m, k], op(b) [k, n], c [m, n], each row-major and

@@ -113,8 +113,10 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
   const int at = first.axis_index(axis);
   int64_t total = 0;
   for (const Tensor& part : parts) {
-    check(part && part.dtype() == parts[0].dtype() && part.shape().rank() == first.rank() &&
-              part.shape().with(at, 1) == first.with(at, 1),
+    check(part && part.dtype() == parts[0].dtype() && part.device() == parts[0].device(), "concat: expected ",
+          parts[0].dtype(), " on ", parts[0].device(), ", got ", part.dtype(), " on ", part.device(),
+          part ? "" : " (an empty tensor)");
+    check(part.shape().rank() == first.rank() && part.shape().with(at, 1) == first.with(at, 1),
           "concat: shapes differ beside axis ", axis, ": ", first, " and ", part.shape());
     total += part.shape()[at];
   }
@@ -211,6 +213,7 @@ void check_probability(const char* op, double p) {
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw) {
   Backend& kernels = backend_of("dropout", {&x, residual ? &residual : &x});
+  check_probability("dropout", p);
   check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
         residual.shape());
   Tensor y = Tensor::like(x);
@@ -218,20 +221,28 @@ Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& dr
   return y;
 }
 
-Tensor embedding(const Tensor& table, const IdColumns& ids, double scale, const Tensor& positions) {
-  Backend& kernels = backend_of("embedding", {&table, positions ? &positions : &table});
-  check(table.shape().rank() == 2, "embedding: expected a table [V, D], got ", table.shape());
+namespace {
+
+void check_columns(const char* op, const IdColumns& ids) {
   const Shape& s = ids.ids.shape();
   check(ids.ids && ids.ids.dtype() == DType::i32 && s.rank() == 2 && ids.first >= 0 && ids.count >= 0 &&
             ids.first + ids.count <= s[1],
-        "embedding: expected ids i32 [B, T] with columns ", ids.first, " to ", ids.first + ids.count, ", got ",
+        op, ": expected ids i32 [B, T] with columns ", ids.first, " to ", ids.first + ids.count, ", got ",
         ids.ids.dtype(), " ", s);
+}
+
+}  // namespace
+
+Tensor embedding(const Tensor& table, const IdColumns& ids, double scale, const Tensor& positions) {
+  Backend& kernels = backend_of("embedding", {&table, positions ? &positions : &table});
+  check(table.shape().rank() == 2, "embedding: expected a table [V, D], got ", table.shape());
+  check_columns("embedding", ids);
   check(!positions || (positions.shape().rank() == 2 && positions.shape()[1] == table.shape()[1]),
         "embedding: expected positions [*, ", table.shape()[1], "], got ", positions.shape());
   check(!positions || ids.count <= positions.shape()[0], "embedding: sequence of ", ids.count,
         " tokens is longer than the ", positions ? positions.shape()[0] : 0, " positions");
   kernels.check_ids("embedding", ids, table.shape()[0]);
-  Tensor y({s[0], ids.count, table.shape()[1]}, table.dtype(), table.device());
+  Tensor y({ids.ids.shape()[0], ids.count, table.shape()[1]}, table.dtype(), table.device());
   kernels.embedding(table, ids, scale, positions, y);
   return y;
 }
@@ -251,15 +262,17 @@ AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const Pack
   check(spec.heads >= 1 && spec.d_model >= 1 && spec.d_model % spec.heads == 0, "attention: ", spec.heads,
         " heads do not divide d_model ", spec.d_model);
   check(q.tensor.shape().rank() == 3, "attention: expected queries [B, T, width], got ", q.tensor.shape());
-  const int64_t batch = q.tensor.shape()[0], queries = q.tensor.shape()[1], keys = k.tensor.shape()[1];
+  const int64_t batch = q.tensor.shape()[0], queries = q.tensor.shape()[1];
   check_heads("queries", q, spec, batch);
   check_heads("keys", k, spec, batch);
   check_heads("values", v, spec, batch);
+  const int64_t keys = k.tensor.shape()[1];
   check(v.tensor.shape()[1] == keys, "attention: ", keys, " keys but ", v.tensor.shape()[1], " values");
   check(!spec.key_lengths || (spec.key_lengths.dtype() == DType::i32 && spec.key_lengths.shape() == Shape{batch}),
         "attention: expected key lengths i32 [", batch, "], got ", spec.key_lengths.dtype(), " ",
         spec.key_lengths.shape());
   check_probability("attention", spec.dropout);
+  check(spec.dropout == 0 || spec.draw.step, "attention: dropout needs a draw of a generator");
   const DType dtype = q.tensor.dtype();
   AttentionResult result{Tensor({batch, queries, spec.d_model}, dtype, q.tensor.device()),
                          Tensor({batch, spec.heads, queries}, dtype, q.tensor.device())};
@@ -269,10 +282,11 @@ AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const Pack
 
 CrossEntropyResult cross_entropy(const Tensor& logits, const IdColumns& target, const CrossEntropySpec& spec) {
   Backend& kernels = backend_of("cross_entropy", {&logits, spec.class_weight ? &spec.class_weight : &logits});
-  check(target.ids.dtype() == DType::i32, "cross_entropy: expected targets i32, got ", target.ids.dtype());
+  check_columns("cross_entropy", target);
   check(logits.shape().rank() >= 1 && logits.shape().rows() == target.size(), "cross_entropy: logits ", logits.shape(),
         " need ", logits.shape().rank() >= 1 ? logits.shape().rows() : 0, " targets, got ", target.size());
   const int64_t vocab = logits.shape()[-1], rows = target.size();
+  check(spec.pad_id < vocab, "cross_entropy: pad id ", spec.pad_id, " is outside [0, ", vocab, ")");
   check(!spec.class_weight || spec.class_weight.shape() == Shape{vocab}, "cross_entropy: expected class weights [", vocab,
         "], got ", spec.class_weight.shape());
   kernels.check_ids("cross_entropy", target, vocab);

@@ -57,12 +57,6 @@ size_t utf8_length(std::string_view text) {
   return length;
 }
 
-bool is_utf8(std::string_view text) {
-  size_t length = 1;
-  for (size_t at = 0; at < text.size() && length > 0; at += length) length = utf8_length(text.substr(at));
-  return length > 0;
-}
-
 void append_utf8(std::string& out, char32_t c) {
   const int tail = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;  // bytes of six bits after the first
   out += static_cast<char>(tail == 0 ? c : 0xF0u << (3 - tail) | c >> 6 * tail);
@@ -220,12 +214,11 @@ class HeaderParser {
     const size_t letter = at_ < text_.size() ? letters.find(text_[at_]) : letters.npos;
     if (letter != letters.npos) return ++at_, static_cast<char32_t>(values[letter]);
     const char32_t unit = utf16_unit();
-    need(unit < 0xDC00 || unit > 0xDFFF, "low surrogate without a high one");
-    if (unit < 0xD800 || unit > 0xDBFF) return unit;
-    need(text_.substr(at_, 1) == "\\", "high surrogate without a low one");
+    if (unit < 0xD800 || unit > 0xDFFF) return unit;
+    need(unit < 0xDC00 && text_.substr(at_, 1) == "\\", "lone surrogate");
     ++at_;
     const char32_t low = utf16_unit();
-    need(low >= 0xDC00 && low <= 0xDFFF, "high surrogate without a low one");
+    need(low >= 0xDC00 && low <= 0xDFFF, "lone surrogate");
     return 0x10000 + ((unit & 0x3FF) << 10) + (low & 0x3FF);
   }
 
@@ -251,8 +244,8 @@ void check_tiling(std::vector<Entry>& entries, int64_t data_size) {
   int64_t covered = 0;
   for (const Entry& entry : entries) {
     check_world(entry.begin == covered, "tensor ", in_quotes(entry.name), ": data starts at ", entry.begin,
-                entry.begin < covered ? ", inside the tensor before it" : ", leaving a gap after",
-                " that ends at ", covered);
+                entry.begin < covered ? ", before the end of another tensor, " : ", leaving a gap after ",
+                covered);
     covered = entry.end;
   }
   check_world(covered == data_size, "the tensors end at byte ", covered, " of the data, the file at ",
@@ -305,40 +298,35 @@ OpenFile create_beside(const std::string& target, std::string& name) {
   return file;
 }
 
-// Adds a member to a JSON object that is not closed yet. The reader's limits hold for the writer too.
-void append_member(std::string& object, const std::string& name, const std::string& value) {
-  check(is_utf8(name) && name.size() <= kMaxName, "write_safetensors: a name must be UTF-8 of at most ",
-        kMaxName, " bytes, not ", in_quotes(name));
-  object += (object.empty() ? "{" : ",") + in_quotes(name) + ":" + value;
-}
-
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 std::string header_text(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
-  check(tensors.size() < kMaxKeys && metadata.size() <= kMaxKeys, "write_safetensors: ", tensors.size(),
-        " tensors and ", metadata.size(), " metadata entries are too many to be read back");
-  std::string text, strings;
-  for (const auto& [name, value] : metadata) {
-    check(is_utf8(value), "write_safetensors: metadata ", in_quotes(name), " is not UTF-8");
-    append_member(strings, name, in_quotes(value));
-  }
-  if (!strings.empty()) append_member(text, kMetadata, strings + "}");
+  std::string text, strings;  // two JSON objects, not closed yet
+  const auto add = [](std::string& object, const std::string& key, const std::string& value) {
+    object += (object.empty() ? "{" : ",") + in_quotes(key) + ":" + value;
+  };
+  for (const auto& [name, value] : metadata) add(strings, name, in_quotes(value));
+  if (!strings.empty()) add(text, kMetadata, strings + "}");
   size_t begin = 0;
   for (const auto& [name, tensor] : tensors) {
-    check(tensor && name != kMetadata, "write_safetensors: ", in_quotes(name),
-          " is empty or a reserved name");
+    check(bool(tensor), "write_safetensors: ", in_quotes(name), " is an empty Tensor");
     std::string sizes;
     for (const int64_t size : tensor.shape()) sizes += (sizes.empty() ? "" : ",") + std::to_string(size);
     const size_t end = begin + tensor.byte_size();
-    append_member(text, name,
-                  "{\"dtype\":" + in_quotes(file_name_of(tensor.dtype())) + ",\"shape\":[" + sizes +
-                      "],\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(end) + "]}");
+    add(text, name,
+        "{\"dtype\":" + in_quotes(file_name_of(tensor.dtype())) + ",\"shape\":[" + sizes +
+            "],\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(end) + "]}");
     begin = end;
   }
   text += text.empty() ? "{}" : "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  check(text.size() <= kMaxHeader, "write_safetensors: header of ", text.size(), " bytes, more than ",
+  check(text.size() <= kMaxHeader, "write_safetensors: header of ", text.size(), " bytes, at most ",
         kMaxHeader);
+  try {
+    HeaderParser{text};  // the reader judges whether it will take this back: names, UTF-8, numbers of entries
+  } catch (const std::exception& error) {
+    throw std::invalid_argument(message("write_safetensors: ", error.what()));
+  }
   return text;
 }
 

@@ -23,9 +23,8 @@ struct SafetensorsFile {
 };
 
 // Dtypes F32, F64 and I32. Anything else, and anything malformed, is a std::runtime_error that names the
-// file, the tensor and the rule. Beyond the format's own rules: at most 100,000 tensors, 100,000 metadata
-// entries, six axes and 1,024 bytes of a name; no duplicate keys; no fields but dtype, shape and
-// data_offsets.
+// file, the tensor and the rule. Beyond the format's own rules: no duplicate keys, no fields but dtype, shape
+// and data_offsets, and at most 100,000 tensors, as many metadata entries, six axes, 1,024 bytes of a name.
 std::map<std::string, Tensor> read_safetensors(const std::string& path);
 SafetensorsFile read_safetensors_file(const std::string& path);         // with the metadata
 SafetensorsFile parse_safetensors(std::span<const std::byte> content);  // of a file that is in memory already

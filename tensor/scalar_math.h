@@ -19,7 +19,7 @@ namespace gradus {
 namespace math {
 
 // x = n ln 2 + r with |r| <= ln 2 / 2. Returns expm1(r), by Taylor to r^7, and sets half_scale = 2^(n-1), which unlike
-// 2^n is a float for every n that occurs. x must lie in [-86.9, 88.73].
+// 2^n is a float for every n that occurs. x must lie in [-86.9, kLargestExponent].
 HOST_DEVICE inline float reduced_expm1(float x, float& half_scale) {
   const float n = std::rint(x * std::numbers::log2e_v<float>);
   float r = std::fma(n, -0.693359375f, x);  // ln 2 in two parts: the first has few bits, so the product is exact
@@ -34,16 +34,18 @@ HOST_DEVICE inline float reduced_expm1(float x, float& half_scale) {
   return std::fma(q * r, r, r);
 }
 
+constexpr float kLargestExponent = 88.72283f;  // the last float whose exp is finite
+
 HOST_DEVICE inline float clamp(float x, float low, float high) {  // NaN becomes low, so that it has an integer part
   return x > low ? (x < high ? x : high) : low;
 }
 
 HOST_DEVICE inline float exp(float x) {  // 0 below -86.9, where the result would be under 2e-38
   float half_scale;
-  const float q = reduced_expm1(clamp(x, -86.9f, 88.7228f), half_scale);
+  const float q = reduced_expm1(clamp(x, -86.9f, kLargestExponent), half_scale);
   const float y = std::fma(q, half_scale, half_scale) * 2;
   const float low_or_nan = x < -86.9f ? 0.f : x;
-  return x >= -86.9f ? (x > 88.7228f ? std::numeric_limits<float>::infinity() : y) : low_or_nan;
+  return x >= -86.9f ? (x > kLargestExponent ? std::numeric_limits<float>::infinity() : y) : low_or_nan;
 }
 
 HOST_DEVICE inline float expm1(float x) {  // exp(x) - 1 without cancellation near 0; for x in [-80, 80]

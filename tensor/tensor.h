@@ -46,10 +46,13 @@ class Tensor {
           storage_ ? name_of(dtype_) : "an empty", " tensor");
     return reinterpret_cast<T*>(bytes());
   }
-  std::byte* bytes() const { return storage_->data() + offset_; }
+  std::byte* bytes() const {
+    check(storage_ != nullptr, "tensor: this one is empty");
+    return storage_->data() + offset_;
+  }
   size_t byte_size() const { return static_cast<size_t>(size()) * size_of(dtype_); }
 
-  Tensor reshape(Shape shape) const;                   // a view; one size may be -1
+  Tensor reshape(Shape shape) const;                   // a view; the same number of elements
   Tensor rows(int64_t from, int64_t to) const;         // a view of [from, to) along the first axis
   Tensor to(Device device) const;                      // itself when it is there already
   Tensor to(DType dtype) const;                        // itself when it has that dtype already

@@ -7,11 +7,6 @@ get_filename_component(_directory "${OpenBLAS_LIBRARY}" DIRECTORY)
 get_filename_component(_flavour "${_directory}" NAME)
 find_path(OpenBLAS_INCLUDE_DIR cblas.h HINTS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/${_flavour} ${_directory}/../include
   PATH_SUFFIXES openblas)
-if(_flavour MATCHES openmp)
-  set(OpenBLAS_BUILD "OpenMP build")
-else()
-  set(OpenBLAS_BUILD "system build")
-endif()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(OpenBLAS REQUIRED_VARS OpenBLAS_LIBRARY OpenBLAS_INCLUDE_DIR
@@ -20,5 +15,20 @@ if(OpenBLAS_FOUND AND NOT TARGET OpenBLAS::OpenBLAS)
   add_library(OpenBLAS::OpenBLAS UNKNOWN IMPORTED)
   set_target_properties(OpenBLAS::OpenBLAS PROPERTIES IMPORTED_LOCATION ${OpenBLAS_LIBRARY}
     INTERFACE_INCLUDE_DIRECTORIES ${OpenBLAS_INCLUDE_DIR} INTERFACE_LINK_OPTIONS "LINKER:-rpath,${_directory}")
+endif()
+
+# OpenBLAS itself knows which build it is and which kernels it picks on this CPU.
+set(OpenBLAS_BUILD "not asked")
+if(OpenBLAS_FOUND AND NOT CMAKE_CROSSCOMPILING)
+  try_run(_ran _compiled SOURCE_FROM_CONTENT describe.cpp [[
+    #include <cblas.h>
+    #include <cstdio>
+    int main() {
+      const char* builds[] = {"sequential", "pthread", "OpenMP"};
+      std::printf("%s build, %s kernels", builds[openblas_get_parallel()], openblas_get_corename());
+    }]] NO_CACHE LINK_LIBRARIES OpenBLAS::OpenBLAS COMPILE_OUTPUT_VARIABLE _log RUN_OUTPUT_STDOUT_VARIABLE OpenBLAS_BUILD)
+  if(NOT _compiled OR NOT "${_ran}" EQUAL 0)
+    message(FATAL_ERROR "OpenBLAS at ${OpenBLAS_LIBRARY} does not link or run:\n${_log}")
+  endif()
 endif()
 mark_as_advanced(OpenBLAS_LIBRARY OpenBLAS_INCLUDE_DIR)

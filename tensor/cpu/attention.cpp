@@ -4,7 +4,7 @@
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dropout_bits.h"
 #include "tensor/cpu/gemm.h"
-#include "tensor/cpu/sums.h"
+#include "tensor/cpu/parallel.h"
 
 namespace gradus {
 namespace {
@@ -14,53 +14,54 @@ template <class T>
 struct HeadMatrix {
   T* data;
   int64_t pitch;
-
-  HeadMatrix(const PackedHeads& heads, int64_t b, int64_t first)
-      : data(heads.tensor.data<T>() + b * heads.tensor.shape()[1] * heads.tensor.shape()[2] + heads.first + first),
-        pitch(heads.tensor.shape()[2]) {}
+  T* row(int64_t i) const { return data + i * pitch; }
 };
 
 // What forward and backward share about one (batch, head): its sizes, which keys a query sees, and dropout.
 struct Head {
-  int64_t b, h, queries, keys, d_head, seen_keys;  // keys: Tk; seen_keys: those before key_lengths[b]
-  double scale;
   const AttentionSpec& spec;
+  int64_t index, b, queries, keys, d_head, seen_keys;  // seen_keys: those before key_lengths[b]
+  double scale;
 
-  Head(int64_t index, const PackedHeads& q, const PackedHeads& k, const AttentionSpec& s)
-      : b(index / s.heads), h(index % s.heads), queries(q.tensor.shape()[1]), keys(k.tensor.shape()[1]),
-        d_head(s.d_model / s.heads), seen_keys(keys), scale(1 / std::sqrt(static_cast<double>(d_head))), spec(s) {
+  Head(int64_t i, const PackedHeads& q, const PackedHeads& k, const AttentionSpec& s)
+      : spec(s), index(i), b(i / s.heads), queries(q.tensor.shape()[1]), keys(k.tensor.shape()[1]),
+        d_head(s.d_model / s.heads), seen_keys(keys), scale(1 / std::sqrt(static_cast<double>(d_head))) {
     if (s.key_lengths) seen_keys = std::clamp<int64_t>(s.key_lengths.data<int32_t>()[b], 0, keys);
   }
 
-  int64_t column() const { return h * d_head; }
-  int64_t index() const { return b * spec.heads + h; }
+  template <class T>
+  HeadMatrix<T> of(const PackedHeads& x) const {
+    const int64_t rows = x.tensor.shape()[1], width = x.tensor.shape()[2];
+    return {x.tensor.data<T>() + b * rows * width + x.first + index % spec.heads * d_head, width};
+  }
+
   int64_t seen_by(int64_t query) const {
     return spec.causal ? std::clamp<int64_t>(query + keys - queries + 1, 0, seen_keys) : seen_keys;
+  }
+
+  // scores [queries, keys] = scale q k^T over the seen keys
+  template <class T>
+  void scores(const HeadMatrix<T>& q, const HeadMatrix<T>& k, T* out) const {
+    cpu::product({queries, seen_keys, d_head, false, true}, scale, q.data, q.pitch, k.data, k.pitch, 0, out, keys);
   }
 
   // keep [queries, keys]: 1 / (1 - p) for a kept weight, 0 for a dropped one. Each head starts a group of its own.
   template <class T>
   void fill_keep(T* keep) const {
     const uint32_t threshold = dropout_threshold(spec.dropout);
+    const int64_t n = queries * keys, groups = cpu::blocks_of(n, kDropoutGroup);
+    if (threshold == 0) return std::fill(keep, keep + n, T(1));
     const uint32_t step = static_cast<uint32_t>(*spec.draw.step.data<int32_t>());
     const T factor = static_cast<T>(dropout_scale(threshold));
-    const int64_t n = queries * keys, groups = (n + kDropoutGroup - 1) / kDropoutGroup;
     uint16_t bits[kDropoutGroup];
     for (int64_t group = 0; group < groups; ++group) {
-      cpu::dropout_bits(static_cast<uint64_t>(index() * groups + group), spec.draw, step, bits);
-      const int64_t begin = group * kDropoutGroup, size = std::min(kDropoutGroup, n - begin);
-#pragma omp simd
-      for (int64_t i = 0; i < size; ++i) keep[begin + i] = bits[i] >= threshold ? factor : T(0);
+      cpu::dropout_bits(static_cast<uint64_t>(index * groups + group), spec.draw, step, bits);
+      const int64_t begin = group * kDropoutGroup;
+      cpu::lanes(begin, std::min(n, begin + kDropoutGroup),
+                 [=, b = bits](int64_t i) { keep[i] = b[i - begin] >= threshold ? factor : T(0); });
     }
   }
 };
-
-// scores [queries, keys] = scale q k^T over the seen keys
-template <class T>
-void scores_of(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, T* scores) {
-  cpu::product({head.queries, head.seen_keys, head.d_head, false, true}, head.scale, q.data, q.pitch, k.data, k.pitch,
-               0, scores, head.keys);
-}
 
 template <class T>
 T* scratch(int64_t size) {  // kept per thread, so that a head costs no allocation
@@ -72,31 +73,24 @@ T* scratch(int64_t size) {  // kept per thread, so that a head costs no allocati
 template <class T>
 void attend(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, const HeadMatrix<T>& v,
             const HeadMatrix<T>& y, T* log_sum_exp) {
-  const int64_t tile = head.queries * head.keys;
-  T *p = scratch<T>(2 * tile), *keep = p + tile;  // p [queries, keys]
-  if (head.seen_keys > 0) scores_of(head, q, k, p);
-  if (head.spec.dropout > 0) head.fill_keep(keep);
-  for (int64_t i = 0; i < head.queries; ++i) {
-    T* row = p + i * head.keys;
+  const int64_t n = head.queries, m = head.seen_keys, pitch = head.keys;
+  T *weights = scratch<T>(2 * n * pitch), *keep = weights + n * pitch;  // both [queries, keys]
+  std::fill_n(log_sum_exp, n, T(0));
+  for (int64_t i = 0; m == 0 && i < n; ++i) std::fill_n(y.row(i), head.d_head, T(0));
+  if (m == 0) return;
+  head.scores(q, k, weights);
+  head.fill_keep(keep);
+  for (int64_t i = 0; i < n; ++i) {
+    T *w = weights + i * pitch, *kept = keep + i * pitch;
     const int64_t seen = head.seen_by(i);
-    const T max = seen > 0 ? cpu::max(seen, row) : T(0);
-    const T sum = static_cast<T>(cpu::sum<T>(seen, [=](int64_t j) { return row[j] = math::exp(row[j] - max); }));
-    const T scale = seen > 0 ? 1 / sum : T(0);
-    const T* kept = keep + i * head.keys;
-    if (head.spec.dropout > 0) {
-#pragma omp simd
-      for (int64_t j = 0; j < seen; ++j) row[j] *= scale * kept[j];
-    } else {
-#pragma omp simd
-      for (int64_t j = 0; j < seen; ++j) row[j] *= scale;
-    }
-    std::fill(row + seen, row + head.seen_keys, T(0));
-    log_sum_exp[i] = seen > 0 ? max + std::log(sum) : T(0);
+    std::fill(w + seen, w + m, T(0));
+    if (seen == 0) continue;
+    const T max = cpu::max(seen, w);
+    const T sum = static_cast<T>(cpu::sum<T>(seen, [=](int64_t j) { return w[j] = math::exp(w[j] - max); }));
+    cpu::lanes(0, seen, [=, scale = 1 / sum](int64_t j) { w[j] *= scale * kept[j]; });
+    log_sum_exp[i] = max + std::log(sum);
   }
-  if (head.seen_keys > 0)
-    return cpu::product({head.queries, head.d_head, head.seen_keys}, 1, p, head.keys, v.data, v.pitch, 0, y.data,
-                        y.pitch);
-  for (int64_t i = 0; i < head.queries; ++i) std::fill_n(y.data + i * y.pitch, head.d_head, T(0));
+  cpu::product({n, head.d_head, m}, 1, weights, pitch, v.data, v.pitch, 0, y.data, y.pitch);
 }
 
 // With w = keep p the dropped weights and y = w v:  dv += w^T dy, dw = dy v^T, dp = keep dw,
@@ -105,45 +99,38 @@ template <class T>
 void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, const HeadMatrix<T>& v,
                      const HeadMatrix<T>& y, const HeadMatrix<T>& dy, const T* log_sum_exp, const HeadMatrix<T>& dq,
                      const HeadMatrix<T>& dk, const HeadMatrix<T>& dv) {
-  if (head.seen_keys == 0) return;
-  const int64_t tile = head.queries * head.keys, n = head.queries, m = head.seen_keys, pitch = head.keys;
-  T *w = scratch<T>(3 * tile), *ds = w + tile, *keep = ds + tile;
-  scores_of(head, q, k, w);
-  cpu::product({n, m, head.d_head, false, true}, 1, dy.data, dy.pitch, v.data, v.pitch, 0, ds, pitch);
-  if (head.spec.dropout > 0)
-    head.fill_keep(keep);
-  else
-    std::fill(keep, keep + tile, T(1));
+  const int64_t n = head.queries, m = head.seen_keys, d = head.d_head, pitch = head.keys;
+  if (m == 0) return;
+  T *weights = scratch<T>(3 * n * pitch), *scores = weights + n * pitch, *keep = scores + n * pitch;
+  head.scores(q, k, weights);
+  cpu::product({n, m, d, false, true}, 1, dy.data, dy.pitch, v.data, v.pitch, 0, scores, pitch);
+  head.fill_keep(keep);
   for (int64_t i = 0; i < n; ++i) {
-    T *w_row = w + i * pitch, *ds_row = ds + i * pitch;
-    const T *kept = keep + i * pitch, *out = y.data + i * y.pitch, *dout = dy.data + i * dy.pitch;
+    T *w = weights + i * pitch, *ds = scores + i * pitch, *kept = keep + i * pitch;
     const int64_t seen = head.seen_by(i);
-    const T log_sum = log_sum_exp[i];
-    const T dot = static_cast<T>(cpu::sum<T>(head.d_head, [=](int64_t j) { return out[j] * dout[j]; }));
-#pragma omp simd
-    for (int64_t j = 0; j < seen; ++j) {
-      const T p = math::exp(w_row[j] - log_sum);
-      ds_row[j] = p * (kept[j] * ds_row[j] - dot);
-      w_row[j] = p * kept[j];
-    }
-    std::fill(w_row + seen, w_row + m, T(0));
-    std::fill(ds_row + seen, ds_row + m, T(0));
+    const T dot = static_cast<T>(cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; }));
+    cpu::lanes(0, seen, [=, log_sum = log_sum_exp[i]](int64_t j) {
+      const T p = math::exp(w[j] - log_sum);
+      ds[j] = p * (kept[j] * ds[j] - dot);
+      w[j] = p * kept[j];
+    });
+    std::fill(w + seen, w + m, T(0));
+    std::fill(ds + seen, ds + m, T(0));
   }
-  cpu::product({m, head.d_head, n, true, false}, 1, w, pitch, dy.data, dy.pitch, 1, dv.data, dv.pitch);
-  cpu::product({n, head.d_head, m}, head.scale, ds, pitch, k.data, k.pitch, 1, dq.data, dq.pitch);
-  cpu::product({m, head.d_head, n, true, false}, head.scale, ds, pitch, q.data, q.pitch, 1, dk.data, dk.pitch);
+  cpu::product({m, d, n, true, false}, 1, weights, pitch, dy.data, dy.pitch, 1, dv.data, dv.pitch);
+  cpu::product({n, d, m}, head.scale, scores, pitch, k.data, k.pitch, 1, dq.data, dq.pitch);
+  cpu::product({m, d, n, true, false}, head.scale, scores, pitch, q.data, q.pitch, 1, dk.data, dk.pitch);
 }
 
 }  // namespace
 
 void CpuBackend::attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v, const AttentionSpec& spec,
                            Out y, Out log_sum_exp) {
-  visit_real(y.dtype(), [&](auto t) {
-    using T = decltype(t);
+  visit_real(y.dtype(), [&]<class T>(T) {
     cpu::parallel_products(q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
       const Head head(i, q, k, spec);
-      const auto part = [&](const PackedHeads& x) { return HeadMatrix<T>(x, head.b, head.column()); };
-      attend(head, part(q), part(k), part(v), part({y}), log_sum_exp.data<T>() + i * head.queries);
+      attend(head, head.of<T>(q), head.of<T>(k), head.of<T>(v), head.of<T>({y}),
+             log_sum_exp.data<T>() + i * head.queries);
     });
   });
 }
@@ -152,13 +139,11 @@ void CpuBackend::attention_backward(const PackedHeads& q, const PackedHeads& k, 
                                     const AttentionSpec& spec, const Tensor& y, const Tensor& log_sum_exp,
                                     const Tensor& dy, const PackedHeads& dq, const PackedHeads& dk,
                                     const PackedHeads& dv) {
-  visit_real(y.dtype(), [&](auto t) {
-    using T = decltype(t);
+  visit_real(y.dtype(), [&]<class T>(T) {
     cpu::parallel_products(q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
       const Head head(i, q, k, spec);
-      const auto part = [&](const PackedHeads& x) { return HeadMatrix<T>(x, head.b, head.column()); };
-      attend_backward(head, part(q), part(k), part(v), part({y}), part({dy}), log_sum_exp.data<T>() + i * head.queries,
-                      part(dq), part(dk), part(dv));
+      attend_backward(head, head.of<T>(q), head.of<T>(k), head.of<T>(v), head.of<T>({y}), head.of<T>({dy}),
+                      log_sum_exp.data<T>() + i * head.queries, head.of<T>(dq), head.of<T>(dk), head.of<T>(dv));
     });
   });
 }

@@ -46,7 +46,7 @@ void CpuBackend::release(std::byte* block) { std::free(block); }
 void CpuBackend::copy(const Tensor& x, Out y) {
   const std::byte* in = x.bytes();
   std::byte* out = y.bytes();
-  cpu::parallel_for(static_cast<int64_t>(x.byte_size()), 1, [&](int64_t begin, int64_t end) {
+  cpu::parallel_ranges(static_cast<int64_t>(x.byte_size()), 1, [&](int64_t begin, int64_t end) {
     std::memmove(out + begin, in + begin, static_cast<size_t>(end - begin));
   });
 }

@@ -2,59 +2,29 @@
 
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/parallel.h"
-#include "tensor/cpu/sums.h"
 
 namespace gradus {
-using cpu::parallel_for;
-
 namespace {
-
-int32_t id_at(const IdColumns& ids, int64_t row) {
-  return ids.ids.data<int32_t>()[row / ids.count * ids.pitch() + ids.first + row % ids.count];
-}
 
 TargetDistribution distribution(const CrossEntropySpec& spec, int64_t vocab) {
   return TargetDistribution::of(spec.convention, *spec.smoothing.data<double>(), vocab, spec.pad_id);
 }
-
-double weight_of(const CrossEntropySpec& spec, int32_t target) {
-  if (target == spec.pad_id) return 0;
-  if (!spec.class_weight) return 1;
-  return visit_real(spec.class_weight.dtype(), [&](auto t) {
-    return static_cast<double>(spec.class_weight.data<decltype(t)>()[target]);
-  });
-}
-
-struct RowResult {
-  double loss, nll;
-  bool correct;
-};
 
 // With shifted = z - max and log_sum = ln sum exp(shifted), ln p_j = shifted_j - log_sum. So
 //   -sum q ln p = -on ln p_y - off (sum of the other shifted_j - off_count log_sum),
 // where "other" leaves out the target y and the excluded column. A term whose q is 0 is not computed, so that
 // 0 ln 0 = 0 even where ln p = -infinity; with eps = 0 what is left is plain cross-entropy.
 template <class T>
-RowResult row_loss(const T* z, int64_t vocab, int32_t y, const TargetDistribution& q, T* log_sum_exp) {
-  const T max = cpu::max(vocab, z);
-  const double log_sum = std::log(cpu::sum<T>(vocab, [=](int64_t j) { return math::exp(z[j] - max); }));
-  log_sum_exp[0] = max;
-  log_sum_exp[1] = static_cast<T>(log_sum);
-
-  const double nll = log_sum - static_cast<double>(z[y] - max);
-  double loss = q.on != 0 ? q.on * nll : 0;
-  if (q.off != 0) {
-    const int64_t holes[] = {std::min<int64_t>(y, q.excluded), std::max<int64_t>(y, q.excluded), vocab};
-    double others = 0;
-    int64_t begin = 0;
-    for (int64_t hole : holes) {
-      others += cpu::sum<T>(hole - begin, [=](int64_t j) { return z[begin + j] - max; });
-      begin = std::max(begin, hole + 1);
-    }
-    loss -= q.off * (others - q.off_count * log_sum);
+double row_loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y, const TargetDistribution& q) {
+  double loss = q.on != 0 ? q.on * (log_sum - static_cast<double>(z[y] - max)) : 0;
+  if (q.off == 0) return loss;
+  double others = 0;
+  int64_t begin = 0;
+  for (int64_t hole : {std::min(y, q.excluded), std::max(y, q.excluded), vocab}) {
+    others += cpu::sum<T>(hole - begin, [=](int64_t j) { return z[begin + j] - max; });
+    begin = std::max(begin, hole + 1);
   }
-  const bool correct = z[y] == max && std::find(z, z + y, max) == z + y;  // ties go to the lowest index
-  return {loss, nll, correct};
+  return loss - q.off * (others - q.off_count * log_sum);
 }
 
 }  // namespace
@@ -64,28 +34,24 @@ void CpuBackend::cross_entropy(const Tensor& logits, const IdColumns& target, co
   const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
   const TargetDistribution q = distribution(spec, vocab);
   const double constant = spec.subtract_entropy ? q.negative_entropy() : 0;
-  const Tensor per_row = Tensor::zeros({n, 5}, DType::f64);
-  double* rows = per_row.data<double>();
-  visit_real(logits.dtype(), [&](auto t) {
-    using T = decltype(t);
-    parallel_for(n, vocab, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int32_t y = id_at(target, r);
-        if (y == spec.pad_id) continue;  // its log_sum_exp is never read
-        const RowResult row =
-            row_loss(logits.data<T>() + r * vocab, vocab, y, q, log_sum_exp.data<T>() + 2 * r);
-        const double w = weight_of(spec, y);
-        const double values[] = {w * (row.loss + constant), w * row.nll, row.correct ? 1. : 0., 1., w};
-        std::copy(values, values + 5, rows + 5 * r);
-      }
+  const Tensor per_row = Tensor::zeros({n, 5}, DType::f64);  // loss, nll, correct, 1, weight; all 0 where ignored
+  double *rows = per_row.data<double>(), *total = sums.data<double>();
+  visit_real(logits.dtype(), [&]<class T>(T) {
+    cpu::parallel_rows(n, vocab, [&](int64_t r) {
+      const int32_t y = target.at(r);
+      if (y == spec.pad_id) return;
+      const T *z = logits.data<T>() + r * vocab, max = cpu::max(vocab, z);
+      const double log_sum = std::log(cpu::sum<T>(vocab, [=](int64_t j) { return math::exp(z[j] - max); }));
+      log_sum_exp.data<T>()[2 * r] = max;
+      log_sum_exp.data<T>()[2 * r + 1] = static_cast<T>(log_sum);
+      const bool correct = z[y] == max && std::find(z, z + y, max) == z + y;  // ties go to the lowest index
+      const double w = spec.class_weight ? static_cast<double>(spec.class_weight.data<T>()[y]) : 1;
+      const double row[] = {w * (row_loss(z, max, log_sum, vocab, y, q) + constant),
+                            w * (log_sum - static_cast<double>(z[y] - max)), correct ? 1. : 0., 1, w};
+      std::copy(row, row + 5, rows + 5 * r);
     });
-  });
-  double* total = sums.data<double>();
-  std::fill(total, total + 5, 0.);
-  for (int64_t r = 0; r < n; ++r)
-    for (int i = 0; i < 5; ++i) total[i] += rows[5 * r + i];
-  visit_real(loss.dtype(), [&](auto t) {
-    using T = decltype(t);
+    std::fill(total, total + 5, 0.);
+    for (int64_t i = 0; i < 5 * n; ++i) total[i % 5] += rows[i];
     T* out = loss.data<T>();
     if (spec.reduction == Reduction::none)
       for (int64_t r = 0; r < n; ++r) out[r] = static_cast<T>(rows[5 * r]);
@@ -97,32 +63,26 @@ void CpuBackend::cross_entropy(const Tensor& logits, const IdColumns& target, co
 void CpuBackend::cross_entropy_backward(const Tensor& logits, const IdColumns& target, const CrossEntropySpec& spec,
                                         const Tensor& log_sum_exp, const Tensor& sums, const Tensor& dy,
                                         Out dlogits) {
-  const int64_t n = target.size(), vocab = logits.shape()[-1];
+  const int64_t vocab = logits.shape()[-1];
   const TargetDistribution q = distribution(spec, vocab);
   const double divisor = spec.reduction == Reduction::mean ? sums.data<double>()[4] : 1;
-  visit_real(logits.dtype(), [&](auto t) {
-    using T = decltype(t);
-    parallel_for(n, vocab, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int32_t y = id_at(target, r);
-        const T* z = logits.data<T>() + r * vocab;
-        T* dz = dlogits.data<T>() + r * vocab;
-        const double w = weight_of(spec, y);
-        if (w == 0) {
-          std::fill(dz, dz + vocab, T(0));
-          continue;
-        }
-        const double upstream = dy.data<T>()[spec.reduction == Reduction::none ? r : 0] * w / divisor;
-        const T max = log_sum_exp.data<T>()[2 * r], log_sum = log_sum_exp.data<T>()[2 * r + 1];
-        const T p_scale = static_cast<T>(upstream * q.sum()), off = static_cast<T>(upstream * q.off);
-        const auto p_part = [=](int64_t j) { return p_scale * math::exp(z[j] - max - log_sum); };
-        const T at_target = p_part(y) - static_cast<T>(upstream * q.on);
-        const T at_excluded = q.excluded >= 0 ? p_part(q.excluded) : T(0);
-#pragma omp simd
-        for (int64_t j = 0; j < vocab; ++j) dz[j] = p_part(j) - off;
-        if (q.excluded >= 0) dz[q.excluded] = at_excluded;
-        dz[y] = at_target;
-      }
+  visit_real(logits.dtype(), [&]<class T>(T) {
+    cpu::parallel_rows(target.size(), vocab, [&](int64_t r) {
+      const int32_t y = target.at(r);
+      const T* z = logits.data<T>() + r * vocab;
+      T* dz = dlogits.data<T>() + r * vocab;
+      const double w = y == spec.pad_id    ? 0
+                       : spec.class_weight ? static_cast<double>(spec.class_weight.data<T>()[y])
+                                           : 1;
+      if (w == 0) return std::fill(dz, dz + vocab, T(0));  // the row may hold anything
+      const double scale = dy.data<T>()[spec.reduction == Reduction::none ? r : 0] * w / divisor;
+      const T max = log_sum_exp.data<T>()[2 * r], log_sum = log_sum_exp.data<T>()[2 * r + 1];
+      const T mass = static_cast<T>(scale * q.sum()), off = static_cast<T>(scale * q.off);
+      const auto pull = [=](int64_t j) { return mass * math::exp(z[j] - max - log_sum); };
+      const T at_target = pull(y) - static_cast<T>(scale * q.on), at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;
+      cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = pull(j) - off; });  // dz may be z: the two above came first
+      if (q.excluded >= 0) dz[q.excluded] = at_excluded;
+      dz[y] = at_target;
     });
   });
 }

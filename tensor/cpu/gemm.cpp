@@ -1,7 +1,6 @@
-#include <cblas.h>
+#include "tensor/cpu/gemm.h"
 
 #include "tensor/cpu/cpu_backend.h"
-#include "tensor/cpu/gemm.h"
 #include "tensor/cpu/parallel.h"
 
 namespace gradus {
@@ -16,15 +15,15 @@ struct Tile {
 // threads. So we divide, by shape alone: tiles along the longer side of c, each one serial call. Measured on 2 cores this
 // is as fast as OpenBLAS's own threads. Products of up to 64^3 it never divides itself.
 template <class Fn>
-void for_tiles(int64_t m, int64_t n, int64_t k, const Fn& fn) {
-  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  if (m == 0 || n == 0) return;
-  if (work <= 64 * 64 * 64) return fn(Tile{0, m, 0, n});
-  const int64_t longer = std::max(m, n), pieces = work < 1e9 ? 4 : 16;
-  const int64_t length = (longer + pieces * 16 - 1) / (pieces * 16) * 16;
+void for_tiles(const GemmShape& s, const Fn& fn) {
+  const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+  if (s.m == 0 || s.n == 0) return;
+  if (work <= 64 * 64 * 64) return fn(Tile{0, s.m, 0, s.n});
+  const int64_t longer = std::max(s.m, s.n), pieces = work < 1e9 ? 4 : 16;
+  const int64_t length = cpu::blocks_of(longer, pieces * 16) * 16;
   cpu::parallel_products(cpu::blocks_of(longer, length), [&](int64_t i) {
     const int64_t begin = i * length, size = std::min(length, longer - begin);
-    fn(m >= n ? Tile{begin, size, 0, n} : Tile{0, m, begin, size});
+    fn(s.m >= s.n ? Tile{begin, size, 0, s.n} : Tile{0, s.m, begin, size});
   });
 }
 
@@ -39,38 +38,31 @@ void tile_product(const GemmShape& s, double alpha, const T* a, const T* b, doub
 }  // namespace
 
 void CpuBackend::gemm(const GemmShape& s, double alpha, const Tensor& a, const Tensor& b, double beta, Out c) {
-  visit_real(c.dtype(), [&](auto t) {
-    using T = decltype(t);
-    const auto one = [&](int64_t i, const Tile& tile) {
-      tile_product(s, alpha, a.data<T>() + i * s.stride_a, b.data<T>() + i * s.stride_b, beta,
-                   c.data<T>() + i * s.stride_c, tile);
-    };
-    if (s.batch == 1) return for_tiles(s.m, s.n, s.k, [&](const Tile& tile) { one(0, tile); });
-    cpu::parallel_products(s.batch, [&](int64_t i) { one(i, {0, s.m, 0, s.n}); });
+  visit_real(c.dtype(), [&]<class T>(T) {
+    const T *left = a.data<T>(), *right = b.data<T>();
+    T* out = c.data<T>();
+    if (s.batch == 1) return for_tiles(s, [&](const Tile& t) { tile_product(s, alpha, left, right, beta, out, t); });
+    cpu::parallel_products(s.batch, [&](int64_t i) {
+      tile_product(s, alpha, left + i * s.stride_a, right + i * s.stride_b, beta, out + i * s.stride_c,
+                   {0, s.m, 0, s.n});
+    });
   });
 }
 
 void CpuBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b, std::optional<Unary> activation, Out y,
                         Out pre) {
-  const int64_t m = x.shape().rows(), n = w.shape()[0], k = w.shape()[1];
-  visit_real(y.dtype(), [&](auto t) {
-    using T = decltype(t);
+  const GemmShape shape{x.shape().rows(), w.shape()[0], w.shape()[1], false, true};
+  visit_real(y.dtype(), [&]<class T>(T) {
     const T* bias = b ? b.data<T>() : nullptr;
-    const GemmShape shape{m, n, k, false, true};
-    for_tiles(m, n, k, [&](const Tile& tile) {
+    for_tiles(shape, [&](const Tile& tile) {
       tile_product(shape, 1, x.data<T>(), w.data<T>(), 0, y.data<T>(), tile);
       for (int64_t r = tile.row; r < tile.row + tile.rows; ++r) {  // while the tile is in the cache
-        T* row = y.data<T>() + r * n + tile.column;
-        if (bias) {
-#pragma omp simd
-          for (int64_t j = 0; j < tile.columns; ++j) row[j] += bias[tile.column + j];
-        }
-        if (pre) std::copy(row, row + tile.columns, pre.data<T>() + r * n + tile.column);
-        if (activation)
-          visit(*activation, [&](auto fn) {
-#pragma omp simd
-            for (int64_t j = 0; j < tile.columns; ++j) row[j] = fn.f(row[j]);
-          });
+        T* row = y.data<T>() + r * shape.n;
+        const int64_t begin = tile.column, end = begin + tile.columns;
+        if (bias) cpu::lanes(begin, end, [=](int64_t j) { row[j] += bias[j]; });
+        if (pre) std::copy(row + begin, row + end, pre.data<T>() + r * shape.n + begin);
+        if (!activation) continue;
+        visit(*activation, [&](auto fn) { cpu::lanes(begin, end, [=](int64_t j) { row[j] = fn.f(row[j]); }); });
       }
     });
   });

@@ -4,42 +4,25 @@
 #include "tensor/cpu/parallel.h"
 
 namespace gradus {
-using cpu::blocks_of;
-using cpu::parallel_blocks;
-using cpu::parallel_for;
-
 namespace {
-
-// Adds rows [begin, end) of x [*, inner] into y [inner].
-template <class T>
-void add_rows(const T* x, int64_t begin, int64_t end, int64_t inner, T* y) {
-  if (inner == 1) {
-    T sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) sum += x[i];
-    *y += sum;
-    return;
-  }
-  for (int64_t r = begin; r < end; ++r) {
-    const T* row = x + r * inner;
-#pragma omp simd
-    for (int64_t j = 0; j < inner; ++j) y[j] += row[j];
-  }
-}
 
 // y [outer, inner] = sum over the middle axis of x [outer, n, inner]: partial sums of fixed blocks, then their sum.
 template <class T>
 void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
   const int64_t block = std::max<int64_t>(64, 4096 / std::max<int64_t>(1, inner));
-  const int64_t blocks = std::max<int64_t>(1, blocks_of(n, block));
+  const int64_t blocks = std::max<int64_t>(1, cpu::blocks_of(n, block));
   const Tensor scratch = blocks > 1 ? Tensor({outer, blocks, inner}, dtype_of<T>) : Tensor();
   T* partial = blocks > 1 ? scratch.data<T>() : y;
-  parallel_for(outer * blocks, std::min(n, block) * inner, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const int64_t begin = i % blocks * block;
-      std::fill(partial + i * inner, partial + (i + 1) * inner, T(0));
-      add_rows(x + i / blocks * n * inner, begin, std::min(n, begin + block), inner, partial + i * inner);
+  cpu::parallel_rows(outer * blocks, std::min(n, block) * inner, [&](int64_t i) {
+    const int64_t begin = i % blocks * block, size = std::min(block, n - begin);
+    const T* in = x + (i / blocks * n + begin) * inner;
+    T* out = partial + i * inner;
+    if (inner == 1) {
+      *out = static_cast<T>(cpu::sum<T>(size, [=](int64_t j) { return in[j]; }));
+      return;
     }
+    std::fill(out, out + inner, T(0));
+    for (int64_t r = 0; r < size; ++r) cpu::lanes(0, inner, [=](int64_t j) { out[j] += in[r * inner + j]; });
   });
   if (blocks > 1) sum_axis(outer, blocks, inner, partial, y);
 }
@@ -47,28 +30,20 @@ void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
 }  // namespace
 
 void CpuBackend::sum_to(const Tensor& x, Out y) {
-  // Axis by axis from the left; neighbouring axes that are both summed count as one.
+  const int rank = x.shape().rank(), missing = rank - y.shape().rank();
+  const auto size_in_y = [&](int axis) { return axis < missing ? 1 : y.shape()[axis - missing]; };
   Tensor current = x;
-  int64_t outer = 1;
-  const int rank = x.shape().rank();
-  const auto summed = [&](int axis) {
-    const int from_right = rank - axis;
-    return from_right > y.shape().rank() || (y.shape()[-from_right] == 1 && x.shape()[axis] != 1);
-  };
-  for (int axis = 0; axis < rank;) {
-    if (!summed(axis)) {
-      outer *= x.shape()[axis++];
+  for (int64_t outer = 1, axis = 0; axis < rank;) {  // from the left; neighbours that are both summed count as one
+    int64_t n = 1, inner = 1;
+    const int first = static_cast<int>(axis);
+    while (axis < rank && size_in_y(static_cast<int>(axis)) == 1) n *= x.shape()[static_cast<int>(axis++)];
+    if (axis == first) {
+      outer *= x.shape()[static_cast<int>(axis++)];
       continue;
     }
-    int64_t n = 1;
-    while (axis < rank && (summed(axis) || x.shape()[axis] == 1)) n *= x.shape()[axis++];
-    int64_t inner = 1;
-    for (int i = axis; i < rank; ++i) inner *= x.shape()[i];
+    for (int i = static_cast<int>(axis); i < rank; ++i) inner *= x.shape()[i];
     Tensor next({outer, inner}, x.dtype());
-    visit_real(x.dtype(), [&](auto t) {
-      using T = decltype(t);
-      sum_axis(outer, n, inner, current.data<T>(), next.data<T>());
-    });
+    visit_real(x.dtype(), [&]<class T>(T) { sum_axis(outer, n, inner, current.data<T>(), next.data<T>()); });
     current = next;
   }
   y.assign(current.reshape(y.shape()));
@@ -78,25 +53,16 @@ void CpuBackend::permute(const Tensor& x, std::span<const int> axes, Out y) {
   const int rank = x.shape().rank();
   if (rank == 0 || x.size() == 0) return y.assign(x.reshape(y.shape()));
   int64_t stride[Shape::kMaxRank], x_stride = 1;  // of x, in the order of y's axes
-  for (int axis = rank - 1; axis >= 0; --axis) {
-    for (int i = 0; i < rank; ++i)
-      if (axes[static_cast<size_t>(i)] == axis) stride[i] = x_stride;
-    x_stride *= x.shape()[axis];
-  }
+  for (int axis = rank - 1; axis >= 0; x_stride *= x.shape()[axis--])
+    stride[std::find(axes.begin(), axes.end(), axis) - axes.begin()] = x_stride;
   const int64_t inner = y.shape()[-1], inner_stride = stride[rank - 1];
-  visit(x.dtype(), [&](auto t) {
-    using T = decltype(t);
-    const T* in = x.data<T>();
-    T* out = y.data<T>();
-    parallel_for(y.size() / inner, inner, [&](int64_t begin, int64_t end) {
-      for (int64_t outer = begin; outer < end; ++outer) {
-        int64_t offset = 0, rest = outer;
-        for (int axis = rank - 2; axis >= 0; --axis) {
-          offset += rest % y.shape()[axis] * stride[axis];
-          rest /= y.shape()[axis];
-        }
-        for (int64_t i = 0; i < inner; ++i) out[outer * inner + i] = in[offset + i * inner_stride];
-      }
+  visit(x.dtype(), [&]<class T>(T) {
+    cpu::parallel_rows(y.size() / inner, inner, [&](int64_t row) {
+      int64_t offset = 0, rest = row;
+      for (int axis = rank - 2; axis >= 0; rest /= y.shape()[axis--]) offset += rest % y.shape()[axis] * stride[axis];
+      const T* in = x.data<T>() + offset;
+      T* out = y.data<T>() + row * inner;
+      cpu::lanes(0, inner, [=](int64_t i) { out[i] = in[i * inner_stride]; });
     });
   });
 }
@@ -104,11 +70,9 @@ void CpuBackend::permute(const Tensor& x, std::span<const int> axes, Out y) {
 void CpuBackend::copy_columns(int64_t rows, int64_t width, const Tensor& x, int64_t x_first, int64_t x_pitch, Out y,
                               int64_t y_first, int64_t y_pitch) {
   const int64_t element = static_cast<int64_t>(size_of(x.dtype()));
-  const std::byte* in = x.bytes() + x_first * element;
-  std::byte* out = y.bytes() + y_first * element;
-  parallel_for(rows, width, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      std::memcpy(out + r * y_pitch * element, in + r * x_pitch * element, static_cast<size_t>(width * element));
+  cpu::parallel_rows(rows, width, [&](int64_t r) {
+    std::memcpy(y.bytes() + (r * y_pitch + y_first) * element, x.bytes() + (r * x_pitch + x_first) * element,
+                static_cast<size_t>(width * element));
   });
 }
 

@@ -1,0 +1,27 @@
+// The commands of `translate`, one source file each. A command parses its own options, prints to standard output, and
+// returns the exit status.
+#pragma once
+
+#include <span>
+
+#include "examples/translate/checkpoint.h"
+#include "examples/translate/task.h"
+#include "losses/translation_loss.h"
+
+namespace gradus::examples {
+
+int train_command(std::span<const std::string> arguments);
+int translate_command(std::span<const std::string> arguments);
+int evaluate_command(std::span<const std::string> arguments);
+
+// If parsing asked for help or for the options, prints them; true when there is nothing more to do.
+bool answered(const Options& options, Options::Action action);
+
+// The loss over all pairs, without dropout and without recording.
+losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationLoss& criterion,
+                         const std::vector<IdPair>& pairs, int64_t batch_tokens);
+
+// Greedy translations of source sentences, in their order.
+std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target, const std::vector<Ids>& sources);
+
+}  // namespace gradus::examples

@@ -1,0 +1,104 @@
+#include <iomanip>
+#include <iostream>
+
+#include "examples/support/bleu.h"
+#include "examples/support/corpus.h"
+#include "examples/translate/commands.h"
+
+namespace gradus::examples {
+
+losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationLoss& criterion,
+                         const std::vector<IdPair>& pairs, int64_t batch_tokens) {
+  const nn::Evaluating evaluating(model);
+  losses::LossSums sums;
+  for (const std::vector<size_t>& chosen : bucketed_batches(pairs, batch_tokens, 0, 0)) {
+    const TensorBatch b(make_batch(pairs, chosen));
+    sums += criterion(model(b.source, b.source_lengths, b.target, b.target_lengths), b.target).sums;
+  }
+  return sums;
+}
+
+namespace {
+
+struct Test {
+  HeldOut held_out;
+  std::vector<std::string> sources, references;  // as text
+};
+
+Test toy_test(const TrainedModel& trained, int64_t count) {
+  Test test{toy_held_out(true, static_cast<size_t>(count), trained.options.smoothing, trained.source, trained.target), {}, {}};
+  for (size_t i = 0; i < test.held_out.pairs.size(); ++i) {
+    test.sources.push_back(join_words(trained.source.decode(test.held_out.pairs[i].source)));
+    test.references.push_back(join_words(test.held_out.best[i]));
+  }
+  return test;
+}
+
+Test text_test(const TrainedModel& trained, const std::string& source, const std::string& target) {
+  const ParallelText text = read_parallel(source, target);
+  Test test{{}, text.source, text.target};
+  for (size_t i = 0; i < text.source.size(); ++i) {
+    IdPair pair{trained.source.encode(split_words(text.source[i])), trained.target.encode(split_words(text.target[i])),
+                text.lines[i]};
+    check_world(positions(pair) <= trained.options.longest, "evaluate: line ", pair.line, " has ", positions(pair),
+                " words, the model ", trained.options.longest, " positions");
+    test.held_out.pairs.push_back(std::move(pair));
+  }
+  return test;
+}
+
+}  // namespace
+
+int evaluate_command(std::span<const std::string> arguments) {
+  std::string path, source, target;
+  int64_t count = 1000, show = 5, threads = 0;
+  Options options("translate evaluate --model FILE [--source FILE --target FILE]",
+                  "Measures a model on sentences it has never seen: those of the toy language's test split for a model that\n"
+                  "was trained on it, else two text files.");
+  options.add("--model", &path, "FILE", "what `translate train` made");
+  options.add("--source", &source, "FILE", "sentences to translate, one a line");
+  options.add("--target", &target, "FILE", "their reference translations");
+  options.add("--count", &count, "N", "how many toy sentences", {1, 1e6});
+  options.add("--show", &show, "N", "how many translations to print", {0, 1e6});
+  options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
+  if (answered(options, options.parse(arguments))) return 0;
+  check(!path.empty(), "evaluate: name a model: --model FILE");
+  check(source.empty() == target.empty(), "evaluate: --source and --target go together");
+  if (threads > 0) set_num_threads(static_cast<int>(threads));
+
+  TrainedModel trained = load_checkpoint(path);
+  check(trained.options.toy || !source.empty(), "evaluate: name the test sentences: --source FILE --target FILE");
+  const bool toy = source.empty();
+  const Test test = toy ? toy_test(trained, count) : text_test(trained, source, target);
+  const losses::TranslationLoss criterion(trained.target.size(), Vocabulary::pad, trained.options.smoothing,
+                                          trained.options.convention());
+  const losses::LossSums sums = loss_of(trained.model, criterion, test.held_out.pairs, 4096);
+  std::vector<Ids> sources;
+  for (const IdPair& pair : test.held_out.pairs) sources.push_back(pair.source);
+  std::vector<Words> hypotheses, references;
+  size_t exact = 0;
+  const std::vector<Words> found = translate_all(trained.model, trained.target, sources);
+  for (size_t i = 0; i < found.size(); ++i) {
+    const std::string text = join_words(found[i]);
+    exact += text == test.references[i];
+    hypotheses.push_back(tokenize_13a(text));
+    references.push_back(tokenize_13a(test.references[i]));
+    if (static_cast<int64_t>(i) < show)
+      std::cout << "source      " << test.sources[i] << "\ntranslated  " << text
+                << (text == test.references[i] ? "\n" : "\nreference   " + test.references[i] + "\n") << "\n";
+  }
+  const double n = static_cast<double>(found.size());
+  std::cout << std::fixed << std::setprecision(2) << found.size() << " sentences, "
+            << static_cast<int64_t>(sums.tokens()) << " words to predict\n"
+            << "BLEU " << corpus_bleu(hypotheses, references).score << " (" << bleu_signature << ")"
+            << (toy ? ", against the most probable translation\n" : "\n") << "exact match "
+            << 100 * static_cast<double>(exact) / n << " %\n" << std::setprecision(4) << "nll " << sums.mean_nll();
+  if (toy)
+    std::cout << "  (floor " << test.held_out.floor << ", optimum for smoothing " << trained.options.smoothing << ": "
+              << test.held_out.smoothed_floor << ")";
+  std::cout << "\nperplexity " << sums.perplexity() << "\naccuracy " << std::setprecision(2) << 100 * sums.accuracy()
+            << " %\n";
+  return 0;
+}
+
+}  // namespace gradus::examples

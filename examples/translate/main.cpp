@@ -1,0 +1,53 @@
+// translate: trains a Transformer to translate, measures it, and translates with it.
+#include <iostream>
+
+#include "examples/translate/commands.h"
+
+namespace gradus::examples {
+
+bool answered(const Options& options, Options::Action action) {
+  if (action == Options::Action::help) std::cout << options.help();
+  if (action == Options::Action::dump_config) std::cout << options.dump();
+  return action != Options::Action::run;
+}
+
+namespace {
+
+constexpr const char* kHelp = R"(translate: trains a Transformer to translate, measures it, and translates with it.
+
+  translate train      learn from the toy language (--toy) or from two text files
+  translate evaluate   BLEU, nll, perplexity and accuracy on sentences never seen
+  translate translate  translate standard input, or what you type
+
+Each command explains itself: translate train --help. To begin with:
+
+  translate train --toy --out model
+  translate translate --model model/best.safetensors
+)";
+
+int run(std::span<const std::string> arguments) {
+  const std::string command = arguments.empty() ? "--help" : arguments[0];
+  if (command == "--help" || command == "help") return std::cout << kHelp, 0;
+  const std::span<const std::string> rest = arguments.subspan(1);
+  if (command == "train") return train_command(rest);
+  if (command == "evaluate") return evaluate_command(rest);
+  if (command == "translate") return translate_command(rest);
+  throw std::invalid_argument(message("translate: no command `", command, "`",
+                                      did_you_mean(command, {"train", "evaluate", "translate"}), "; see --help"));
+}
+
+}  // namespace
+}  // namespace gradus::examples
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  try {
+    return gradus::examples::run(arguments);
+  } catch (const std::invalid_argument& error) {
+    std::cerr << error.what() << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
+}

@@ -1,0 +1,29 @@
+// What a training run can be told. The defaults train the toy language in about a minute on two cores; the resolved
+// options are kept in the checkpoint, so that a model knows how it was made.
+#pragma once
+
+#include "examples/support/cli.h"
+#include "nn/translation_model.h"
+#include "tensor/target_distribution.h"
+
+namespace gradus::examples {
+
+struct TrainOptions {
+  bool toy = false;
+  std::string source, target, out = "model";
+  int64_t vocab_size = 8000, min_count = 2, longest = 128;
+  int64_t d_model = 128, heads = 4, layers = 2, ff = 512;
+  double dropout = 0, smoothing = 0.1;
+  std::string norm = "pre", activation = "relu", tie = "output", label_convention = "uniform";
+  int64_t batch_tokens = 1024, steps = 2400, warmup = 200, validate_every = 400;
+  double max_minutes = 0, lr = 2e-3, clip = 1, held_out = 0.02;
+  std::string schedule = "cosine";
+  int64_t seed = 1, threads = 0;
+
+  void declare(Options& options);
+  nn::TranslationModelConfig model(int64_t source_vocab, int64_t target_vocab) const;
+  Smoothing convention() const;
+  double learning_rate(int64_t step) const;  // step counts from 1
+};
+
+}  // namespace gradus::examples

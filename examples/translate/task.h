@@ -1,0 +1,47 @@
+// A Task is what there is to learn: two vocabularies, training batches without end, and sentences held out. There are two:
+// the toy language, drawn fresh, whose true distribution is known; and a parallel corpus in two text files.
+#pragma once
+
+#include <memory>
+
+#include "examples/support/batch.h"
+#include "examples/support/vocabulary.h"
+#include "examples/translate/options.h"
+#include "tensor/tensor.h"
+
+namespace gradus::examples {
+
+// A Batch as tensors: source i32 [B, S], target i32 [B, T] with BOS and EOS, lengths i32 [B].
+struct TensorBatch {
+  explicit TensorBatch(const Batch& batch);
+  Tensor source, source_lengths, target, target_lengths;
+};
+
+// Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the least nll per word that any model
+// can reach on these very references, and that of the model which smoothed labels aim at. Else they are 0.
+struct HeldOut {
+  std::vector<IdPair> pairs;
+  std::vector<Words> best;  // the most probable translation, where it is known
+  double floor = 0, smoothed_floor = 0;
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual TensorBatch next_batch() = 0;
+  const Vocabulary& source_vocabulary() const { return source_; }
+  const Vocabulary& target_vocabulary() const { return target_; }
+  const HeldOut& validation() const { return validation_; }
+
+ protected:
+  Task(Vocabulary source, Vocabulary target) : source_(std::move(source)), target_(std::move(target)) {}
+  Vocabulary source_, target_;
+  HeldOut validation_;
+};
+
+std::unique_ptr<Task> make_task(const TrainOptions& options, std::ostream& log);
+
+// The toy language's held-out sentences: `count` of the validation or, with `test`, of the test split.
+HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source, const Vocabulary& target);
+
+}  // namespace gradus::examples

@@ -1,0 +1,293 @@
+// What the losses accept and refuse: reductions, conversion between conventions, options and calls out of
+// range, and the bookkeeping of TranslationLoss.
+#include "compare.h"
+#include "losses/translation_loss.h"
+
+using namespace gradus;
+using namespace gradus::compare;
+using losses::LabelSmoothingCrossEntropy;
+using losses::LabelSmoothingLoss;
+using losses::LossSums;
+using losses::Reduction;
+using losses::TranslationLoss;
+
+// Smoothing where the pad id belongs does not compile; everything else does.
+static_assert(!std::is_constructible_v<TranslationLoss, int64_t, double>);
+static_assert(!std::is_constructible_v<TranslationLoss, int, double, int>);
+static_assert(!std::is_constructible_v<TranslationLoss, int, float, int32_t, Smoothing, Reduction>);
+static_assert(std::is_constructible_v<TranslationLoss, int>);
+static_assert(std::is_constructible_v<TranslationLoss, int64_t, int32_t, double, Smoothing, Reduction>);
+
+namespace {
+
+constexpr Smoothing kConventions[] = {Smoothing::uniform, Smoothing::as_printed, Smoothing::others,
+                                      Smoothing::others_not_pad};
+
+struct Batch {
+  Tensor logits, target_ids;  // [B, T-1, V], [B, T]
+};
+Batch batch_of(int64_t rows) {
+  std::vector<int32_t> ids;
+  for (int32_t r = 0; r < rows; ++r)
+    for (int32_t id : {1, 2 + r % 5, r % 2 ? 3 : 4, r % 3 ? 2 : 0}) ids.push_back(id);
+  return {random({rows, 3, 7}, 11) * 2., ints(ids, {rows, 4})};
+}
+
+std::vector<double> all(const LossSums& s) { return {s.smoothed(), s.nll(), s.correct(), s.tokens()}; }
+
+}  // namespace
+
+TEST_CASE("reductions: none has the target's shape and 0 on ignored rows; sum and mean follow from it") {
+  const Tensor logits = random({2, 3, 5}, 2) * 2., target = ints({2, 0, 4, 1, 3, 0}, {2, 3});
+  for (Smoothing convention : kConventions)
+    for (bool kl : {false, true}) {
+      const auto run = [&](Reduction reduction, const Tensor& seed) {
+        const Variable z(logits, true);
+        const Variable loss = kl ? LabelSmoothingLoss(5, 0.1, 0, convention, reduction)(z, target)
+                                 : LabelSmoothingCrossEntropy(0.1, 0, convention, reduction)(z, target);
+        loss.backward(seed);
+        return std::pair{loss.value(), z.grad()};
+      };
+      const auto none = run(Reduction::none, Tensor::full({2, 3}, 1, DType::f64));
+      const auto sum = run(Reduction::sum, Tensor::full({}, 1, DType::f64)),
+                 mean = run(Reduction::mean, Tensor::full({}, 1, DType::f64));
+      CHECK(none.first.shape() == Shape{2, 3});
+      CHECK(values(none.first)[1] == 0);
+      CHECK(values(none.first)[5] == 0);
+      CHECK(sum.first.item() == near(gradus::sum(none.first).item()));
+      CHECK(mean.first.item() == near(sum.first.item() / 4));
+      CHECK(equal(sum.second, none.second));
+      CHECK(distance(mean.second * 4., sum.second) <= 1e-12);
+
+      const Tensor seed = random({2, 3}, 8);  // each row its own upstream gradient
+      CHECK(distance(run(Reduction::none, seed).second, none.second * seed.reshape({2, 3, 1})) <= 1e-12);
+    }
+}
+
+TEST_CASE("logits [N, V] and [B, T, V] are the same rows") {
+  const Tensor logits = random({6, 5}, 2);
+  const Tensor target = ints({2, 0, 4, 1, 3, 0});
+  const LabelSmoothingLoss loss(5);
+  CHECK(loss(Variable(logits), target).value().item() ==
+        loss(Variable(logits.reshape({2, 3, 5})), target.reshape({2, 3})).value().item());
+}
+
+TEST_CASE("without a pad id every target counts, and `others_not_pad` is `others`") {
+  const Tensor logits = random({3, 5}, 4), target = ints({0, 1, 4});
+  const auto loss = [&](Smoothing s) {
+    return LabelSmoothingCrossEntropy(0.2, -1, s, Reduction::none)(Variable(logits), target).value();
+  };
+  for (double row : values(loss(Smoothing::uniform))) CHECK(row > 0);
+  CHECK(equal(loss(Smoothing::others_not_pad), loss(Smoothing::others)));
+}
+
+TEST_CASE("convert: the smoothing that trains alike under another convention") {
+  using losses::convert;
+  CHECK(convert(0.1, Smoothing::others, Smoothing::uniform, 10) == near(0.1 * 10 / 9));
+  CHECK(convert(0.1, Smoothing::uniform, Smoothing::others, 10) == near(0.1 * 9 / 10));
+  const Variable logits(random({3, 5}, 4));
+  const auto loss = [&](double eps, Smoothing s) {
+    return LabelSmoothingCrossEntropy(eps, -1, s)(logits, ints({0, 1, 4})).value().item();
+  };
+  for (double eps : {0., 0.1, 0.5, 0.8}) {
+    CHECK(loss(eps, Smoothing::others) ==
+          near(loss(convert(eps, Smoothing::others, Smoothing::uniform, 5), Smoothing::uniform)));
+    CHECK(loss(eps, Smoothing::uniform) ==
+          near(loss(convert(eps, Smoothing::uniform, Smoothing::others, 5), Smoothing::others)));
+  }
+  for (Smoothing s : kConventions) {
+    CHECK(convert(0.3, s, s, 10) == 0.3);
+    CHECK(convert(0, s, Smoothing::as_printed, 10) == 0);
+  }
+  CHECK(contains(error_of([] { convert(0.95, Smoothing::others, Smoothing::uniform, 5); }), "above 1"));
+  for (Smoothing s : {Smoothing::uniform, Smoothing::others}) {
+    CHECK(contains(error_of([&] { convert(0.1, s, Smoothing::others_not_pad, 5); }), "no mass on the pad"));
+    CHECK(contains(error_of([&] { convert(0.1, Smoothing::as_printed, s, 5); }), "does not sum to 1"));
+  }
+  CHECK(contains(error_of([] { convert(0.1, Smoothing::as_printed, Smoothing::others_not_pad, 5); }),
+                 "neither"));
+  CHECK(
+      contains(error_of([] { convert(1.5, Smoothing::others, Smoothing::uniform, 5); }), "[0, 1], got 1.5"));
+  CHECK(contains(error_of([] { convert(0.1, Smoothing::others, Smoothing::uniform, 1); }),
+                 "at least 2, got 1"));
+}
+
+TEST_CASE("options out of range are refused when the loss is made") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (double eps : {-0.1, 1.1, nan}) {
+    CHECK(contains(error_of([&] { LabelSmoothingLoss(5, eps); }), "smoothing in [0, 1]"));
+    CHECK(contains(error_of([&] { LabelSmoothingCrossEntropy{eps}; }), "smoothing in [0, 1]"));
+    CHECK(contains(error_of([&] { TranslationLoss(5, 0, eps); }), "smoothing in [0, 1]"));
+    CHECK(contains(error_of([&] { TranslationLoss(5).set_smoothing(eps); }), "smoothing in [0, 1]"));
+  }
+  for (int64_t vocab : {-3, 0, 1}) {
+    CHECK(contains(error_of([&] { LabelSmoothingLoss{vocab}; }), message("at least 2, got ", vocab)));
+    CHECK(contains(error_of([&] { TranslationLoss{vocab}; }), message("at least 2, got ", vocab)));
+  }
+  CHECK(contains(error_of([] { LabelSmoothingLoss(2, 0.1, 0, Smoothing::others_not_pad); }),
+                 "at least 3, got 2"));
+  CHECK_NOTHROW(LabelSmoothingLoss(2, 0.1, -1, Smoothing::others_not_pad));
+  for (int32_t pad : {-2, -100, 5}) {
+    CHECK(contains(error_of([&] { LabelSmoothingLoss(5, 0.1, pad); }), message("pad id ", pad)));
+    CHECK(contains(error_of([&] { TranslationLoss(5, pad); }), message("pad id ", pad)));
+    const Variable z(random({1, 5}, 1));
+    CHECK(contains(error_of([&] { LabelSmoothingCrossEntropy(0.1, pad)(z, ints({1})); }),
+                   message("pad id ", pad)));
+    CHECK(contains(error_of([&] { losses::CrossEntropy{pad}(z, ints({1})); }), message("pad id ", pad)));
+  }
+  CHECK(contains(
+      error_of([] {
+        LabelSmoothingCrossEntropy(0.1, 0, Smoothing::others_not_pad)(Variable(random({1, 2}, 1)), ints({1}));
+      }),
+      "at least 3, got 2"));
+}
+
+TEST_CASE("calls that do not fit are refused") {
+  const LabelSmoothingLoss loss(5);
+  const LabelSmoothingCrossEntropy ce;
+  const Variable logits(random({2, 3, 5}, 1));
+  const auto both = [&](const Variable& z, const Tensor& target, const std::string& part) {
+    CHECK(contains(error_of([&] { loss(z, target); }), part));
+    CHECK(contains(error_of([&] { ce(z, target); }), part));
+  };
+  both(logits, ints({1, 2, 3}), "got [2, 3, 5] and [3]");
+  both(logits, ints({1, 2, 3, 4, 1, 2}), "got [2, 3, 5] and [6]");
+  both(logits, Tensor(), "got [2, 3, 5] and []");
+  both(Variable(random({5}, 1)), ints({1}), "got [5]");
+  both(logits, Tensor::zeros({2, 3}, DType::f64), "i32, got f64");
+  both(logits, ints({1, 2, 3, 4, 1, 5}, {2, 3}), "id 5 at row 1, position 2 is outside [0, 5)");
+  both(logits, ints({1, -1, 3, 4, 1, 2}, {2, 3}), "id -1 at row 0, position 1 is outside [0, 5)");
+  CHECK(contains(error_of([&] {
+                   loss(Variable(random({2, 3, 6}, 1)), ints({1, 2, 3, 4, 1, 2}, {2, 3}));
+                 }),
+                 "last axis of 5, got logits [2, 3, 6]"));
+
+  const TranslationLoss translation(5);
+  CHECK(contains(error_of([&] { translation(logits, ints({1, 2, 3, 4, 1, 2}, {2, 3})); }), "[B, T-1, 5]"));
+  CHECK(contains(error_of([&] {
+                   translation(Variable(random({2, 3, 6}, 1)), ints({1, 2, 3, 4, 1, 2, 3, 4}, {2, 4}));
+                 }),
+                 "got [2, 3, 6] and [2, 4]"));
+  CHECK(contains(error_of([&] {
+                   translation(logits, ints({1, 2, 3, 4, 1, 2, 3, 7}, {2, 4}));
+                 }),
+                 "id 7 at row 1, position 3 is outside [0, 5)"));
+}
+
+TEST_CASE("TranslationLoss drops the first column and reports what a log needs") {
+  const Batch b = batch_of(4);
+  const Variable z(b.logits, true);
+  for (Smoothing convention : kConventions) {
+    const auto out = TranslationLoss(7, 0, 0.1, convention)(z, b.target_ids);
+    std::vector<int32_t> shifted;
+    for (size_t r = 0; r < 4; ++r)
+      for (size_t t = 1; t < 4; ++t) shifted.push_back(b.target_ids.to_vector<int32_t>()[4 * r + t]);
+    const Tensor target = ints(shifted, {4, 3});
+    CHECK(out.loss.value().item() ==
+          LabelSmoothingCrossEntropy(0.1, 0, convention)(z, target).value().item());
+    CHECK(out.nll_loss() == losses::CrossEntropy(0)(z, target).value().item());
+    CHECK(out.num_tokens() == 12 - std::count(shifted.begin(), shifted.end(), 0));
+    CHECK(out.sums.mean_smoothed() == near(out.loss.value().item()));
+    CHECK(out.sums.perplexity() == near(std::exp(out.nll_loss())));
+  }
+  const auto rows = TranslationLoss(7, 0, 0.1, Smoothing::uniform, Reduction::none)(z, b.target_ids);
+  CHECK(rows.loss.shape() == Shape{4, 3});
+}
+
+TEST_CASE("accuracy: ties go to the lowest index, pad does not count") {
+  const Tensor z = Tensor::from(std::vector<double>{0, 2, 2, 1, /**/ 0, 2, 2, 1, /**/ 3, 0, 0, 1}, {1, 3, 4});
+  const auto accuracy = [&](std::vector<int32_t> ids) {
+    return TranslationLoss(4)(Variable(z), ints(ids, {1, 4})).accuracy();
+  };
+  CHECK(accuracy({1, 1, 2, 3}) == near(1. / 3));
+  CHECK(accuracy({1, 2, 2, 0}) == 0);
+  CHECK(accuracy({1, 1, 1, 0}) == 1);
+  CHECK(TranslationLoss(4)(Variable(Tensor::zeros({1, 1, 4})), ints({1, 0}, {1, 2})).accuracy() == 0);
+}
+
+TEST_CASE("nothing to learn from: all numbers are 0, none is NaN") {
+  const Variable z(random({2, 2, 5}, 1), true);
+  const auto out = TranslationLoss(5)(z, ints({1, 0, 0, 1, 0, 0}, {2, 3}));
+  out.loss.backward();
+  CHECK(out.loss.value().item() == 0);
+  CHECK(largest(values(z.grad())) == 0);
+  CHECK(out.num_tokens() == 0);
+  CHECK(out.accuracy() == 0);
+  CHECK(out.nll_loss() == 0);
+  CHECK(LossSums().accuracy() == 0);
+  CHECK(LossSums().mean_nll() == 0);
+}
+
+TEST_CASE("micro-batches add up to the batch") {
+  const Batch b = batch_of(6);
+  const TranslationLoss criterion(7, 0, 0.1, Smoothing::uniform, Reduction::sum);
+  const Variable whole(b.logits.copy(), true), parts(b.logits.copy(), true);
+  const auto full = criterion(whole, b.target_ids);
+  full.loss.backward();
+  LossSums sums;
+  double loss = 0;
+  for (int64_t from = 0; from < 6; from += 2) {
+    const auto out = criterion(rows(parts, from, from + 2), b.target_ids.rows(from, from + 2));
+    out.loss.backward();
+    sums += out.sums;
+    loss += out.loss.value().item();
+  }
+  CHECK(equal(parts.grad(), whole.grad()));
+  CHECK(loss == near(full.loss.value().item(), 1e-14));
+  CHECK(sums.tokens() == full.num_tokens());
+  CHECK(sums.correct() == full.sums.correct());
+  CHECK(sums.accuracy() == full.accuracy());
+  CHECK(sums.nll() == near(full.sums.nll(), 1e-14));
+  CHECK(sums.smoothed() == near(full.sums.smoothed(), 1e-14));
+}
+
+TEST_CASE("sums merge without touching what they came from") {
+  const Batch b = batch_of(4);
+  const TranslationLoss criterion(7);
+  const Variable z(b.logits, true), twin(b.logits, true);
+  const auto one = criterion(z, b.target_ids);
+  const auto two = criterion(Variable(b.logits.rows(0, 2)), b.target_ids.rows(0, 2));
+  const std::vector<double> before = all(one.sums);
+  LossSums total = one.sums;  // shares the numbers until it changes
+  total += two.sums;
+  total += LossSums();
+  for (size_t i = 0; i < 4; ++i) CHECK(all(total)[i] == all(one.sums)[i] + all(two.sums)[i]);
+  CHECK(all(one.sums) == before);
+  one.loss.backward();  // divides by its own tokens
+  criterion(twin, b.target_ids).loss.backward();
+  CHECK(equal(z.grad(), twin.grad()));
+}
+
+TEST_CASE("set_smoothing takes effect at the next call") {
+  const Batch b = batch_of(4);
+  TranslationLoss criterion(7, 0, 0.1);
+  CHECK(criterion.smoothing() == 0.1);
+  for (double eps : {0.3, 0., 1.}) {
+    criterion.set_smoothing(eps);
+    CHECK(criterion.smoothing() == eps);
+    const Variable z(b.logits, true), fresh(b.logits, true);
+    const auto out = criterion(z, b.target_ids), expected = TranslationLoss(7, 0, eps)(fresh, b.target_ids);
+    out.loss.backward();
+    expected.loss.backward();
+    CHECK(out.loss.value().item() == expected.loss.value().item());
+    CHECK(equal(z.grad(), fresh.grad()));
+  }
+}
+
+TEST_CASE("a loss never changes logits that its caller can still see") {
+  const Batch b = batch_of(2);
+  const Variable leaf(b.logits.copy(), true);
+  const Variable z = leaf * 2.;
+  const std::vector<double> before = values(z.value());
+  TranslationLoss(7)(z, b.target_ids).loss.backward();
+  CHECK(values(z.value()) == before);
+
+  const Variable alone(b.logits.copy(), true), kept(b.logits.copy(), true);
+  TranslationLoss(7)(alone * 2., b.target_ids).loss.backward();  // the logits' block becomes their gradient
+  CHECK(equal(alone.grad(), leaf.grad()));
+  const Tensor view = leaf.value().reshape({6, 7});
+  const Variable seen = kept * 1.;
+  const Tensor other = seen.value().reshape({6, 7});
+  TranslationLoss(7)(seen, b.target_ids).loss.backward();
+  CHECK(equal(other, view));
+}

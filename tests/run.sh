@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds everything and runs all tests.
+set -euo pipefail
+source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/support/setup.sh"
+
+usage='Usage: bash tests/run.sh [--asan]
+
+Builds the library, the examples and the tests, and runs all tests; installs what is missing first (it asks, unless you are root).
+  --asan   build in build-asan with the address and undefined-behaviour sanitizers instead of in build
+  --help   this text
+With CI=true in the environment, compiler warnings are errors.'
+
+preset=release folder=build options=(-DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON)
+for argument; do
+  case $argument in
+    --asan) preset=asan folder=build-asan ;;
+    --help) echo "$usage"; exit ;;
+    *) printf "tests/run.sh: unknown option '%s'\n\n%s\n" "$argument" "$usage" >&2; exit 2 ;;
+  esac
+done
+if [[ ${CI-} == true ]]; then options+=(-DGRADUS_WERROR=ON); fi
+
+ensure_packages tests
+configure "$preset" "$folder" "${options[@]}"
+build "$folder"
+built=$SECONDS
+
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY-passive}  # several tests share the cores: waiting threads must not spin
+status=0
+ctest --test-dir "$root/$folder" --output-on-failure --parallel "$jobs" || status=$?
+printf '\ntests/run.sh: %s (%s build in %d s, tests in %d s)\n' \
+  "$([[ $status == 0 ]] && echo 'all tests passed' || echo 'TESTS FAILED')" "$preset" "$built" $((SECONDS - built))
+exit "$status"

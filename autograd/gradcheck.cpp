@@ -55,7 +55,8 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
   for (const auto& gradient : analytic) overall = std::max(overall, largest(gradient));
   GradcheckReport report;
   for (size_t input = 0; input < inputs.size(); ++input) {
-    const double scale = std::max({largest(analytic[input]), largest(numeric[input]), 1e-3 * overall, 1e-300});
+    const double scale =
+        std::max({largest(analytic[input]), largest(numeric[input]), 1e-3 * overall, 1e-300});
     for (size_t i = 0; i < numeric[input].size(); ++i) {
       const double a = analytic[input][i], n = numeric[input][i];
       const double error = std::fabs(a - n) / scale;

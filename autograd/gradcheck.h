@@ -1,8 +1,8 @@
-// gradcheck: does a gradient agree with what the function does? Every element of every input is moved and the slope
-// measured, in f64, by the four-point rule
+// gradcheck: does a gradient agree with what the function does? Every element of every input is moved and the
+// slope measured, in f64, by the four-point rule
 //   f'(x) = (8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h,  h = 7e-4,
-// of a random projection of the output (a plain sum would let a softmax whose rule returns zeros pass). It is public:
-// check your own operation with it. Functions with kinks want inputs further than 10 h from them.
+// of a random projection of the output (a plain sum would let a softmax whose rule returns zeros pass). It is
+// public: check your own operation with it. Functions with kinks want inputs further than 10 h from them.
 #pragma once
 
 #include <functional>
@@ -12,12 +12,12 @@
 namespace gradus {
 
 struct GradcheckReport {
-  double error = 0;        // max over inputs of max|analytic - numeric| / max(max|g|, 1e-3 max|g of all inputs|)
-  std::string worst;       // where: "w[7]: analytic 0.25, numeric 0.26"
+  double error = 0;   // max over inputs of max|analytic - numeric| / max(max|g|, 1e-3 max|g of all inputs|)
+  std::string worst;  // where: "w[7]: analytic 0.25, numeric 0.26"
 };
 
-// f computes the output from the inputs, which are f64 leaves that it holds. A generator that f draws from is set back
-// before each evaluation. The gradients of the inputs are overwritten.
+// f computes the output from the inputs, which are f64 leaves that it holds. A generator that f draws from is
+// set back before each evaluation. The gradients of the inputs are overwritten.
 GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<NamedParameter>& inputs,
                           Generator* generator = nullptr);
 

@@ -1,5 +1,6 @@
 // graph: the tape behind a Variable as Graphviz text, to look at what was recorded. Pipe it through
-// `dot -Tsvg > tape.svg`. Leaves are boxes, named where a name is given; arrows point the way the values went.
+// `dot -Tsvg > tape.svg`. Leaves are boxes, named where a name is given; arrows point the way the values
+// went.
 #pragma once
 
 #include "autograd/variable.h"

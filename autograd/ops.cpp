@@ -19,9 +19,8 @@ Variable unary(Unary op, const Variable& x) {
   Tensor y = unary(op, x.value());
   return visit(op, [&](auto fn) {  // keep what the slope reads and no more
     return record(name_of(op), y, {x},
-                  [op, x = fn.needs_x ? x.value() : Tensor(), y = fn.needs_y ? y : Tensor()](const Tensor& dy, Gradients d) {
-                    d[0] += times_slope(op, x, y, dy);
-                  });
+                  [op, x = fn.needs_x ? x.value() : Tensor(), y = fn.needs_y ? y : Tensor()](
+                      const Tensor& dy, Gradients d) { d[0] += times_slope(op, x, y, dy); });
   });
 }
 
@@ -62,9 +61,10 @@ Variable operator*(const Variable& a, double factor) {
 
 Variable sum(const Variable& x, std::vector<int> axes, bool keep) {
   const Shape kept = summed_shape(x.shape(), axes, true);
-  return record("sum", sum(x.value(), axes, keep), {x}, [kept, shape = x.shape()](const Tensor& dy, Gradients d) {
-    d[0] += Tensor::zeros(shape, dy.dtype(), dy.device()) + dy.reshape(kept);
-  });
+  return record("sum", sum(x.value(), axes, keep), {x},
+                [kept, shape = x.shape()](const Tensor& dy, Gradients d) {
+                  d[0] += Tensor::zeros(shape, dy.dtype(), dy.device()) + dy.reshape(kept);
+                });
 }
 
 Variable mean(const Variable& x, std::vector<int> axes, bool keep) {
@@ -83,7 +83,8 @@ Variable permute(const Variable& x, std::vector<int> axes) {
   std::vector<int> inverse(axes.size());
   for (size_t i = 0; i < axes.size(); ++i)
     inverse[static_cast<size_t>(x.shape().axis_index(axes[i]))] = static_cast<int>(i);
-  return record("permute", y, {x}, [inverse](const Tensor& dy, Gradients d) { d[0] += permute(dy, inverse); });
+  return record("permute", y, {x},
+                [inverse](const Tensor& dy, Gradients d) { d[0] += permute(dy, inverse); });
 }
 
 Variable rows(const Variable& x, int64_t from, int64_t to) {
@@ -95,12 +96,11 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
   std::vector<Tensor> values;
   for (const Variable& part : parts) values.push_back(part.value());
   Tensor y = concat(values, axis);
-  std::vector<int64_t> sizes;
-  for (const Variable& part : parts) sizes.push_back(part.shape()[axis]);
-  return record("concat", y, parts, [sizes, axis](const Tensor& dy, Gradients d) {
-    const std::vector<Tensor> slices = split(dy, sizes, axis);
+  std::vector<int64_t> ends;  // of each part along the axis
+  for (const Variable& part : parts) ends.push_back((ends.empty() ? 0 : ends.back()) + part.shape()[axis]);
+  return record("concat", y, parts, [ends, axis](const Tensor& dy, Gradients d) {
     for (size_t i = 0; i < d.size(); ++i)
-      if (d[i]) d[i] += slices[i];
+      if (d[i]) d[i] += slice(dy, axis, i == 0 ? 0 : ends[i - 1], ends[i]);
   });
 }
 
@@ -118,11 +118,13 @@ Variable matmul(const Variable& a, const Variable& b, bool transpose_a, bool tra
   Tensor c = matmul(a.value(), b.value(), transpose_a, transpose_b);
   return record("matmul", c, {a, b},
                 [a = a.value(), b = b.value(), transpose_a, transpose_b](const Tensor& dc, Gradients d) {
-                  if (d[0]) d[0] += transpose_a ? matmul(b, dc, transpose_b, true) : matmul(dc, b, false, !transpose_b);
+                  if (d[0])
+                    d[0] +=
+                        transpose_a ? matmul(b, dc, transpose_b, true) : matmul(dc, b, false, !transpose_b);
                   if (!d[1]) return;
                   if (a.shape().rank() > b.shape().rank()) {  // one b for the whole batch: one tall product
-                    const Tensor rows = a.reshape({a.shape().rows(), a.shape()[-1]});
-                    const Tensor drows = dc.reshape({dc.shape().rows(), dc.shape()[-1]});
+                    const Tensor rows = a.reshape({a.shape().before(-1), a.shape()[-1]});
+                    const Tensor drows = dc.reshape({dc.shape().before(-1), dc.shape()[-1]});
                     d[1] += transpose_b ? matmul(drows, rows, true) : matmul(rows, drows, true);
                   } else {
                     d[1] += transpose_b ? matmul(dc, a, true, transpose_a) : matmul(a, dc, !transpose_a);
@@ -143,29 +145,35 @@ Variable record_softmax(const char* op, Tensor y, const Variable& x, bool log) {
 }  // namespace
 
 Variable softmax(const Variable& x) { return record_softmax("softmax", softmax(x.value()), x, false); }
-Variable log_softmax(const Variable& x) { return record_softmax("log_softmax", log_softmax(x.value()), x, true); }
+Variable log_softmax(const Variable& x) {
+  return record_softmax("log_softmax", log_softmax(x.value()), x, true);
+}
 
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps) {
   LayerNormResult r = layer_norm(x.value(), gain.value(), bias.value(), eps);
-  return record("layer_norm", r.y, {x, gain, bias},
-                [x = x.value(), gain = gain.value(), mean = r.mean, rstd = r.rstd](const Tensor& dy, Gradients d) {
-                  const Tensor dx = d[0] ? Tensor::like(x) : Tensor();
-                  backend(x.device()).layer_norm_backward(dy, x, gain, mean, rstd, dx, d[1] ? d[1].buffer() : Tensor(),
-                                                          d[2] ? d[2].buffer() : Tensor());
-                  if (d[0]) d[0] += dx;
-                });
+  return record(
+      "layer_norm", r.y, {x, gain, bias},
+      [x = x.value(), gain = gain.value(), mean = r.mean, rstd = r.rstd](const Tensor& dy, Gradients d) {
+        const Tensor dx = d[0] ? Tensor::like(x) : Tensor();
+        backend(x.device())
+            .layer_norm_backward(dy, x, gain, mean, rstd, dx, d[1] ? d[1].buffer() : Tensor(),
+                                 d[2] ? d[2].buffer() : Tensor());
+        if (d[0]) d[0] += dx;
+      });
 }
 
 Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<Unary> op) {
   LinearResult r = linear(x.value(), w.value(), b ? b.value() : Tensor(), op);
   const Tensor y = op && !r.pre ? r.y : Tensor();  // the slope reads one of the two
-  return record("linear", r.y, {x, w, b}, [x = x.value(), w = w.value(), op, pre = r.pre, y](const Tensor& dy, Gradients d) {
-    const Tensor dpre = op ? times_slope(*op, pre, y, dy) : dy;
-    const int64_t n = x.shape().rows(), k = w.shape()[1], m = w.shape()[0];
-    if (d[0]) d[0] += matmul(dpre.reshape({n, m}), w).reshape(x.shape());
-    if (d[1]) add_product(d[1].buffer(), {m, k, n, true, false}, dpre, x);  // dpre [n, m]^T x [n, k]
-    if (d[2]) d[2] += dpre;
-  });
+  return record("linear", r.y, {x, w, b},
+                [x = x.value(), w = w.value(), op, pre = r.pre, y](const Tensor& dy, Gradients d) {
+                  const Tensor dpre = op ? times_slope(*op, pre, y, dy) : dy;
+                  const int64_t n = x.shape().before(-1), k = w.shape()[1], m = w.shape()[0];
+                  if (d[0]) d[0] += matmul(dpre.reshape({n, m}), w).reshape(x.shape());
+                  if (d[1])
+                    add_product(d[1].buffer(), {m, k, n, true, false}, dpre, x);  // dpre [n, m]^T x [n, k]
+                  if (d[2]) d[2] += dpre;
+                });
 }
 
 Variable dropout(const Variable& x, double p, Generator& generator) {
@@ -195,28 +203,36 @@ Variable embedding(const Variable& table, const IdColumns& ids, double scale, co
 }
 
 Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& spec) {
-  const PackedHeads qh{q.packed.value(), q.first}, kh{k.packed.value(), k.first}, vh{v.packed.value(), v.first};
+  const PackedHeads qh{q.packed.value(), q.first}, kh{k.packed.value(), k.first},
+      vh{v.packed.value(), v.first};
   AttentionResult r = attention(qh, kh, vh, spec);
-  return record("attention", r.y, {q.packed, k.packed, v.packed}, [qh, kh, vh, spec, r](const Tensor& dy, Gradients d) {
-    // Often two or three of these are one tensor: each kernel call adds to its own columns of it.
-    const auto target = [&](size_t i, const PackedHeads& heads) {
-      return PackedHeads{d[i] ? d[i].buffer() : Tensor::zeros(heads.tensor.shape(), dy.dtype(), dy.device()), heads.first};
-    };
-    backend(dy.device()).attention_backward(qh, kh, vh, spec, r.y, r.log_sum_exp, dy, target(0, qh), target(1, kh),
-                                            target(2, vh));
-  });
+  return record("attention", r.y, {q.packed, k.packed, v.packed},
+                [qh, kh, vh, spec, r](const Tensor& dy, Gradients d) {
+                  // Often two or three of these are one tensor: each kernel call adds to its own columns of
+                  // it.
+                  const auto target = [&](size_t i, const PackedHeads& heads) {
+                    return PackedHeads{
+                        d[i] ? d[i].buffer() : Tensor::zeros(heads.tensor.shape(), dy.dtype(), dy.device()),
+                        heads.first};
+                  };
+                  backend(dy.device())
+                      .attention_backward(qh, kh, vh, spec, r.y, r.log_sum_exp, dy, target(0, qh),
+                                          target(1, kh), target(2, vh));
+                });
 }
 
-CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target, const CrossEntropySpec& spec) {
+CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target,
+                                 const CrossEntropySpec& spec) {
   CrossEntropyResult r = cross_entropy(logits.value(), target, spec);
-  Variable loss = record("cross_entropy", r.loss, {logits},
-                         [z = logits.value(), target, spec, lse = r.log_sum_exp, sums = r.sums](const Tensor& dy, Gradients d) {
-                           // The logits are the largest tensor of a step: when nobody else sees them, their gradient
-                           // is written over them.
-                           const Tensor dz = z.unique() ? z : Tensor::like(z);
-                           backend(z.device()).cross_entropy_backward(z, target, spec, lse, sums, dy, dz);
-                           d[0] += dz;
-                         });
+  Variable loss = record(
+      "cross_entropy", r.loss, {logits},
+      [z = logits.value(), target, spec, lse = r.log_sum_exp, sums = r.sums](const Tensor& dy, Gradients d) {
+        // The logits are the largest tensor of a step: when nobody else sees them, their gradient
+        // is written over them.
+        const Tensor dz = z.unique() ? z : Tensor::like(z);
+        backend(z.device()).cross_entropy_backward(z, target, spec, lse, sums, dy, dz);
+        d[0] += dz;
+      });
   return {loss, r.sums};
 }
 

@@ -1,5 +1,5 @@
-// One function per differentiable operation: it computes on Tensors (tensor/ops.h, where shapes and errors are described)
-// and records the rule for its gradient. Forward and gradient stand on one screen in ops.cpp.
+// One function per differentiable operation: it computes on Tensors (tensor/ops.h, where shapes and errors
+// are described) and records the rule for its gradient. Forward and gradient stand on one screen in ops.cpp.
 #pragma once
 
 #include "autograd/variable.h"
@@ -28,7 +28,7 @@ inline Variable operator-(const Variable& a) { return neg(a); }
 Variable operator*(const Variable& a, double factor);
 inline Variable operator*(double factor, const Variable& a) { return a * factor; }
 
-Variable sum(const Variable& x, std::vector<int> axes = {}, bool keep = false);   // no axes: all
+Variable sum(const Variable& x, std::vector<int> axes = {}, bool keep = false);  // no axes: all
 Variable mean(const Variable& x, std::vector<int> axes = {}, bool keep = false);
 Variable reshape(const Variable& x, Shape shape);
 Variable permute(const Variable& x, std::vector<int> axes);
@@ -41,15 +41,19 @@ Variable log_softmax(const Variable& x);
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps = 1e-5);
 
 // activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.
-Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<Unary> activation = {});
+Variable linear(const Variable& x, const Variable& w, const Variable& b,
+                std::optional<Unary> activation = {});
 
 // Both are the identity on x when p is 0. Each call takes one draw from the generator.
 Variable dropout(const Variable& x, double p, Generator& generator);
-Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator);  // residual + dropout(x)
+Variable dropout_add(const Variable& x, const Variable& residual, double p,
+                     Generator& generator);  // residual + dropout(x)
 
-Variable embedding(const Variable& table, const IdColumns& ids, double scale = 1, const Tensor& positions = {});
+Variable embedding(const Variable& table, const IdColumns& ids, double scale = 1,
+                   const Tensor& positions = {});
 
-// Attention over packed heads, see AttentionSpec: q, k and v are columns of the given Variables, from `first` on.
+// Attention over packed heads, see AttentionSpec: q, k and v are columns of the given Variables, from `first`
+// on.
 struct Columns {
   Variable packed;
   int64_t first = 0;
@@ -60,6 +64,7 @@ struct CrossEntropyOutput {
   Variable loss;  // [] or, for Reduction::none, the logits' shape without the last axis
   Tensor sums;    // f64 [5], see Backend::cross_entropy
 };
-CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target, const CrossEntropySpec& spec);
+CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target,
+                                 const CrossEntropySpec& spec);
 
 }  // namespace gradus

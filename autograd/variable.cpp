@@ -21,8 +21,8 @@ void check_finite(const Tensor& x, const char* what, const char* op) {
     place[static_cast<size_t>(axis)] = rest % x.shape()[axis];
     rest /= x.shape()[axis];
   }
-  check_world(false, "anomaly: ", what, " ", op, " is ", x.reshape({x.size()}).rows(at, at + 1).item(), " at ",
-              Shape(std::span<const int64_t>(place)), " of ", x.shape());
+  check_world(false, "anomaly: ", what, " ", op, " is ", x.reshape({x.size()}).rows(at, at + 1).item(),
+              " at ", Shape(place), " of ", x.shape());
 }
 
 }  // namespace
@@ -48,23 +48,19 @@ Node::~Node() {
 Gradient& Gradient::operator+=(Tensor gradient) {
   Tensor& grad = node_->grad;
   gradient = sum_to(gradient, node_->shape);
-  // A rule may hand one tensor to two inputs, so a block is written only when nobody else holds it or when it was made
-  // for this node. A leaf's block is its own from the start: others look at it, and must see the sum.
-  if (!grad)
-    grad = node_->leaf() && !gradient.unique() ? gradient.copy() : std::move(gradient);
-  else if (node_->owns_grad || grad.unique())
-    add_to(grad, gradient);
-  else
-    grad = grad + gradient;
+  // A rule may hand one tensor to two inputs, so a block is written only when nobody else holds it or when it
+  // was made for this node. A leaf's block is its own from the start: others look at it, and must see the
+  // sum.
+  if (!grad) grad = node_->leaf() && !gradient.unique() ? gradient.copy() : std::move(gradient);
+  else if (node_->owns_grad || grad.unique()) add_to(grad, gradient);
+  else grad = grad + gradient;
   return *this;
 }
 
 const Tensor& Gradient::buffer() {
   Tensor& grad = node_->grad;
-  if (!grad)
-    grad = Tensor::zeros(node_->shape, node_->dtype, node_->device);
-  else if (!node_->owns_grad && !grad.unique())
-    grad = grad.copy();
+  if (!grad) grad = Tensor::zeros(node_->shape, node_->dtype, node_->device);
+  else if (!node_->owns_grad && !grad.unique()) grad = grad.copy();
   node_->owns_grad = true;
   return grad;
 }
@@ -79,7 +75,8 @@ Variable::Variable(Tensor value, bool requires_grad) : value_(std::make_shared<T
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward) {
   if (anomaly_mode) check_finite(value, "the result of", op);
   Variable result(std::move(value));
-  const bool needed = std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
+  const bool needed =
+      std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
   if (!recording || !needed) return result;
   result.node_ = std::make_shared<Node>(op, nodes_created++, result.value());
   for (Variable& input : inputs) result.node_->inputs.push_back(input.node_);
@@ -124,9 +121,10 @@ void run_rule(Node& node) {
 }  // namespace
 
 void Variable::backward(const Tensor& seed) const {
-  check(requires_grad(), "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
-  check(seed.shape() == shape() && seed.dtype() == value_->dtype(), "backward: expected a seed ", value_->dtype(), " ",
-        shape(), ", got ", seed.dtype(), " ", seed.shape());
+  check(requires_grad(),
+        "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
+  check(seed.shape() == shape() && seed.dtype() == value_->dtype(), "backward: expected a seed ",
+        value_->dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
   Gradient(node_.get()) += seed;
   for (std::shared_ptr<Node>& node : newest_first(node_)) {
     if (node->leaf()) continue;
@@ -143,14 +141,15 @@ const Tensor& Variable::grad() const {
 }
 
 void Variable::zero_grad() const {
-  check(requires_grad() && node_->leaf(), "zero_grad: only a leaf made with requires_grad keeps its gradient");
+  check(requires_grad() && node_->leaf(),
+        "zero_grad: only a leaf made with requires_grad keeps its gradient");
   if (node_->grad) backend(node_->device).fill(0, node_->grad);
 }
 
 void Variable::rebind(Tensor value, Tensor grad) const {
   check(requires_grad() && node_->leaf(), "rebind: only a leaf can change its block");
-  check(value.shape() == shape() && (!grad || grad.shape() == shape()), "rebind: expected ", shape(), ", got ",
-        value.shape());
+  check(value.shape() == shape() && (!grad || grad.shape() == shape()), "rebind: expected ", shape(),
+        ", got ", value.shape());
   node_->dtype = value.dtype();
   node_->device = value.device();
   node_->grad = std::move(grad);

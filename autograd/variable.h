@@ -1,9 +1,10 @@
-// Variable: a Tensor that remembers how it was computed. Each operation on Variables records one Node on an eager tape:
-// its inputs and a rule that turns the gradient of its output into gradients of its inputs. backward() runs the rules
-// from the newest to the oldest. There is no graph to compile and no second derivative: rules compute on Tensors.
+// Variable: a Tensor that remembers how it was computed. Each operation on Variables records one Node on an
+// eager tape: its inputs and a rule that turns the gradient of its output into gradients of its inputs.
+// backward() runs the rules from the newest to the oldest. There is no graph to compile and no second
+// derivative: rules compute on Tensors.
 //
-// A Node holds no values. What a rule needs later is what its closure captured, so the capture list *is* the list of
-// saved tensors, and an activation lives exactly as long as a rule wants it.
+// A Node holds no values. What a rule needs later is what its closure captured, so the capture list *is* the
+// list of saved tensors, and an activation lives exactly as long as a rule wants it.
 #pragma once
 
 #include <functional>
@@ -47,12 +48,13 @@ class Variable {
   bool requires_grad() const { return node_ != nullptr; }
   Variable detach() const { return Variable(value()); }  // the same value, off the tape
 
-  // From a scalar, or with a seed of this shape: adds into the gradients of all leaves behind this Variable. The tape is
-  // freed as it is walked; walking it again throws.
+  // From a scalar, or with a seed of this shape: adds into the gradients of all leaves behind this Variable.
+  // The tape is freed as it is walked; walking it again throws.
   void backward() const;
   void backward(const Tensor& seed) const;
 
-  // For leaves (made with requires_grad): gradients add up until zero_grad(), and are 0 before the first backward().
+  // For leaves (made with requires_grad): gradients add up until zero_grad(), and are 0 before the first
+  // backward().
   const Tensor& grad() const;
   void zero_grad() const;
 
@@ -76,15 +78,15 @@ struct NamedParameter {
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward);
 
 struct Node {
-  const char* op;                             // nullptr for a leaf
-  int64_t order;                              // creation order, which is a topological order
+  const char* op;  // nullptr for a leaf
+  int64_t order;   // creation order, which is a topological order
   Shape shape;
   DType dtype;
   Device device;
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
   Backward backward;                          // dropped with its captures as soon as it ran
   Tensor grad;
-  bool owns_grad = false;                     // grad's block was made for this node: add in place
+  bool owns_grad = false;  // grad's block was made for this node: add in place
 
   Node(const char* op_name, int64_t created, const Tensor& value)
       : op(op_name), order(created), shape(value.shape()), dtype(value.dtype()), device(value.device()) {}
@@ -103,8 +105,9 @@ class NoGrad {
   bool before_;
 };
 
-// While one lives, the first NaN or infinity in a result or in a gradient throws std::runtime_error that names the
-// operation, the shape and the place. Every element is looked at, so it is slow: for finding a fault.
+// While one lives, the first NaN or infinity in a result or in a gradient throws std::runtime_error that
+// names the operation, the shape and the place. Every element is looked at, so it is slow: for finding a
+// fault.
 class AnomalyMode {
  public:
   AnomalyMode();

@@ -19,6 +19,8 @@ esac
 
 step() { printf '\n%s\n\n' "--- $* ---"; }
 
+prefix=
+[[ $PWD -ef $root ]] || prefix=$root/
 cd "$root"
 step 'Set-up'
 ensure_packages
@@ -33,4 +35,4 @@ step 'Training, a little over a minute'
 step 'How good is it, on sentences it has never seen?'
 "$translate" evaluate --model "$model"
 
-printf '\nDone in %d s. Type sentences of your own:\n\n  %s translate --model %s\n\n' "$SECONDS" "$translate" "$model"
+printf '\nDone in %d s. To type sentences of your own:\n\n  %q translate --model %q\n\n' "$SECONDS" "$prefix$translate" "$prefix$model"

@@ -1,5 +1,6 @@
-// The whole of training a translator, without a command line: a toy language, a Transformer, the smoothed loss, Adam with
-// warmup, and greedy translation of sentences it has never seen. Copy this file to start your own program.
+// The whole of training a translator, without a command line: a toy language, a Transformer, the smoothed
+// loss, Adam with warmup, and greedy translation of sentences it has never seen. Copy this file to start your
+// own program.
 #include <iostream>
 
 #include "examples/support/batch.h"
@@ -13,7 +14,8 @@
 using namespace gradus;
 using namespace gradus::examples;
 
-// Words become ids, sentences a padded rectangle of ids: source i32 [B, S], target i32 [B, T] with BOS and EOS.
+// Words become ids, sentences a padded rectangle of ids: source i32 [B, S], target i32 [B, T] with BOS and
+// EOS.
 struct TensorBatch {
   explicit TensorBatch(const Batch& b)
       : source(Tensor::from(b.source, {b.rows, b.source_width})),
@@ -23,7 +25,8 @@ struct TensorBatch {
   Tensor source, source_lengths, target, target_lengths;
 };
 
-TensorBatch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocabulary& english, const Vocabulary& french) {
+TensorBatch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocabulary& english,
+                       const Vocabulary& french) {
   std::vector<IdPair> pairs;
   while (pairs.size() < rows) {
     const Words source = toy::sample_source(rng, split);
@@ -34,10 +37,11 @@ TensorBatch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocab
 
 int main() {
   const Vocabulary english(toy::source_words()), french(toy::target_words());
-  nn::TranslationModel model({.source_vocab = english.size(),
-                              .target_vocab = french.size(),
-                              .tie = nn::Tie::output,
-                              .transformer = {.d_model = 64, .heads = 4, .layers = 2, .ff = 256, .dropout = 0, .norm_first = true}});
+  nn::TranslationModel model(
+      {.source_vocab = english.size(),
+       .target_vocab = french.size(),
+       .tie = nn::Tie::output,
+       .transformer = {.d_model = 64, .heads = 4, .layers = 2, .ff = 256, .dropout = 0, .norm_first = true}});
   model.init(/*seed=*/1);
   const losses::TranslationLoss criterion(french.size(), Vocabulary::pad, /*smoothing=*/0.1);
   optim::Adam adam(model.parameters(), {.beta2 = 0.98, .eps = 1e-9});
@@ -52,15 +56,16 @@ int main() {
     model.generator().next_step();  // names this step's dropout masks
     adam.set_lr(optim::inverse_square_root(step, /*peak=*/2e-3, kWarmup));
     adam.zero_grad();
-    const auto output = criterion(model(batch.source, batch.source_lengths, batch.target, batch.target_lengths), batch.target);
+    const auto output = criterion(
+        model(batch.source, batch.source_lengths, batch.target, batch.target_lengths), batch.target);
     output.loss.backward();
     adam.clip_gradients(1);
     adam.step();
 
     since += output.sums;
     if (step % 100 == 0) {
-      std::cout << "step " << step << "  loss " << since.mean_smoothed() << "  nll " << since.mean_nll() << "  accuracy "
-                << since.accuracy() << std::endl;
+      std::cout << "step " << step << "  loss " << since.mean_smoothed() << "  nll " << since.mean_nll()
+                << "  accuracy " << since.accuracy() << std::endl;
       since = {};
     }
   }
@@ -72,9 +77,11 @@ int main() {
     const Ids ids = english.encode(source);
     const auto length = static_cast<int64_t>(ids.size());
     const Tensor lengths = Tensor::from(std::vector<int32_t>{static_cast<int32_t>(length)}, {1});
-    const auto found = nn::greedy_decode(model, Tensor::from(ids, {1, length}), lengths, 40, Vocabulary::bos, Vocabulary::eos);
+    const auto found = nn::greedy_decode(model, Tensor::from(ids, {1, length}), lengths, 40, Vocabulary::bos,
+                                         Vocabulary::eos);
     const Words translated = french.decode(found[0]);
     const bool right = translated == toy::translations(source)[0].words;
-    std::cout << "  " << join_words(source) << "\n  " << join_words(translated) << (right ? "\n" : "   <- not the most probable\n");
+    std::cout << "  " << join_words(source) << "\n  " << join_words(translated)
+              << (right ? "\n" : "   <- not the most probable\n");
   }
 }

@@ -1,5 +1,5 @@
-// SmoothedLoss: the one loss behind all classes of this folder, which differ only in what they pass to it. CrossEntropy,
-// the plainest of them, is here: -ln p of the target, as PyTorch's F.cross_entropy has it.
+// SmoothedLoss: the one loss behind all classes of this folder, which differ only in what they pass to it.
+// CrossEntropy, the plainest of them, is here: -ln p of the target, as PyTorch's F.cross_entropy has it.
 #pragma once
 
 #include "autograd/ops.h"
@@ -12,7 +12,8 @@ using gradus::Smoothing;
 class SmoothedLoss {
  public:
   // logits [B, T, V] or [N, V], target i32 [B, T] or [N] -> scalar, or target's shape for Reduction::none.
-  // Rows whose target is the pad id do not count; a batch of nothing else has loss 0 and gradient 0 (PyTorch: NaN).
+  // Rows whose target is the pad id do not count; a batch of nothing else has loss 0 and gradient 0 (PyTorch:
+  // NaN).
   Variable operator()(const Variable& logits, const Tensor& target) const;
 
   void set_smoothing(double smoothing);  // for schedules
@@ -32,7 +33,8 @@ class SmoothedLoss {
 class CrossEntropy : public SmoothedLoss {
  public:
   explicit CrossEntropy(int32_t pad_id = 0, Reduction reduction = Reduction::mean, Tensor class_weight = {})
-      : SmoothedLoss("cross-entropy", kAnyVocab, 0, {Smoothing::uniform, reduction, pad_id, false, {}, std::move(class_weight)}) {}
+      : SmoothedLoss("cross-entropy", kAnyVocab, 0,
+                     {Smoothing::uniform, reduction, pad_id, false, {}, std::move(class_weight)}) {}
 };
 
 }  // namespace gradus::losses

@@ -6,8 +6,8 @@ namespace {
 void check_vocab(const char* name, int64_t vocab_size, const CrossEntropySpec& spec) {
   const int64_t least = spec.convention == Smoothing::others_not_pad && spec.pad_id >= 0 ? 3 : 2;
   check(vocab_size >= least, name, ": expected a vocabulary of at least ", least, ", got ", vocab_size);
-  check(spec.pad_id >= -1 && spec.pad_id < vocab_size, name, ": pad id ", spec.pad_id, " is neither -1 nor in [0, ",
-        vocab_size, ")");
+  check(spec.pad_id >= -1 && spec.pad_id < vocab_size, name, ": pad id ", spec.pad_id,
+        " is neither -1 nor in [0, ", vocab_size, ")");
 }
 
 void check_smoothing(const char* name, double smoothing) {
@@ -44,17 +44,19 @@ Variable SmoothedLoss::operator()(const Variable& logits, const Tensor& target) 
   return compute(logits, {rows, 0, rows.shape()[1]}).loss;
 }
 
-LabelSmoothingLoss::LabelSmoothingLoss(int64_t vocab_size, double smoothing, int32_t pad_id, Smoothing convention,
-                                       Reduction reduction)
+LabelSmoothingLoss::LabelSmoothingLoss(int64_t vocab_size, double smoothing, int32_t pad_id,
+                                       Smoothing convention, Reduction reduction)
     : SmoothedLoss("label smoothing loss", vocab_size, smoothing,
                    {convention, reduction, pad_id, /*subtract_entropy=*/true, {}, {}}) {}
 
 LabelSmoothingCrossEntropy::LabelSmoothingCrossEntropy(double smoothing, int32_t pad_id, Smoothing convention,
                                                        Reduction reduction)
-    : SmoothedLoss("label smoothing cross-entropy", kAnyVocab, smoothing, {convention, reduction, pad_id, false, {}, {}}) {}
+    : SmoothedLoss("label smoothing cross-entropy", kAnyVocab, smoothing,
+                   {convention, reduction, pad_id, false, {}, {}}) {}
 
-// q of `others` with eps is q of `uniform` with eps' when off = eps / (V-1) = eps' / V. The other two conventions give q
-// a hole or a sum below 1, which no eps' of another convention reproduces, except that eps = 0 is the same everywhere.
+// q of `others` with eps is q of `uniform` with eps' when off = eps / (V-1) = eps' / V. The other two
+// conventions give q a hole or a sum below 1, which no eps' of another convention reproduces, except that eps
+// = 0 is the same everywhere.
 double convert(double eps, Smoothing from, Smoothing to, int64_t vocab_size) {
   const double v = static_cast<double>(vocab_size);
   check_smoothing("convert", eps);
@@ -62,7 +64,8 @@ double convert(double eps, Smoothing from, Smoothing to, int64_t vocab_size) {
   if (from == to || eps == 0) return eps;
   const auto proper = [](Smoothing s) { return s == Smoothing::uniform || s == Smoothing::others; };
   check(proper(from) && proper(to),
-        "convert: `as_printed` does not sum to 1 and `others_not_pad` has no mass on the pad column, so neither equals "
+        "convert: `as_printed` does not sum to 1 and `others_not_pad` has no mass on the pad column, so "
+        "neither equals "
         "another convention");
   const double converted = from == Smoothing::others ? eps * v / (v - 1) : eps * (v - 1) / v;
   check(converted <= 1, "convert: `others` with ", eps, " would need `uniform` with ", converted,

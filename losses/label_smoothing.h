@@ -1,6 +1,6 @@
-// Label smoothing: the target distribution q gives most of its mass to the target and spreads eps over the vocabulary.
-// Two forms of the same loss and four conventions for q; README.md derives them and says where "the same" holds.
-// The kernel reads the logits once; q and the probabilities are never stored.
+// Label smoothing: the target distribution q gives most of its mass to the target and spreads eps over the
+// vocabulary. Two forms of the same loss and four conventions for q; README.md derives them and says where
+// "the same" holds. The kernel reads the logits once; q and the probabilities are never stored.
 #pragma once
 
 #include "losses/cross_entropy.h"
@@ -11,7 +11,8 @@ namespace gradus::losses {
 class LabelSmoothingLoss : public SmoothedLoss {
  public:
   explicit LabelSmoothingLoss(int64_t vocab_size, double smoothing = 0.1, int32_t pad_id = 0,
-                              Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean);
+                              Smoothing convention = Smoothing::uniform,
+                              Reduction reduction = Reduction::mean);
 };
 
 // -sum_j q_j ln p_j; for `uniform` this is (1 - eps) nll + eps mean_j(-ln p_j).
@@ -22,7 +23,8 @@ class LabelSmoothingCrossEntropy : public SmoothedLoss {
                                       Reduction reduction = Reduction::mean);
 };
 
-// The smoothing with which convention `to` trains as convention `from` does with eps. Throws where there is none.
+// The smoothing with which convention `to` trains as convention `from` does with eps. Throws where there is
+// none.
 double convert(double eps, Smoothing from, Smoothing to, int64_t vocab_size);
 
 }  // namespace gradus::losses

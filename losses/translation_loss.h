@@ -1,6 +1,6 @@
-// TranslationLoss: everything the training of a translator asks of a loss in one pass over the logits: the smoothed loss
-// to descend, and the unsmoothed nll, the accuracy and the number of tokens for the log. It drops the first target
-// column (BOS) itself, so it takes the same target_ids as the model.
+// TranslationLoss: everything the training of a translator asks of a loss in one pass over the logits: the
+// smoothed loss to descend, and the unsmoothed nll, the accuracy and the number of tokens for the log. It
+// drops the first target column (BOS) itself, so it takes the same target_ids as the model.
 #pragma once
 
 #include <cmath>
@@ -10,14 +10,15 @@
 
 namespace gradus::losses {
 
-// Sums over tokens, on the device; reading one synchronises. They add up over batches, so that a corpus perplexity is
-// exp(sum nll / sum tokens) and never a mean of means.
+// Sums over tokens, on the device; reading one synchronises. They add up over batches, so that a corpus
+// perplexity is exp(sum nll / sum tokens) and never a mean of means.
 class LossSums {
  public:
   LossSums() = default;  // of nothing
   explicit LossSums(Tensor sums) : sums_(std::move(sums)) {}
 
-  // Makes a new tensor: copies of the old sums, and a backward rule that divides by their tokens, keep what they saw.
+  // Makes a new tensor: copies of the old sums, and a backward rule that divides by their tokens, keep what
+  // they saw.
   LossSums& operator+=(const LossSums& other) {
     if (other.sums_) sums_ = sums_ ? sums_ + other.sums_ : other.sums_;
     return *this;
@@ -50,7 +51,8 @@ class TranslationLoss : private SmoothedLoss {
  public:
   explicit TranslationLoss(int64_t vocab_size, int32_t pad_id = 0, double smoothing = 0.1,
                            Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean)
-      : SmoothedLoss("translation loss", vocab_size, smoothing, {convention, reduction, pad_id, false, {}, {}}) {}
+      : SmoothedLoss("translation loss", vocab_size, smoothing,
+                     {convention, reduction, pad_id, false, {}, {}}) {}
   // LabelSmoothingLoss takes smoothing second; here it is the pad id. Swapped arguments do not compile.
   template <std::floating_point Swapped, class... Rest>
   TranslationLoss(int64_t vocab_size, Swapped smoothing, Rest...) = delete;
@@ -59,7 +61,8 @@ class TranslationLoss : private SmoothedLoss {
                                const Tensor& target_ids /*i32 [B, T], BOS first*/) const {
     const Shape &z = logits.shape(), &y = target_ids.shape();
     check(z.rank() == 3 && y.rank() == 2 && z[0] == y[0] && z[1] == y[1] - 1 && z[2] == vocab_size_,
-          "translation loss: expected logits [B, T-1, ", vocab_size_, "] and target_ids [B, T], got ", z, " and ", y);
+          "translation loss: expected logits [B, T-1, ", vocab_size_, "] and target_ids [B, T], got ", z,
+          " and ", y);
     const CrossEntropyOutput out = compute(logits, {target_ids, 1, y[1] - 1});
     return {out.loss, LossSums(out.sums)};
   }

@@ -1,6 +1,7 @@
-// Multi-head attention (Vaswani et al. 2017, section 3.2) with torch's parameters: one in_proj_weight [3D, D] whose rows
-// are the projections of queries, keys and values, and an out_proj. The projections stay packed, [B, T, 3D] or
-// [B, T, 2D]; the attention kernel reads each head's columns in place. Masks are lengths and a causal flag.
+// Multi-head attention (Vaswani et al. 2017, section 3.2) with torch's parameters: one in_proj_weight [3D, D]
+// whose rows are the projections of queries, keys and values, and an out_proj. The projections stay packed,
+// [B, T, 3D] or [B, T, 2D]; the attention kernel reads each head's columns in place. Masks are lengths and a
+// causal flag.
 #pragma once
 
 #include "nn/layers.h"
@@ -36,15 +37,18 @@ class MultiHeadAttention : public Module {
   // The same in two steps, for decoding one token at a time: keys and values are projected once and kept.
   Variable project_memory(const Variable& memory) const { return project(memory, d_, 3 * d_); }  // [B, S, 2D]
   Variable attend_memory(const Variable& x, const Variable& keys_values, const Tensor& memory_lengths) {
-    return attend({project(x, 0, d_), 0}, {keys_values, 0}, {keys_values, d_}, memory_lengths, /*causal=*/false);
+    return attend({project(x, 0, d_), 0}, {keys_values, 0}, {keys_values, d_}, memory_lengths,
+                  /*causal=*/false);
   }
 
   // x [B, 1, D] is token number `position`; its key and value join cache [B, longest, 2D].
   Variable attend_cached(const Variable& x, const Tensor& cache, int64_t position) {
     const Variable qkv = linear(x, in_proj_weight_, in_proj_bias_), keys_values(cache);
     const int64_t batch = cache.shape()[0], longest = cache.shape()[1];
-    backend(cache.device()).copy_columns(batch, 2 * d_, qkv.value(), d_, 3 * d_, cache, position * 2 * d_, longest * 2 * d_);
-    const Tensor lengths = Tensor::full({batch}, static_cast<double>(position + 1), DType::i32, cache.device());
+    backend(cache.device())
+        .copy_columns(batch, 2 * d_, qkv.value(), d_, 3 * d_, cache, position * 2 * d_, longest * 2 * d_);
+    const Tensor lengths =
+        Tensor::full({batch}, static_cast<double>(position + 1), DType::i32, cache.device());
     return attend({qkv, 0}, {keys_values, 0}, {keys_values, d_}, lengths, /*causal=*/false);
   }
 
@@ -53,7 +57,8 @@ class MultiHeadAttention : public Module {
     return linear(x, rows(in_proj_weight_, from, to), rows(in_proj_bias_, from, to));
   }
 
-  Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths, bool causal) {
+  Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths,
+                  bool causal) {
     const double p = training() ? dropout_ : 0;
     const Draw draw = p > 0 ? generator().next_draw() : Draw{};
     return out_proj_(attention(q, k, v, {d_, heads_, causal, key_lengths, p, draw}));

@@ -1,6 +1,6 @@
-// The layers with a few lines each: Linear, Embedding, LayerNorm, and the table of sinusoidal positions. Dropout has no
-// parameters and so no module: it is an operation (autograd/ops.h). Each layer starts with values drawn from seed 0;
-// init(seed) of the whole model draws them anew, differently for each layer.
+// The layers with a few lines each: Linear, Embedding, LayerNorm, and the table of sinusoidal positions.
+// Dropout has no parameters and so no module: it is an operation (autograd/ops.h). Each layer starts with
+// values drawn from seed 0; init(seed) of the whole model draws them anew, differently for each layer.
 #pragma once
 
 #include <cmath>
@@ -66,7 +66,9 @@ class Embedding : public Module {
     return embedding(weight_, ids, scale, positions);
   }
 
-  const Variable& weight() const { return weight_; }  // [vocab_size, d_model]; also the output layer's when tied
+  const Variable& weight() const {
+    return weight_;
+  }  // [vocab_size, d_model]; also the output layer's when tied
 
  private:
   Variable weight_;

@@ -48,8 +48,8 @@ void Module::load(const std::map<std::string, Tensor>& tensors) {
   for (const auto& [name, variable] : own) {
     const auto found = tensors.find(name);
     check(found != tensors.end(), "load: the file has no ", name, " ", variable.shape());
-    check(found->second.shape() == variable.shape(), "load: ", name, " is ", variable.shape(), " in the model and ",
-          found->second.shape(), " in the file");
+    check(found->second.shape() == variable.shape(), "load: ", name, " is ", variable.shape(),
+          " in the model and ", found->second.shape(), " in the file");
     check(found->second.dtype() != DType::i32, "load: ", name, " is i32 in the file");
   }
   if (tensors.size() != own.size())

@@ -1,6 +1,7 @@
-// Module: something with parameters. A module writes one function, members(), that names its parameters and its
-// sub-modules; lists of parameters, saving and loading, initial values, train and eval mode, and moves between dtypes and
-// devices all come from it. There is no registry and no virtual forward: each module has its own operator().
+// Module: something with parameters. A module writes one function, members(), that names its parameters and
+// its sub-modules; lists of parameters, saving and loading, initial values, train and eval mode, and moves
+// between dtypes and devices all come from it. There is no registry and no virtual forward: each module has
+// its own operator().
 //
 // Modules are moved, not copied: a copy would share its parameters with the original.
 #pragma once
@@ -13,7 +14,8 @@
 
 namespace gradus::nn {
 
-// How a parameter begins. xavier_uniform: Glorot & Bengio 2010, U(-a, a) with a = sqrt(6 / (fan in + fan out)).
+// How a parameter begins. xavier_uniform: Glorot & Bengio 2010, U(-a, a) with a = sqrt(6 / (fan in + fan
+// out)).
 struct Init {
   enum Kind { constant, normal, xavier_uniform } kind;
   double value = 0;  // the constant, or the deviation
@@ -33,9 +35,9 @@ class Module {
   std::vector<NamedParameter> parameters();  // in members' order; a shared one once, under its first name
   int64_t parameter_count();
 
-  std::map<std::string, Tensor> state();     // by name: for write_safetensors
-  // Writes into the existing blocks. Strict: a missing, unknown or misshapen name throws and is named; then nothing has
-  // changed. Files of the other real dtype are converted.
+  std::map<std::string, Tensor> state();  // by name: for write_safetensors
+  // Writes into the existing blocks. Strict: a missing, unknown or misshapen name throws and is named; then
+  // nothing has changed. Files of the other real dtype are converted.
   void load(const std::map<std::string, Tensor>& tensors);
 
   void init(uint64_t seed);  // draws every parameter anew and seeds the generator
@@ -46,8 +48,8 @@ class Module {
   void eval() { train(false); }
   bool training() const { return training_; }
 
-  // The source of dropout masks. A model asks for it at the end of its constructor: that makes one and hands it to
-  // everything inside.
+  // The source of dropout masks. A model asks for it at the end of its constructor: that makes one and hands
+  // it to everything inside.
   Generator& generator();
 
  private:
@@ -55,7 +57,8 @@ class Module {
   std::shared_ptr<Generator> generator_;
 };
 
-// Walks through a module and calls back for each parameter, by full name, and for each module, outer ones first.
+// Walks through a module and calls back for each parameter, by full name, and for each module, outer ones
+// first.
 class Visitor {
  public:
   using OnParameter = std::function<void(const std::string& name, Variable& parameter, const Init& init)>;
@@ -64,8 +67,7 @@ class Visitor {
 
   void operator()(const std::string& name, Variable& parameter, Init init);
   void operator()(const std::string& name, Module& child);
-  template <class M>
-  void operator()(const std::string& name, std::vector<M>& children) {
+  template <class M> void operator()(const std::string& name, std::vector<M>& children) {
     for (size_t i = 0; i < children.size(); ++i) (*this)(name + "." + std::to_string(i), children[i]);
   }
   void root(Module& module);

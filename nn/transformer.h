@@ -1,6 +1,7 @@
-// The encoder-decoder Transformer of Vaswani et al. 2017, from embedded sequences to decoder states, in both orders of
-// normalisation: post-norm as in the paper, or pre-norm (Xiong et al. 2020), which trains without careful warmup. Names,
-// shapes and structure are those of torch.nn.Transformer, so that its state_dict loads unchanged.
+// The encoder-decoder Transformer of Vaswani et al. 2017, from embedded sequences to decoder states, in both
+// orders of normalisation: post-norm as in the paper, or pre-norm (Xiong et al. 2020), which trains without
+// careful warmup. Names, shapes and structure are those of torch.nn.Transformer, so that its state_dict loads
+// unchanged.
 #pragma once
 
 #include "nn/attention.h"
@@ -14,7 +15,8 @@ struct TransformerConfig {
   Unary activation = Unary::relu;
 };
 
-// What encoder and decoder layers share: self-attention, feed-forward, and the residual branch around each sublayer.
+// What encoder and decoder layers share: self-attention, feed-forward, and the residual branch around each
+// sublayer.
 class Layer : public Module {
  protected:
   explicit Layer(const TransformerConfig& c)
@@ -22,8 +24,7 @@ class Layer : public Module {
         norm1_(c.d_model), norm2_(c.d_model), config_(c) {}
 
   // x + dropout(f(norm(x))), or norm(x + dropout(f(x)))
-  template <class F>
-  Variable residual(const Variable& x, const LayerNorm& norm, const F& f) {
+  template <class F> Variable residual(const Variable& x, const LayerNorm& norm, const F& f) {
     if (config_.norm_first) return dropout_add(f(norm(x)), x, rate(), generator());
     return norm(dropout_add(f(x), x, rate(), generator()));
   }
@@ -56,7 +57,9 @@ class EncoderLayer : public Layer {
   }
 
   Variable operator()(const Variable& x, const Tensor& lengths) {
-    const auto self = [&](const Variable& h) { return self_attn_.self_attention(h, lengths, /*causal=*/false); };
+    const auto self = [&](const Variable& h) {
+      return self_attn_.self_attention(h, lengths, /*causal=*/false);
+    };
     return feed_forward(residual(x, norm1_, self), norm2_);
   }
 };
@@ -76,7 +79,8 @@ class DecoderLayer : public Layer {
     visit("norm3", norm3_);
   }
 
-  Variable operator()(const Variable& x, const Variable& memory, const Tensor& lengths, const Tensor& memory_lengths) {
+  Variable operator()(const Variable& x, const Variable& memory, const Tensor& lengths,
+                      const Tensor& memory_lengths) {
     return sublayers(
         x, [&](const Variable& h) { return self_attn_.self_attention(h, lengths, /*causal=*/true); },
         [&](const Variable& h) { return multihead_attn_.cross_attention(h, memory, memory_lengths); });
@@ -87,7 +91,9 @@ class DecoderLayer : public Layer {
                 const Tensor& memory_lengths) {
     return sublayers(
         x, [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); },
-        [&](const Variable& h) { return multihead_attn_.attend_memory(h, memory_keys_values, memory_lengths); });
+        [&](const Variable& h) {
+          return multihead_attn_.attend_memory(h, memory_keys_values, memory_lengths);
+        });
   }
   Variable project_memory(const Variable& memory) const { return multihead_attn_.project_memory(memory); }
 
@@ -102,8 +108,7 @@ class DecoderLayer : public Layer {
 };
 
 // Layers one after the other, and a final norm in both orders of normalisation.
-template <class L>
-class Stack : public Module {
+template <class L> class Stack : public Module {
  public:
   explicit Stack(const TransformerConfig& config) : norm_(config.d_model) {
     for (int64_t i = 0; i < config.layers; ++i) layers_.emplace_back(config);
@@ -114,8 +119,7 @@ class Stack : public Module {
     visit("norm", norm_);
   }
 
-  template <class... Inputs>
-  Variable operator()(Variable x, const Inputs&... inputs) {
+  template <class... Inputs> Variable operator()(Variable x, const Inputs&... inputs) {
     for (L& layer : layers_) x = layer(x, inputs...);
     return norm_(x);
   }
@@ -131,8 +135,8 @@ class Stack : public Module {
 class Transformer : public Module {
  public:
   explicit Transformer(const TransformerConfig& config) : encoder(config), decoder(config) {
-    check(config.layers >= 0 && config.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ", config.layers,
-          " and ", config.ff);
+    check(config.layers >= 0 && config.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ",
+          config.layers, " and ", config.ff);
     generator();  // one for all layers
   }
 

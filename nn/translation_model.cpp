@@ -9,8 +9,9 @@ TranslationModel::TranslationModel(const TranslationModelConfig& c)
       target_embedding_(c.target_vocab, c.transformer.d_model),
       output_(c.transformer.d_model, c.target_vocab, /*bias=*/false), transformer_(c.transformer),
       positions_(c.longest, c.transformer.d_model) {
-  check(c.source_vocab >= 1 && c.target_vocab >= 1, "translation model: expected vocabularies of at least 1, got ",
-        c.source_vocab, " and ", c.target_vocab);
+  check(c.source_vocab >= 1 && c.target_vocab >= 1,
+        "translation model: expected vocabularies of at least 1, got ", c.source_vocab, " and ",
+        c.target_vocab);
   check(c.tie != Tie::all || c.source_vocab == c.target_vocab,
         "translation model: Tie::all needs one vocabulary, got ", c.source_vocab, " and ", c.target_vocab);
   if (c.tie == Tie::all) target_embedding_ = Embedding(source_embedding_.weight());
@@ -34,8 +35,8 @@ Variable TranslationModel::embed(const Embedding& table, const IdColumns& ids, i
   return dropout(x, training() ? config_.transformer.dropout : 0, generator());
 }
 
-Variable TranslationModel::operator()(const Tensor& source, const Tensor& source_lengths, const Tensor& target_ids,
-                                      const Tensor& target_lengths) {
+Variable TranslationModel::operator()(const Tensor& source, const Tensor& source_lengths,
+                                      const Tensor& target_ids, const Tensor& target_lengths) {
   const Shape &s = source.shape(), &t = target_ids.shape();
   check(s.rank() == 2 && t.rank() == 2 && s[0] == t[0] && t[1] >= 2,
         "translation model: expected source [B, S] and target [B, T >= 2], got ", s, " and ", t);
@@ -46,14 +47,15 @@ Variable TranslationModel::operator()(const Tensor& source, const Tensor& source
 
 DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest) {
   check(source.shape().rank() == 2, "translation model: expected source [B, S], got ", source.shape());
-  check(longest >= 1 && longest <= config_.longest, "translation model: asked to decode ", longest, " tokens; it has ",
-        config_.longest, " positions");
+  check(longest >= 1 && longest <= config_.longest, "translation model: asked to decode ", longest,
+        " tokens; it has ", config_.longest, " positions");
   const int64_t batch = source.shape()[0];
   const Variable src = embed(source_embedding_, {source, 0, source.shape()[1]});
   const Variable memory = transformer_.encoder(src, source_lengths);
   DecoderState state{{}, {}, source_lengths, 0, longest};
   for (const DecoderLayer& layer : transformer_.decoder.layers()) {
-    state.cache.emplace_back(Shape{batch, longest, 2 * memory.shape()[2]}, memory.value().dtype(), source.device());
+    state.cache.emplace_back(Shape{batch, longest, 2 * memory.shape()[2]}, memory.value().dtype(),
+                             source.device());
     state.memory_keys_values.push_back(layer.project_memory(memory));
   }
   return state;

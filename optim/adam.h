@@ -1,5 +1,5 @@
-// Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019). They differ in weight decay only: Adam adds it to the
-// gradient, AdamW shrinks the weight itself.
+// Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019). They differ in weight decay only: Adam adds
+// it to the gradient, AdamW shrinks the weight itself.
 #pragma once
 
 #include "optim/optimizer.h"
@@ -23,11 +23,11 @@ class Adam : public Optimizer {
 
  protected:
   Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& o, bool decoupled)
-      : Optimizer(parameters, o.lr), spec_{o.beta1, o.beta2, o.eps, o.weight_decay, decoupled, decayed_}, m_(zeros()),
-        v_(zeros()), step_(Tensor::zeros({1}, DType::i32, weights_.device())) {
+      : Optimizer(parameters, o.lr), spec_{o.beta1, o.beta2, o.eps, o.weight_decay, decoupled, decayed_},
+        m_(zeros()), v_(zeros()), step_(Tensor::zeros({1}, DType::i32, weights_.device())) {
     check(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.eps > 0 && o.weight_decay >= 0,
-          "adam: expected betas in [0, 1), eps > 0, weight decay >= 0, got ", o.beta1, ", ", o.beta2, ", ", o.eps,
-          ", ", o.weight_decay);
+          "adam: expected betas in [0, 1), eps > 0, weight decay >= 0, got ", o.beta1, ", ", o.beta2, ", ",
+          o.eps, ", ", o.weight_decay);
   }
 
  private:
@@ -38,7 +38,8 @@ class Adam : public Optimizer {
 
 class AdamW : public Adam {
  public:
-  explicit AdamW(const std::vector<NamedParameter>& parameters, const AdamOptions& options = {.weight_decay = 0.01})
+  explicit AdamW(const std::vector<NamedParameter>& parameters,
+                 const AdamOptions& options = {.weight_decay = 0.01})
       : Adam(parameters, options, /*decoupled=*/true) {}
 };
 

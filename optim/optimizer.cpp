@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-
 namespace gradus::optim {
 
 Optimizer::Optimizer(const std::vector<NamedParameter>& parameters, double lr) {
@@ -13,14 +12,15 @@ Optimizer::Optimizer(const std::vector<NamedParameter>& parameters, double lr) {
   set_lr(lr);
 
   std::vector<NamedParameter> order = parameters;
-  const auto exempt =
-      std::stable_partition(order.begin(), order.end(), [](const auto& p) { return p.variable.shape().rank() >= 2; });
+  const auto exempt = std::stable_partition(order.begin(), order.end(),
+                                            [](const auto& p) { return p.variable.shape().rank() >= 2; });
   constexpr int64_t kAlign = 16;  // slices begin at multiples of 64 bytes, so that products read aligned rows
   std::vector<int64_t> offsets{0};
   for (const auto& [name, variable] : order) {
     const Tensor& value = variable.value();
     check(value.dtype() == first.dtype() && value.device() == first.device(), "optimizer: ", name, " is ",
-          value.dtype(), " on ", value.device(), ", the first parameter ", first.dtype(), " on ", first.device());
+          value.dtype(), " on ", value.device(), ", the first parameter ", first.dtype(), " on ",
+          first.device());
     offsets.push_back(offsets.back() + (value.size() + kAlign - 1) / kAlign * kAlign);
   }
   decayed_ = offsets[static_cast<size_t>(exempt - order.begin())];

@@ -1,6 +1,6 @@
-// Optimizer: what SGD and Adam share. It packs all parameters into one block and their gradients into another, and lets
-// the parameters become views of it; so an update is one kernel, zero_grad one fill, the gradient norm one sum, however
-// many parameters there are. Make it after the model has its dtype and device.
+// Optimizer: what SGD and Adam share. It packs all parameters into one block and their gradients into
+// another, and lets the parameters become views of it; so an update is one kernel, zero_grad one fill, the
+// gradient norm one sum, however many parameters there are. Make it after the model has its dtype and device.
 #pragma once
 
 #include "autograd/variable.h"
@@ -15,11 +15,11 @@ class Optimizer {
   virtual void step() = 0;
   void zero_grad();
 
-  // Scales all gradients by min(1, max_norm / norm), norm over all of them together (Pascanu et al. 2013). Returns the
-  // norm before; reading it synchronises.
+  // Scales all gradients by min(1, max_norm / norm), norm over all of them together (Pascanu et al. 2013).
+  // Returns the norm before; reading it synchronises.
   Tensor clip_gradients(double max_norm);
-  // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches of B/k
-  // equal to one of B.
+  // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches
+  // of B/k equal to one of B.
   void scale_gradients(double factor);
 
   void set_lr(double lr);

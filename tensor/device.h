@@ -1,5 +1,5 @@
-// Device: where a tensor's block lives and its kernels run. This header and its source are the only place that
-// knows which backends were built; everything else asks backend(device) and gets the one interface.
+// Device: where a tensor's block lives and its kernels run. This header and its source are the only place
+// that knows which backends were built; everything else asks backend(device) and gets the one interface.
 #pragma once
 
 #include <ostream>
@@ -24,7 +24,8 @@ inline std::ostream& operator<<(std::ostream& out, Device device) { return out <
 std::vector<Device> available_devices();  // the CPU first
 Backend& backend(Device device);          // throws std::runtime_error that says what is missing
 
-// Threads that CPU kernels use; at first OMP_NUM_THREADS, else one per core. Results do not depend on it, to the bit.
+// Threads that CPU kernels use; at first OMP_NUM_THREADS, else one per core. Results do not depend on it, to
+// the bit.
 int num_threads();
 void set_num_threads(int threads);
 

@@ -1,5 +1,6 @@
-// DType: what a tensor's elements are, known at run time. visit() turns it into a template parameter, so that a
-// kernel is written once over its element type T. i32 holds token ids and lengths; nothing is computed in it.
+// DType: what a tensor's elements are, known at run time. visit() turns it into a template parameter, so that
+// a kernel is written once over its element type T. i32 holds token ids and lengths; nothing is computed in
+// it.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +26,7 @@ constexpr const char* name_of(DType dtype) {
 inline std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
 
 // Calls fn(T{}) with T = float, double or int32_t.
-template <class Fn>
-decltype(auto) visit(DType dtype, Fn&& fn) {
+template <class Fn> decltype(auto) visit(DType dtype, Fn&& fn) {
   switch (dtype) {
     case DType::f32: return fn(float{});
     case DType::f64: return fn(double{});
@@ -35,8 +35,7 @@ decltype(auto) visit(DType dtype, Fn&& fn) {
 }
 
 // The same for computation: float or double. ops.h has checked that the dtype is one of these.
-template <class Fn>
-decltype(auto) visit_real(DType dtype, Fn&& fn) {
+template <class Fn> decltype(auto) visit_real(DType dtype, Fn&& fn) {
   return dtype == DType::f64 ? fn(double{}) : fn(float{});
 }
 

@@ -10,21 +10,18 @@
 
 namespace gradus {
 
-template <class... Parts>
-std::string message(const Parts&... parts) {
+template <class... Parts> std::string message(const Parts&... parts) {
   std::ostringstream out;
   (out << ... << parts);
   return out.str();
 }
 
-template <class... Parts>
-void check(bool ok, const Parts&... parts) {
+template <class... Parts> void check(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
     throw std::invalid_argument(message(parts...));
 }
 
-template <class... Parts>
-void check_world(bool ok, const Parts&... parts) {
+template <class... Parts> void check_world(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
     throw std::runtime_error(message(parts...));
 }

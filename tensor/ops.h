@@ -1,6 +1,7 @@
-// What users call on Tensors: each function checks its arguments, allocates the result and calls one kernel. The same
-// names exist for Variables in autograd/ops.h, which call these and add a gradient rule. Real arguments are f32 or f64,
-// all of one dtype and on one device; a mismatch throws std::invalid_argument that names the operation and both sides.
+// What users call on Tensors: each function checks its arguments, allocates the result and calls one kernel.
+// The same names exist for Variables in autograd/ops.h, which call these and add a gradient rule. Real
+// arguments are f32 or f64, all of one dtype and on one device; a mismatch throws std::invalid_argument that
+// names the operation and both sides.
 #pragma once
 
 #include "tensor/backend.h"
@@ -24,16 +25,16 @@ void add_to(const Tensor& y, const Tensor& x);  // y += x, in place; x broadcast
 // Sums over the axes (none given: all). Summed axes keep size 1 when keep is set, else they vanish.
 Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep);
 Tensor sum(const Tensor& x, std::span<const int> axes = {}, bool keep = false);
-Tensor sum_to(const Tensor& x, const Shape& shape);            // undoes broadcasting from `shape`
-Tensor permute(const Tensor& x, std::span<const int> axes);    // y's axis i is x's axis axes[i]
+Tensor sum_to(const Tensor& x, const Shape& shape);          // undoes broadcasting from `shape`
+Tensor permute(const Tensor& x, std::span<const int> axes);  // y's axis i is x's axis axes[i]
 Tensor concat(std::span<const Tensor> parts, int axis);
-std::vector<Tensor> split(const Tensor& x, std::span<const int64_t> sizes, int axis);  // undoes concat
+Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
 
-// op(a) [.., m, k] x op(b) [.., k, n] -> [.., m, n]; op transposes the last two axes where asked. b may have rank 2 and is
-// then shared by the whole batch (a not transposed); else the leading axes must agree.
+// op(a) [.., m, k] x op(b) [.., k, n] -> [.., m, n]; op transposes the last two axes where asked. b may have
+// rank 2 and is then shared by the whole batch (a not transposed); else the leading axes must agree.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
-Tensor softmax(const Tensor& x);      // along the last axis, as are the next
+Tensor softmax(const Tensor& x);  // along the last axis, as are the next
 Tensor log_softmax(const Tensor& x);
 
 struct LayerNormResult {
@@ -56,7 +57,8 @@ Tensor embedding(const Tensor& table, const IdColumns& ids, double scale = 1, co
 struct AttentionResult {
   Tensor y, log_sum_exp;
 };
-AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v, const AttentionSpec& spec);
+AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
+                          const AttentionSpec& spec);
 
 struct CrossEntropyResult {
   Tensor loss, log_sum_exp, sums;

@@ -5,7 +5,8 @@
 
 namespace gradus {
 
-Generator::Generator(uint64_t seed, Device device) : seed_(seed), step_(Tensor::zeros({1}, DType::i32, device)) {}
+Generator::Generator(uint64_t seed, Device device)
+    : seed_(seed), step_(Tensor::zeros({1}, DType::i32, device)) {}
 
 void Generator::set_step(int64_t step) {
   check(step >= 0 && step <= INT32_MAX, "generator: step ", step, " is outside [0, ", INT32_MAX, "]");
@@ -22,12 +23,11 @@ void Generator::set_seed(uint64_t seed) {
 namespace {
 
 // Calls fn(i, u, v) for i = 0, 2, 4 ... with two uniforms in [0, 1) of 53 bits each.
-template <class Fn>
-void for_pairs(int64_t n, const Draw& draw, int64_t step, Fn fn) {
+template <class Fn> void for_pairs(int64_t n, const Draw& draw, int64_t step, Fn fn) {
   for (int64_t i = 0; i < n; i += 2) {
     const uint64_t block = static_cast<uint64_t>(i / 2);
-    const PhiloxBlock r = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), draw.number,
-                                  static_cast<uint32_t>(step)},
+    const PhiloxBlock r = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                                  draw.number, static_cast<uint32_t>(step)},
                                  draw.seed);
     const auto unit = [](uint32_t high, uint32_t low) {
       return static_cast<double>((uint64_t{high} << 32 | low) >> 11) * 0x1p-53;

@@ -1,8 +1,8 @@
-// Random numbers by name. Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") maps a
-// 128-bit counter and a 64-bit key to 128 random bits, with no state in between. The key is the seed; the counter
-// is (block of the element, draw within the step, step). So a number is named, not drawn: the same bits come out
-// on any device, with any number of threads, and again when backward asks for a dropout mask that was never stored.
-// To resume a run, the seed and the step are all one needs to keep.
+// Random numbers by name. Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")
+// maps a 128-bit counter and a 64-bit key to 128 random bits, with no state in between. The key is the seed;
+// the counter is (block of the element, draw within the step, step). So a number is named, not drawn: the
+// same bits come out on any device, with any number of threads, and again when backward asks for a dropout
+// mask that was never stored. To resume a run, the seed and the step are all one needs to keep.
 #pragma once
 
 #include <array>
@@ -26,8 +26,8 @@ HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint64_t key) {
   return counter;
 }
 
-// The name of one draw: all elements of one tensor. The step is read through the tensor when the kernel runs, so a
-// recorded step does not freeze it.
+// The name of one draw: all elements of one tensor. The step is read through the tensor when the kernel runs,
+// so a recorded step does not freeze it.
 struct Draw {
   uint64_t seed = 0;
   uint32_t number = 0;  // within the step
@@ -35,15 +35,18 @@ struct Draw {
 };
 
 // Dropout decides by 16 bits an element. Elements come in groups of 128 that share 16 counters: element
-// g * 128 + half * 16 + lane has half-word `half` of the block at counter g * 16 + lane, so that sixteen counters run
-// side by side in vector registers and each half-word leaves as sixteen neighbours.
+// g * 128 + half * 16 + lane has half-word `half` of the block at counter g * 16 + lane, so that sixteen
+// counters run side by side in vector registers and each half-word leaves as sixteen neighbours.
 constexpr int64_t kDropoutGroup = 128;
 constexpr int kDropoutLanes = 16;
 
 // An element is kept when its 16 bits are at or above this; p is thereby rounded to 1/65,536.
 constexpr uint32_t dropout_threshold(double p) { return static_cast<uint32_t>(p * 65536 + 0.5); }
-// What a kept element is multiplied by: 1 / (1 - p) for the p that was rounded, so that the mean is exactly kept.
-constexpr double dropout_scale(uint32_t threshold) { return threshold < 65536 ? 65536.0 / (65536.0 - threshold) : 0; }
+// What a kept element is multiplied by: 1 / (1 - p) for the p that was rounded, so that the mean is exactly
+// kept.
+constexpr double dropout_scale(uint32_t threshold) {
+  return threshold < 65536 ? 65536.0 / (65536.0 - threshold) : 0;
+}
 
 // The one stateful thing: counts steps and the draws within a step. One Generator per model; see nn/module.h.
 class Generator {
@@ -55,7 +58,7 @@ class Generator {
   void set_step(int64_t step);                // also restarts the draws: what follows repeats bit for bit
   int64_t step() const { return host_step_; }
   uint64_t seed() const { return seed_; }
-  void set_seed(uint64_t seed);               // and step 0
+  void set_seed(uint64_t seed);  // and step 0
   void to(Device device) { step_ = step_.to(device); }
 
   // Host-side draws for initial values; each call is one draw. Uniform in [0, 1); normal by Box-Muller.

@@ -1,10 +1,11 @@
-// Every elementwise function and its slope, written once for host and device, forward and backward. A new one is a
-// struct here, its name in the enum and a case in visit(). needs_x and needs_y say what slope(x, y) reads, so that
-// autograd keeps no more than that.
+// Every elementwise function and its slope, written once for host and device, forward and backward. A new one
+// is a struct here, its name in the enum and a case in visit(). needs_x and needs_y say what slope(x, y)
+// reads, so that autograd keeps no more than that.
 //
-// For float, exp, expm1, tanh and erf are our own, a handful of multiply-adds without branches or tables: loops over
-// them vectorise under plain IEEE rules (libm's do only with -ffast-math, which breaks NaN and infinity), and they
-// give the same bits on every machine. Relative error below 3e-7. For double they are the library's.
+// For float, exp, expm1, tanh and erf are our own, a handful of multiply-adds without branches or tables:
+// loops over them vectorise under plain IEEE rules (libm's do only with -ffast-math, which breaks NaN and
+// infinity), and they give the same bits on every machine. Relative error below 3e-7. For double they are the
+// library's.
 #pragma once
 
 #include <bit>
@@ -18,11 +19,12 @@
 namespace gradus {
 namespace math {
 
-// x = n ln 2 + r with |r| <= ln 2 / 2. Returns expm1(r), by Taylor to r^7, and sets half_scale = 2^(n-1), which unlike
-// 2^n is a float for every n that occurs. x must lie in [-86.9, kLargestExponent].
+// x = n ln 2 + r with |r| <= ln 2 / 2. Returns expm1(r), by Taylor to r^7, and sets half_scale = 2^(n-1),
+// which unlike 2^n is a float for every n that occurs. x must lie in [-86.9, kLargestExponent].
 HOST_DEVICE inline float reduced_expm1(float x, float& half_scale) {
   const float n = std::rint(x * std::numbers::log2e_v<float>);
-  float r = std::fma(n, -0.693359375f, x);  // ln 2 in two parts: the first has few bits, so the product is exact
+  float r =
+      std::fma(n, -0.693359375f, x);  // ln 2 in two parts: the first has few bits, so the product is exact
   r = std::fma(n, 2.12194440e-4f, r);
   half_scale = std::bit_cast<float>((static_cast<int32_t>(n) + 126) << 23);
   float q = 1.f / 5040;
@@ -36,7 +38,8 @@ HOST_DEVICE inline float reduced_expm1(float x, float& half_scale) {
 
 constexpr float kLargestExponent = 88.72283f;  // the last float whose exp is finite
 
-HOST_DEVICE inline float clamp(float x, float low, float high) {  // NaN becomes low, so that it has an integer part
+HOST_DEVICE inline float clamp(float x, float low,
+                               float high) {  // NaN becomes low, so that it has an integer part
   return x > low ? (x < high ? x : high) : low;
 }
 
@@ -120,21 +123,22 @@ struct Relu {  // written so that NaN stays NaN
   template <class T> HOST_DEVICE static T f(T x) { return x < 0 ? 0 : x; }
   template <class T> HOST_DEVICE static T slope(T, T y) { return y > 0 ? 1 : 0; }
 };
-struct Gelu {  // x Phi(x), exact (Hendrycks & Gimpel 2016), not the tanh approximation; slope Phi(x) + x phi(x)
+struct Gelu {  // x Phi(x), exact (Hendrycks & Gimpel 2016), not the tanh approximation; slope Phi(x) + x
+               // phi(x)
   static constexpr bool needs_x = true, needs_y = false;
   template <class T> HOST_DEVICE static T phi_integral(T x) {
     return T(0.5) * (1 + math::erf(x * (std::numbers::sqrt2_v<T> / 2)));
   }
   template <class T> HOST_DEVICE static T f(T x) { return x * phi_integral(x); }
   template <class T> HOST_DEVICE static T slope(T x, T) {
-    const T density = math::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> * std::numbers::sqrt2_v<T> / 2);
+    const T density =
+        math::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> * std::numbers::sqrt2_v<T> / 2);
     return phi_integral(x) + x * density;
   }
 };
 
 // Calls fn with the struct of that name.
-template <class Fn>
-decltype(auto) visit(Unary op, Fn&& fn) {
+template <class Fn> decltype(auto) visit(Unary op, Fn&& fn) {
   switch (op) {
     case Unary::neg: return fn(Neg{});
     case Unary::exp: return fn(Exp{});
@@ -148,8 +152,7 @@ decltype(auto) visit(Unary op, Fn&& fn) {
 }
 
 // Calls fn with a function of two scalars.
-template <class Fn>
-decltype(auto) visit(Binary op, Fn&& fn) {
+template <class Fn> decltype(auto) visit(Binary op, Fn&& fn) {
   switch (op) {
     case Binary::add: return fn([](auto a, auto b) { return a + b; });
     case Binary::sub: return fn([](auto a, auto b) { return a - b; });

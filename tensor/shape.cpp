@@ -1,6 +1,8 @@
 #include "tensor/shape.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "tensor/error.h"
 
@@ -9,8 +11,7 @@ namespace gradus {
 Shape::Shape(std::span<const int64_t> sizes) : rank_(static_cast<int>(sizes.size())) {
   check(sizes.size() <= kMaxRank, "shape: at most ", kMaxRank, " axes, not ", sizes.size());
   std::copy(sizes.begin(), sizes.end(), sizes_.begin());
-  // Sizes are bounded as if each element were 8 bytes, so that no byte count derived from them overflows either.
-  int64_t bytes = 8;
+  int64_t bytes = 8;  // bounded as if each element took 8, so that no byte count derived from it overflows
   bool fits = true;
   for (int64_t size : sizes) {
     check(size >= 0, "shape: negative size in ", *this);
@@ -18,7 +19,7 @@ Shape::Shape(std::span<const int64_t> sizes) : rank_(static_cast<int>(sizes.size
     fits = fits && !__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes);
   }
   check(fits, "shape: ", *this, " holds more elements than can be addressed");
-  for (int64_t size : sizes) numel_ *= size;
+  numel_ = std::accumulate(begin(), end(), int64_t{1}, std::multiplies<>());
 }
 
 int Shape::axis_index(int axis) const {
@@ -27,39 +28,39 @@ int Shape::axis_index(int axis) const {
   return index;
 }
 
-int64_t Shape::rows() const {
-  int64_t rows = 1;
-  for (int axis = 0; axis + 1 < rank_; ++axis) rows *= sizes_[axis];
-  return rows;
+int64_t Shape::before(int axis) const {
+  return std::accumulate(begin(), begin() + axis_index(axis), int64_t{1}, std::multiplies<>());
+}
+
+int64_t Shape::after(int axis) const {
+  return std::accumulate(begin() + axis_index(axis) + 1, end(), int64_t{1}, std::multiplies<>());
 }
 
 Shape Shape::with(int axis, int64_t size) const {
-  std::array<int64_t, kMaxRank> sizes = sizes_;
+  std::vector<int64_t> sizes(begin(), end());
   sizes[axis_index(axis)] = size;
-  return Shape(std::span(sizes.data(), static_cast<size_t>(rank_)));
+  return Shape(sizes);
 }
 
 Shape Shape::without_last() const {
   check(rank_ > 0, "shape: a scalar has no last axis");
-  return Shape(std::span(sizes_.data(), static_cast<size_t>(rank_ - 1)));
+  return Shape(std::span(begin(), end() - 1));
 }
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   out << '[';
-  for (int axis = 0; axis < shape.rank(); ++axis) out << (axis ? ", " : "") << shape.begin()[axis];
+  for (const int64_t& size : shape) out << (&size == shape.begin() ? "" : ", ") << size;
   return out << ']';
 }
 
 Shape broadcast(const char* op, const Shape& a, const Shape& b) {
-  const int rank = std::max(a.rank(), b.rank());
-  std::array<int64_t, Shape::kMaxRank> sizes;
-  for (int i = 1; i <= rank; ++i) {  // from the right
-    const int64_t x = i <= a.rank() ? a[-i] : 1;
-    const int64_t y = i <= b.rank() ? b[-i] : 1;
+  std::vector<int64_t> sizes(std::max(a.rank(), b.rank()));
+  for (int i = 1; i <= static_cast<int>(sizes.size()); ++i) {  // from the right
+    const int64_t x = i <= a.rank() ? a[-i] : 1, y = i <= b.rank() ? b[-i] : 1;
     check(x == y || x == 1 || y == 1, op, ": shapes do not broadcast: ", a, " and ", b);
-    sizes[rank - i] = x == 1 ? y : x;
+    sizes[sizes.size() - i] = x == 1 ? y : x;
   }
-  return Shape(std::span(sizes.data(), static_cast<size_t>(rank)));
+  return Shape(sizes);
 }
 
 }  // namespace gradus

@@ -1,6 +1,6 @@
 // Shape: the sizes of a tensor's axes, at most six of them, kept inline so that passing one around never
-// allocates. It is a class of its own and not an alias of std::vector, so that `<<` is found in every namespace.
-// Negative axes count from the end, as in NumPy.
+// allocates. It is a class of its own and not an alias of std::vector, so that `<<` is found in every
+// namespace. Negative axes count from the end, as in NumPy.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <ostream>
 #include <span>
+#include <vector>
 
 namespace gradus {
 
@@ -17,17 +18,20 @@ class Shape {
 
   Shape() = default;
   Shape(std::initializer_list<int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
-  explicit Shape(std::span<const int64_t> sizes);  // throws when a size is negative or the element count overflows
+  explicit Shape(const std::vector<int64_t>& sizes) : Shape(std::span(sizes)) {}
+  explicit Shape(std::span<const int64_t> sizes);  // throws when a size is negative or the count overflows
 
   int rank() const { return rank_; }
-  int64_t numel() const { return numel_; }       // product of the sizes; 1 for rank 0
+  int64_t numel() const { return numel_; }  // product of the sizes; 1 for rank 0
   int64_t operator[](int axis) const { return sizes_[axis_index(axis)]; }
   const int64_t* begin() const { return sizes_.data(); }
   const int64_t* end() const { return sizes_.data() + rank_; }
 
-  int axis_index(int axis) const;                // axis -1 is the last; throws when there is no such axis
-  int64_t rows() const;                          // product of all sizes but the last: the rows of a matrix view
-  Shape with(int axis, int64_t size) const;      // this shape with one size replaced
+  int axis_index(int axis) const;  // axis -1 is the last; throws when there is no such axis
+  int64_t before(
+      int axis) const;            // product of the sizes left of an axis: before(-1) are a matrix view's rows
+  int64_t after(int axis) const;  // and right of it
+  Shape with(int axis, int64_t size) const;  // this shape with one size replaced
   Shape without_last() const;
 
   friend bool operator==(const Shape& a, const Shape& b) {

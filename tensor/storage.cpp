@@ -4,6 +4,7 @@
 #include <bit>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "tensor/backend.h"
@@ -20,71 +21,48 @@ constexpr bool kExactBlocks = false;
 
 size_t bucket(size_t bytes) {
   if (kExactBlocks) return bytes;
-  if (bytes <= 256) return 256;
-  const size_t quarter = std::bit_floor(bytes - 1) / 4;
-  return (bytes + quarter - 1) / quarter * quarter;
+  const size_t quarter = std::bit_floor(std::max<size_t>(bytes, 256) - 1) / 4;
+  return (std::max<size_t>(bytes, 256) + quarter - 1) / quarter * quarter;
 }
 
-class CachingAllocator {
- public:
-  explicit CachingAllocator(Device device) : device_(device) {}
+struct CachingAllocator {
+  explicit CachingAllocator(Device d) : device(d) {}
 
   std::byte* take(size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    std::vector<std::byte*>& free = free_[bytes];
-    std::byte* block = nullptr;
+    const std::lock_guard lock(mutex);
+    std::vector<std::byte*>& free = cached[bytes];
+    std::byte* block = free.empty() ? backend(device).allocate(bytes) : free.back();
     if (!free.empty()) {
-      block = free.back();
       free.pop_back();
-      use_.cached -= bytes;
-    } else {
-      block = fresh(bytes);
+      use.cached -= bytes;
+    } else if (!block) {  // blocks of other sizes may be lying idle
+      release_cached();
+      block = backend(device).allocate(bytes);
     }
-    use_.in_use += bytes;
-    use_.peak = std::max(use_.peak, use_.in_use);
+    check_world(block, "out of memory on ", device, ": asked for ", bytes, " bytes, ", use.in_use, " in use");
+    use.in_use += bytes;
+    use.peak = std::max(use.peak, use.in_use);
     return block;
   }
 
   void give(std::byte* block, size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    use_.in_use -= bytes;
-    if (kExactBlocks) return backend(device_).release(block);
-    free_[bytes].push_back(block);
-    use_.cached += bytes;
+    const std::lock_guard lock(mutex);
+    use.in_use -= bytes;
+    if (kExactBlocks) return backend(device).release(block);
+    cached[bytes].push_back(block);
+    use.cached += bytes;
   }
 
   void release_cached() {
-    const std::lock_guard lock(mutex_);
-    release_all();
+    for (auto& [bytes, blocks] : cached)
+      for (std::byte* block : std::exchange(blocks, {})) backend(device).release(block);
+    use.cached = 0;
   }
 
-  MemoryUse use() {
-    const std::lock_guard lock(mutex_);
-    return use_;
-  }
-
- private:
-  std::byte* fresh(size_t bytes) {
-    std::byte* block = backend(device_).allocate(bytes);
-    if (!block) {  // blocks of other sizes may be lying idle
-      release_all();
-      block = backend(device_).allocate(bytes);
-    }
-    check_world(block, "out of memory on ", device_, ": asked for ", bytes, " bytes, ", use_.in_use, " in use");
-    return block;
-  }
-
-  void release_all() {
-    for (auto& [bytes, blocks] : free_)
-      for (std::byte* block : blocks) backend(device_).release(block);
-    free_.clear();
-    use_.cached = 0;
-  }
-
-  Device device_;
-  std::mutex mutex_;
-  std::map<size_t, std::vector<std::byte*>> free_;  // by bucket size
-  MemoryUse use_;
+  Device device;
+  std::mutex mutex;
+  std::map<size_t, std::vector<std::byte*>> cached;  // by bucket size
+  MemoryUse use;
 };
 
 CachingAllocator& allocator(Device device) {
@@ -101,7 +79,14 @@ Storage::Storage(size_t bytes, Device device)
 
 Storage::~Storage() { allocator(device_).give(data_, bytes_); }
 
-MemoryUse memory_use(Device device) { return allocator(device).use(); }
-void release_cached_memory(Device device) { allocator(device).release_cached(); }
+MemoryUse memory_use(Device device) {
+  const std::lock_guard lock(allocator(device).mutex);
+  return allocator(device).use;
+}
+
+void release_cached_memory(Device device) {
+  const std::lock_guard lock(allocator(device).mutex);
+  allocator(device).release_cached();
+}
 
 }  // namespace gradus

@@ -1,8 +1,8 @@
 // Storage: one block of memory on one device, shared by the tensors that view it. Blocks come from a caching
-// allocator and go back to it: a training step asks for the same sizes again and again, and fresh pages cost more
-// than most kernels (a touched 64 MiB costs about 30 ms, a reused one under 1 ms). Sizes are rounded up to one of
-// four buckets per power of two, so at most a quarter is slack. Under AddressSanitizer blocks are exact and
-// never cached, so that it sees every overrun and every use after free.
+// allocator and go back to it: a training step asks for the same sizes again and again, and fresh pages cost
+// more than most kernels (a touched 64 MiB costs about 30 ms, a reused one under 1 ms). Sizes are rounded up
+// to one of four buckets per power of two, so at most a quarter is slack. Under AddressSanitizer blocks are
+// exact and never cached, so that it sees every overrun and every use after free.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// The target distribution q of a label-smoothing loss, as the kernels see it: one number on the target class, one on
-// every other class, and possibly 0 on the pad column. The four conventions in use differ only in those numbers
-// (losses/README.md tells who uses which, and why it matters).
+// The target distribution q of a label-smoothing loss, as the kernels see it: one number on the target class,
+// one on every other class, and possibly 0 on the pad column. The four conventions in use differ only in
+// those numbers (losses/README.md tells who uses which, and why it matters).
 #pragma once
 
 #include <cmath>
@@ -14,10 +14,10 @@ enum class Smoothing { uniform, as_printed, others, others_not_pad };
 enum class Reduction { mean, sum, none };
 
 struct TargetDistribution {
-  double on;          // q of the target class
-  double off;         // q of each other class
-  double off_count;   // how many classes carry `off`
-  int64_t excluded;   // the column with q = 0, or -1
+  double on;         // q of the target class
+  double off;        // q of each other class
+  double off_count;  // how many classes carry `off`
+  int64_t excluded;  // the column with q = 0, or -1
 
   HOST_DEVICE static TargetDistribution of(Smoothing convention, double eps, int64_t vocab, int32_t pad_id) {
     const double v = static_cast<double>(vocab);
@@ -28,7 +28,9 @@ struct TargetDistribution {
   }
 
   HOST_DEVICE double sum() const { return on + off * off_count; }
-  HOST_DEVICE double negative_entropy() const { return x_log_x(on) + off_count * x_log_x(off); }  // sum q ln q
+  HOST_DEVICE double negative_entropy() const {
+    return x_log_x(on) + off_count * x_log_x(off);
+  }  // sum q ln q
   HOST_DEVICE static double x_log_x(double x) { return x > 0 ? x * std::log(x) : 0; }
 };
 

@@ -33,8 +33,8 @@ Tensor Tensor::reshape(Shape shape) const {
 }
 
 Tensor Tensor::rows(int64_t from, int64_t to) const {
-  check(shape_.rank() > 0 && 0 <= from && from <= to && to <= shape_[0], "rows: no rows ", from, " to ", to, " in ",
-        shape_);
+  check(shape_.rank() > 0 && 0 <= from && from <= to && to <= shape_[0], "rows: no rows ", from, " to ", to,
+        " in ", shape_);
   Tensor view = *this;
   view.shape_ = shape_.with(0, to - from);
   const int64_t row = shape_[0] > 0 ? size() / shape_[0] : 0;
@@ -110,9 +110,8 @@ const T* print(std::ostream& out, const T* x, const Shape& shape, int axis, bool
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
   if (!tensor) return out << "(no tensor)";
   const Tensor host = tensor.to(Device::cpu);
-  visit(host.dtype(), [&](auto t) {
-    print(out, host.data<decltype(t)>(), host.shape(), 0, host.size() > kPrintAll);
-  });
+  visit(host.dtype(),
+        [&](auto t) { print(out, host.data<decltype(t)>(), host.shape(), 0, host.size() > kPrintAll); });
   return out << "  " << tensor.dtype() << ' ' << tensor.shape();
 }
 

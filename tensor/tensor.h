@@ -1,6 +1,7 @@
 // Tensor: a contiguous, row-major block of numbers and its shape. It is a handle: copies share the block, and
-// writing through one is seen by all. There are no strides; reshape() and rows() are views of the same block, and
-// everything else that rearranges (permute, concat) copies. A Tensor knows nothing of gradients: see Variable.
+// writing through one is seen by all. There are no strides; reshape() and rows() are views of the same block,
+// and everything else that rearranges (permute, concat) copies. A Tensor knows nothing of gradients: see
+// Variable.
 #pragma once
 
 #include <memory>
@@ -24,14 +25,18 @@ class Tensor {
   static Tensor full(Shape shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
   template <class T>  // float, double or int32_t
   static Tensor from(std::span<const T> values, Shape shape, Device device = Device::cpu) {
-    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(), " values for shape ", shape);
+    check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
+          " values for shape ", shape);
     return from_bytes(values.data(), shape, dtype_of<T>, device);
   }
   template <class T>
   static Tensor from(const std::vector<T>& values, Shape shape, Device device = Device::cpu) {
     return from(std::span<const T>(values), shape, device);
   }
-  static Tensor like(const Tensor& other) { return Tensor(other.shape(), other.dtype(), other.device()); }
+  static Tensor like(const Tensor& other, Shape shape) {
+    return Tensor(shape, other.dtype(), other.device());
+  }
+  static Tensor like(const Tensor& other) { return like(other, other.shape()); }
 
   explicit operator bool() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
@@ -52,16 +57,15 @@ class Tensor {
   }
   size_t byte_size() const { return static_cast<size_t>(size()) * size_of(dtype_); }
 
-  Tensor reshape(Shape shape) const;                   // a view; the same number of elements
-  Tensor rows(int64_t from, int64_t to) const;         // a view of [from, to) along the first axis
-  Tensor to(Device device) const;                      // itself when it is there already
-  Tensor to(DType dtype) const;                        // itself when it has that dtype already
+  Tensor reshape(Shape shape) const;            // a view; the same number of elements
+  Tensor rows(int64_t from, int64_t to) const;  // a view of [from, to) along the first axis
+  Tensor to(Device device) const;               // itself when it is there already
+  Tensor to(DType dtype) const;                 // itself when it has that dtype already
   Tensor copy() const;
-  void assign(const Tensor& other) const;              // writes other's elements into this block; same shape and dtype
-  double item() const;                                 // the only element
+  void assign(const Tensor& other) const;  // writes other's elements into this block; same shape and dtype
+  double item() const;                     // the only element
 
-  template <class T>
-  std::vector<T> to_vector() const {
+  template <class T> std::vector<T> to_vector() const {
     const Tensor host = to(Device::cpu);
     const T* first = host.data<T>();
     return {first, first + size()};

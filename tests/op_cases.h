@@ -137,7 +137,7 @@ inline std::vector<OpCase> product_cases() {
     rows.push_back({"linear: " + what, inputs,
                     [=](Inputs x, Generator&) { return linear(x[0], x[1], x.size() > 2 ? x[2] : Variable(), activation); },
                     [=](Arrays x) {
-                      const Array flat({x[0].shape.rows(), x[0].shape[-1]}, x[0].v);
+                      const Array flat({x[0].shape.before(-1), x[0].shape[-1]}, x[0].v);
                       Array y = reference::matmul(flat, x[1], false, true);
                       if (x.size() > 2)
                         y = reference::broadcasted(y, x[2], [](double a, double b) { return a + b; });

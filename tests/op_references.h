@@ -62,7 +62,7 @@ Array broadcasted(Array a, Array b, Fn fn) {
     const int64_t m = i <= a.shape.rank() ? a.shape[-i] : 1, n = i <= b.shape.rank() ? b.shape[-i] : 1;
     sizes.push_back(std::max(m, n));
   }
-  Array y{Shape(std::span<const int64_t>(sizes))};
+  Array y{Shape(sizes)};
   for (size_t i = 0; i < y.v.size(); ++i) {
     const std::vector<int64_t> place = y.index(static_cast<int64_t>(i));
     y.v[i] = fn(a.stretched(place), b.stretched(place));
@@ -83,7 +83,7 @@ inline Array sum(const Array& x, const std::vector<int>& axes, Shape shape) {
 inline Array permute(Array x, const std::vector<int>& axes) {
   std::vector<int64_t> sizes;
   for (int axis : axes) sizes.push_back(x.shape[axis]);
-  Array y{Shape(std::span<const int64_t>(sizes))};
+  Array y{Shape(sizes)};
   for (size_t i = 0; i < y.v.size(); ++i) {
     const std::vector<int64_t> place = y.index(static_cast<int64_t>(i));
     std::vector<int64_t> from(place.size());
@@ -138,7 +138,7 @@ inline std::vector<double> softmax(const double* x, int64_t n) {
 inline Array softmax(const Array& x, bool log) {  // along the last axis
   Array y = x;
   const int64_t n = x.shape[-1];
-  for (int64_t r = 0; r < x.shape.rows(); ++r) {
+  for (int64_t r = 0; r < x.shape.before(-1); ++r) {
     const std::vector<double> p = softmax(&x.v[static_cast<size_t>(r * n)], n);
     for (int64_t j = 0; j < n; ++j)
       y.v[static_cast<size_t>(r * n + j)] = log ? std::log(p[static_cast<size_t>(j)]) : p[static_cast<size_t>(j)];
@@ -149,7 +149,7 @@ inline Array softmax(const Array& x, bool log) {  // along the last axis
 inline Array layer_norm(const Array& x, const Array& gain, const Array& bias, double eps) {
   Array y = x;
   const int64_t d = x.shape[-1];
-  for (int64_t r = 0; r < x.shape.rows(); ++r) {
+  for (int64_t r = 0; r < x.shape.before(-1); ++r) {
     const double* in = &x.v[static_cast<size_t>(r * d)];
     double mean = 0, variance = 0;
     for (int64_t j = 0; j < d; ++j) mean += in[j] / static_cast<double>(d);

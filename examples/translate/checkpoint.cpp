@@ -25,17 +25,20 @@ TrainedModel load_checkpoint(const std::string& path) {
   const SafetensorsFile file = read_safetensors_file(path);
   const auto text = [&](const std::string& key) {
     const auto found = file.metadata.find(key);
-    check_world(found != file.metadata.end(), path, ": not a model of this program: its metadata has no `", key, "`");
+    check_world(found != file.metadata.end(), path, ": not a model of this program: its metadata has no `",
+                key, "`");
     return found->second;
   };
-  check_world(text("format") == kFormat, path, ": expected format `", kFormat, "`, got `", text("format"), "`");
+  check_world(text("format") == kFormat, path, ": expected format `", kFormat, "`, got `", text("format"),
+              "`");
   try {
     TrainOptions options;
     Options declared("", "");
     options.declare(declared);
     std::istringstream lines(text("options"));
     declared.read(lines, path);
-    Vocabulary source = Vocabulary::parse(text("source_vocabulary")), target = Vocabulary::parse(text("target_vocabulary"));
+    Vocabulary source = Vocabulary::parse(text("source_vocabulary")),
+               target = Vocabulary::parse(text("target_vocabulary"));
     nn::TranslationModel model(options.model(source.size(), target.size()));
     model.load(file.tensors);
     return {options, std::move(source), std::move(target), std::move(model)};

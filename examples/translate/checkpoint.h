@@ -1,5 +1,5 @@
-// A checkpoint is one safetensors file: the weights by torch's names, and in its metadata the options, both vocabularies
-// and how far training had come. It is written atomically, so there is always a whole one.
+// A checkpoint is one safetensors file: the weights by torch's names, and in its metadata the options, both
+// vocabularies and how far training had come. It is written atomically, so there is always a whole one.
 #pragma once
 
 #include "examples/support/vocabulary.h"

@@ -1,5 +1,5 @@
-// The commands of `translate`, one source file each. A command parses its own options, prints to standard output, and
-// returns the exit status.
+// The commands of `translate`, one source file each. A command parses its own options, prints to standard
+// output, and returns the exit status.
 #pragma once
 
 #include <span>
@@ -22,6 +22,7 @@ losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationL
                          const std::vector<IdPair>& pairs, int64_t batch_tokens);
 
 // Greedy translations of source sentences, in their order.
-std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target, const std::vector<Ids>& sources);
+std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target,
+                                 const std::vector<Ids>& sources);
 
 }  // namespace gradus::examples

@@ -26,7 +26,10 @@ struct Test {
 };
 
 Test toy_test(const TrainedModel& trained, int64_t count) {
-  Test test{toy_held_out(true, static_cast<size_t>(count), trained.options.smoothing, trained.source, trained.target), {}, {}};
+  Test test{toy_held_out(true, static_cast<size_t>(count), trained.options.smoothing, trained.source,
+                         trained.target),
+            {},
+            {}};
   for (size_t i = 0; i < test.held_out.pairs.size(); ++i) {
     test.sources.push_back(join_words(trained.source.decode(test.held_out.pairs[i].source)));
     test.references.push_back(join_words(test.held_out.best[i]));
@@ -38,10 +41,10 @@ Test text_test(const TrainedModel& trained, const std::string& source, const std
   const ParallelText text = read_parallel(source, target);
   Test test{{}, text.source, text.target};
   for (size_t i = 0; i < text.source.size(); ++i) {
-    IdPair pair{trained.source.encode(split_words(text.source[i])), trained.target.encode(split_words(text.target[i])),
-                text.lines[i]};
-    check_world(positions(pair) <= trained.options.longest, "evaluate: line ", pair.line, " has ", positions(pair),
-                " words, the model ", trained.options.longest, " positions");
+    IdPair pair{trained.source.encode(split_words(text.source[i])),
+                trained.target.encode(split_words(text.target[i])), text.lines[i]};
+    check_world(positions(pair) <= trained.options.longest, "evaluate: line ", pair.line, " has ",
+                positions(pair), " words, the model ", trained.options.longest, " positions");
     test.held_out.pairs.push_back(std::move(pair));
   }
   return test;
@@ -53,7 +56,8 @@ int evaluate_command(std::span<const std::string> arguments) {
   std::string path, source, target;
   int64_t count = 1000, show = 5, threads = 0;
   Options options("translate evaluate --model FILE [--source FILE --target FILE]",
-                  "Measures a model on sentences it has never seen: those of the toy language's test split for a model that\n"
+                  "Measures a model on sentences it has never seen: those of the toy language's test split "
+                  "for a model that\n"
                   "was trained on it, else two text files.");
   options.add("--model", &path, "FILE", "what `translate train` made");
   options.add("--source", &source, "FILE", "sentences to translate, one a line");
@@ -67,7 +71,8 @@ int evaluate_command(std::span<const std::string> arguments) {
   if (threads > 0) set_num_threads(static_cast<int>(threads));
 
   TrainedModel trained = load_checkpoint(path);
-  check(trained.options.toy || !source.empty(), "evaluate: name the test sentences: --source FILE --target FILE");
+  check(trained.options.toy || !source.empty(),
+        "evaluate: name the test sentences: --source FILE --target FILE");
   const bool toy = source.empty();
   const Test test = toy ? toy_test(trained, count) : text_test(trained, source, target);
   const losses::TranslationLoss criterion(trained.target.size(), Vocabulary::pad, trained.options.smoothing,
@@ -92,12 +97,13 @@ int evaluate_command(std::span<const std::string> arguments) {
             << static_cast<int64_t>(sums.tokens()) << " words to predict\n"
             << "BLEU " << corpus_bleu(hypotheses, references).score << " (" << bleu_signature << ")"
             << (toy ? ", against the most probable translation\n" : "\n") << "exact match "
-            << 100 * static_cast<double>(exact) / n << " %\n" << std::setprecision(4) << "nll " << sums.mean_nll();
+            << 100 * static_cast<double>(exact) / n << " %\n"
+            << std::setprecision(4) << "nll " << sums.mean_nll();
   if (toy)
-    std::cout << "  (floor " << test.held_out.floor << ", optimum for smoothing " << trained.options.smoothing << ": "
-              << test.held_out.smoothed_floor << ")";
-  std::cout << "\nperplexity " << sums.perplexity() << "\naccuracy " << std::setprecision(2) << 100 * sums.accuracy()
-            << " %\n";
+    std::cout << "  (floor " << test.held_out.floor << ", optimum for smoothing " << trained.options.smoothing
+              << ": " << test.held_out.smoothed_floor << ")";
+  std::cout << "\nperplexity " << sums.perplexity() << "\naccuracy " << std::setprecision(2)
+            << 100 * sums.accuracy() << " %\n";
   return 0;
 }
 

@@ -13,7 +13,8 @@ bool answered(const Options& options, Options::Action action) {
 
 namespace {
 
-constexpr const char* kHelp = R"(translate: trains a Transformer to translate, measures it, and translates with it.
+constexpr const char* kHelp =
+    R"(translate: trains a Transformer to translate, measures it, and translates with it.
 
   translate train      learn from the toy language (--toy) or from two text files
   translate evaluate   BLEU, nll, perplexity and accuracy on sentences never seen
@@ -33,7 +34,8 @@ int run(std::span<const std::string> arguments) {
   if (command == "evaluate") return evaluate_command(rest);
   if (command == "translate") return translate_command(rest);
   throw std::invalid_argument(message("translate: no command `", command, "`",
-                                      did_you_mean(command, {"train", "evaluate", "translate"}), "; see --help"));
+                                      did_you_mean(command, {"train", "evaluate", "translate"}),
+                                      "; see --help"));
 }
 
 }  // namespace

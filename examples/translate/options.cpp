@@ -10,8 +10,8 @@ void TrainOptions::declare(Options& o) {
   o.add("--toy", &toy, "", "the toy language: English to French by a small grammar, drawn fresh as it goes");
   o.add("--source", &source, "FILE", "a text file, one sentence a line");
   o.add("--target", &target, "FILE", "its translation, line by line");
-  o.add("--held-out", &held_out, "X", "the share of sentences put aside for validation, by a hash of the source",
-        {0.0001, 0.5});
+  o.add("--held-out", &held_out, "X",
+        "the share of sentences put aside for validation, by a hash of the source", {0.0001, 0.5});
   o.add("--vocab-size", &vocab_size, "N", "the most frequent words kept on each side", {5, 1e6});
   o.add("--min-count", &min_count, "N", "words seen less often become <unk>", {1, kMany});
   o.add("--longest", &longest, "N", "positions: pairs with more words are skipped", {4, 4096});
@@ -24,7 +24,8 @@ void TrainOptions::declare(Options& o) {
   o.add("--dropout", &dropout, "P", "share of activations dropped in training", {0, 0.9});
   o.add("--norm", &norm, "pre|post", "layer norm before each sublayer, or after it as in the 2017 paper");
   o.add("--activation", &activation, "relu|gelu", "of the feed-forward layers");
-  o.add("--tie", &tie, "none|output|all", "share the target embedding with the output layer, or all three tables");
+  o.add("--tie", &tie, "none|output|all",
+        "share the target embedding with the output layer, or all three tables");
 
   o.group("The loss");
   o.add("--smoothing", &smoothing, "X", "label smoothing, eps: the mass taken from the target word", {0, 1});
@@ -34,12 +35,14 @@ void TrainOptions::declare(Options& o) {
   o.group("Training");
   o.add("--batch-tokens", &batch_tokens, "N", "padded target words in a batch, about", {1, 1e7});
   o.add("--steps", &steps, "N", "optimiser steps", {1, kMany});
-  o.add("--max-minutes", &max_minutes, "X", "stop after so long, if the steps are not done; 0: no limit", {0, kMany});
+  o.add("--max-minutes", &max_minutes, "X", "stop after so long, if the steps are not done; 0: no limit",
+        {0, kMany});
   o.add("--lr", &lr, "X", "the largest learning rate", {0, 10});
   o.add("--warmup", &warmup, "N", "steps in which the learning rate rises to it", {0, kMany});
   o.add("--schedule", &schedule, "cosine|linear|inverse-sqrt", "how it falls afterwards");
   o.add("--clip", &clip, "X", "largest gradient norm", {1e-6, kMany});
-  o.add("--validate-every", &validate_every, "N", "steps between validations; each one saves a checkpoint", {1, kMany});
+  o.add("--validate-every", &validate_every, "N", "steps between validations; each one saves a checkpoint",
+        {1, kMany});
   o.add("--seed", &seed, "N", "of initial values, dropout and the order of the data", {0, kMany});
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
   o.add("--out", &out, "DIR", "where best.safetensors, last.safetensors and log.jsonl go");
@@ -48,9 +51,16 @@ void TrainOptions::declare(Options& o) {
 nn::TranslationModelConfig TrainOptions::model(int64_t source_vocab, int64_t target_vocab) const {
   return {.source_vocab = source_vocab,
           .target_vocab = target_vocab,
-          .tie = tie == "none" ? nn::Tie::none : tie == "all" ? nn::Tie::all : nn::Tie::output,
-          .transformer = {.d_model = d_model, .heads = heads, .layers = layers, .ff = ff, .dropout = dropout,
-                          .norm_first = norm == "pre", .activation = activation == "gelu" ? Unary::gelu : Unary::relu},
+          .tie = tie == "none"  ? nn::Tie::none
+                 : tie == "all" ? nn::Tie::all
+                                : nn::Tie::output,
+          .transformer = {.d_model = d_model,
+                          .heads = heads,
+                          .layers = layers,
+                          .ff = ff,
+                          .dropout = dropout,
+                          .norm_first = norm == "pre",
+                          .activation = activation == "gelu" ? Unary::gelu : Unary::relu},
           .longest = longest};
 }
 
@@ -62,7 +72,8 @@ Smoothing TrainOptions::convention() const {
 }
 
 double TrainOptions::learning_rate(int64_t step) const {
-  const double now = static_cast<double>(step), rise = static_cast<double>(warmup), end = static_cast<double>(steps + 1);
+  const double now = static_cast<double>(step), rise = static_cast<double>(warmup),
+               end = static_cast<double>(steps + 1);
   if (schedule == "inverse-sqrt") return optim::inverse_square_root(now, lr, rise);
   return schedule == "linear" ? optim::linear(now, lr, rise, end) : optim::cosine(now, lr, rise, end);
 }

@@ -1,5 +1,5 @@
-// What a training run can be told. The defaults train the toy language in about a minute on two cores; the resolved
-// options are kept in the checkpoint, so that a model knows how it was made.
+// What a training run can be told. The defaults train the toy language in about a minute on two cores; the
+// resolved options are kept in the checkpoint, so that a model knows how it was made.
 #pragma once
 
 #include "examples/support/cli.h"

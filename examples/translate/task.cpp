@@ -10,11 +10,13 @@
 namespace gradus::examples {
 
 TensorBatch::TensorBatch(const Batch& b)
-    : source(Tensor::from(b.source, {b.rows, b.source_width})), source_lengths(Tensor::from(b.source_lengths, {b.rows})),
+    : source(Tensor::from(b.source, {b.rows, b.source_width})),
+      source_lengths(Tensor::from(b.source_lengths, {b.rows})),
       target(Tensor::from(b.target, {b.rows, b.target_width})),
       target_lengths(Tensor::from(b.target_lengths, {b.rows})) {}
 
-HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source, const Vocabulary& target) {
+HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source,
+                     const Vocabulary& target) {
   toy::Rng rng(test ? 20170706 : 20151202);  // whatever the training seed: the same sentences for every model
   HeldOut held_out;
   double words = 0, v = target.size();
@@ -39,8 +41,8 @@ namespace {
 class ToyTask : public Task {
  public:
   explicit ToyTask(const TrainOptions& options)
-      : Task(Vocabulary(toy::source_words()), Vocabulary(toy::target_words())), batch_tokens_(options.batch_tokens),
-        rng_(static_cast<uint64_t>(options.seed)) {
+      : Task(Vocabulary(toy::source_words()), Vocabulary(toy::target_words())),
+        batch_tokens_(options.batch_tokens), rng_(static_cast<uint64_t>(options.seed)) {
     validation_ = toy_held_out(/*test=*/false, 500, options.smoothing, source_, target_);
   }
 
@@ -72,28 +74,32 @@ class TextTask : public Task {
       : Task(vocabulary(train, &WordPair::source, o), vocabulary(train, &WordPair::target, o)), options_(o) {
     pairs_ = encode(train, log);
     validation_.pairs = encode(valid, log);
-    check_world(!pairs_.empty() && !validation_.pairs.empty(), "train: ", pairs_.size(), " pairs to learn from and ",
-                validation_.pairs.size(), " held out; need both (see --longest and --held-out)");
-    log << pairs_.size() << " pairs to learn from, " << validation_.pairs.size() << " held out; vocabularies of "
-        << source_.size() << " and " << target_.size() << " words\n";
+    check_world(!pairs_.empty() && !validation_.pairs.empty(), "train: ", pairs_.size(),
+                " pairs to learn from and ", validation_.pairs.size(),
+                " held out; need both (see --longest and --held-out)");
+    log << pairs_.size() << " pairs to learn from, " << validation_.pairs.size()
+        << " held out; vocabularies of " << source_.size() << " and " << target_.size() << " words\n";
   }
 
   TensorBatch next_batch() override {
     if (next_ == order_.size()) {
-      order_ = bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), epoch_++);
+      order_ =
+          bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), epoch_++);
       next_ = 0;
     }
     return TensorBatch(make_batch(pairs_, order_[next_++]));
   }
 
  private:
-  static Vocabulary vocabulary(const std::vector<WordPair>& pairs, Words WordPair::*side, const TrainOptions& o) {
+  static Vocabulary vocabulary(const std::vector<WordPair>& pairs, Words WordPair::*side,
+                               const TrainOptions& o) {
     std::map<std::string, int64_t> counts;
     for (const WordPair& pair : pairs)
       for (const std::string& word : pair.*side) {
         ++counts[word];
         if (o.tie == "all")  // one vocabulary for both sides
-          for (const std::string& other : side == &WordPair::source ? pair.target : pair.source) counts[other] += 0;
+          for (const std::string& other : side == &WordPair::source ? pair.target : pair.source)
+            counts[other] += 0;
       }
     return Vocabulary::from_counts(counts, o.vocab_size, o.min_count);
   }
@@ -105,7 +111,8 @@ class TextTask : public Task {
       if (positions(ids) <= options_.longest) pairs.push_back(ids);
     }
     if (pairs.size() < words.size())
-      log << words.size() - pairs.size() << " pairs longer than " << options_.longest << " words are left out\n";
+      log << words.size() - pairs.size() << " pairs longer than " << options_.longest
+          << " words are left out\n";
     return pairs;
   }
 

@@ -1,5 +1,6 @@
-// A Task is what there is to learn: two vocabularies, training batches without end, and sentences held out. There are two:
-// the toy language, drawn fresh, whose true distribution is known; and a parallel corpus in two text files.
+// A Task is what there is to learn: two vocabularies, training batches without end, and sentences held out.
+// There are two: the toy language, drawn fresh, whose true distribution is known; and a parallel corpus in
+// two text files.
 #pragma once
 
 #include <memory>
@@ -17,8 +18,9 @@ struct TensorBatch {
   Tensor source, source_lengths, target, target_lengths;
 };
 
-// Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the least nll per word that any model
-// can reach on these very references, and that of the model which smoothed labels aim at. Else they are 0.
+// Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the least nll per word
+// that any model can reach on these very references, and that of the model which smoothed labels aim at. Else
+// they are 0.
 struct HeldOut {
   std::vector<IdPair> pairs;
   std::vector<Words> best;  // the most probable translation, where it is known
@@ -42,6 +44,7 @@ class Task {
 std::unique_ptr<Task> make_task(const TrainOptions& options, std::ostream& log);
 
 // The toy language's held-out sentences: `count` of the validation or, with `test`, of the test split.
-HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source, const Vocabulary& target);
+HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source,
+                     const Vocabulary& target);
 
 }  // namespace gradus::examples

@@ -34,7 +34,8 @@ class Trainer {
   Trainer(const TrainOptions& options, std::string options_text, std::ostream& out)
       : options_(options), options_text_(std::move(options_text)), out_(out), task_(make_task(options, out)),
         model_(options.model(task_->source_vocabulary().size(), task_->target_vocabulary().size())),
-        criterion_(task_->target_vocabulary().size(), Vocabulary::pad, options.smoothing, options.convention()) {
+        criterion_(task_->target_vocabulary().size(), Vocabulary::pad, options.smoothing,
+                   options.convention()) {
     model_.init(static_cast<uint64_t>(options.seed));
     adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
     const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
@@ -87,11 +88,13 @@ class Trainer {
     return sums;
   }
 
-  // The step that went wrong once more, with a look at every result: all random numbers have names, so it goes wrong in
-  // the same place. The weights are still those before the step.
+  // The step that went wrong once more, with a look at every result: all random numbers have names, so it
+  // goes wrong in the same place. The weights are still those before the step.
   [[noreturn]] void explain_anomaly(int64_t step, const TensorBatch& batch) {
-    const std::string where = message("train: step ", step, " gave a loss or gradient that is not finite; the weights were not "
-                                      "changed by it, and ", path("last.safetensors"), " holds the last good ones");
+    const std::string where = message("train: step ", step,
+                                      " gave a loss or gradient that is not finite; the weights were not "
+                                      "changed by it, and ",
+                                      path("last.safetensors"), " holds the last good ones");
     try {
       const AnomalyMode anomaly_mode;
       losses::LossSums sums;
@@ -104,10 +107,11 @@ class Trainer {
   }
 
   void report(Progress& progress, int64_t step, const losses::LossSums& s, double tokens_per_second) {
-    progress.update(step, message("loss ", fixed(s.mean_smoothed(), 4), " (", fixed(s.mean_smoothed() - label_floor_, 4),
-                                  " above its floor)  nll ", fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2),
-                                  "  acc ", fixed(100 * s.accuracy(), 1), "%  ", static_cast<int64_t>(tokens_per_second),
-                                  " tok/s"));
+    progress.update(
+        step, message("loss ", fixed(s.mean_smoothed(), 4), " (", fixed(s.mean_smoothed() - label_floor_, 4),
+                      " above its floor)  nll ", fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2),
+                      "  acc ", fixed(100 * s.accuracy(), 1), "%  ", static_cast<int64_t>(tokens_per_second),
+                      " tok/s"));
     write_log("train", step, s, tokens_per_second);
   }
 
@@ -115,13 +119,15 @@ class Trainer {
     const HeldOut& held_out = task_->validation();
     const losses::LossSums s = loss_of(model_, criterion_, held_out.pairs, options_.batch_tokens);
     progress.say(message("step ", step, ": on held-out sentences nll ", fixed(s.mean_nll(), 4),
-                         held_out.floor > 0 ? message(" (floor ", fixed(held_out.floor, 4), ", smoothed optimum ",
-                                                      fixed(held_out.smoothed_floor, 4), ")")
-                                            : "",
+                         held_out.floor > 0
+                             ? message(" (floor ", fixed(held_out.floor, 4), ", smoothed optimum ",
+                                       fixed(held_out.smoothed_floor, 4), ")")
+                             : "",
                          ", accuracy ", fixed(100 * s.accuracy(), 1), "%"));
     write_log("valid", step, s, 0);
     const auto save = [&](const char* name) {
-      save_checkpoint(path(name), model_, options_text_, task_->source_vocabulary(), task_->target_vocabulary(), step);
+      save_checkpoint(path(name), model_, options_text_, task_->source_vocabulary(),
+                      task_->target_vocabulary(), step);
     };
     save("last.safetensors");
     if (s.mean_nll() >= best_nll_) return;
@@ -162,8 +168,9 @@ int train_command(std::span<const std::string> arguments) {
   std::cout << describe(Device::cpu) << "\n";
   Trainer(settings, options.dump(), std::cout).run();
   const std::string model = (std::filesystem::path(settings.out) / "best.safetensors").string();
-  std::cout << "\nTo translate:  translate translate --model " << model << "\nTo measure:    translate evaluate --model "
-            << model << (settings.toy ? "" : " --source FILE --target FILE") << "\n";
+  std::cout << "\nTo translate:  translate translate --model " << model
+            << "\nTo measure:    translate evaluate --model " << model
+            << (settings.toy ? "" : " --source FILE --target FILE") << "\n";
   return 0;
 }
 

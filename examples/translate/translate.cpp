@@ -9,7 +9,8 @@
 
 namespace gradus::examples {
 
-std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target, const std::vector<Ids>& sources) {
+std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target,
+                                 const std::vector<Ids>& sources) {
   constexpr size_t kBatch = 64;
   std::vector<size_t> by_length(sources.size());
   std::iota(by_length.begin(), by_length.end(), size_t{0});
@@ -22,7 +23,8 @@ std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& 
     for (size_t i = begin; i < end; ++i) pairs.push_back({sources[by_length[i]], {}});
     const TensorBatch b(make_batch(pairs));
     const int64_t longest = std::min(model.config().longest, 2 * b.source.shape()[1] + 10);
-    const auto found = nn::greedy_decode(model, b.source, b.source_lengths, longest, Vocabulary::bos, Vocabulary::eos);
+    const auto found =
+        nn::greedy_decode(model, b.source, b.source_lengths, longest, Vocabulary::bos, Vocabulary::eos);
     for (size_t i = begin; i < end; ++i) translated[by_length[i]] = target.decode(found[i - begin]);
   }
   return translated;
@@ -30,12 +32,14 @@ std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& 
 
 namespace {
 
-// One line to its translation. Words the model does not know are told, as is a line too long for it, which is cut.
+// One line to its translation. Words the model does not know are told, as is a line too long for it, which is
+// cut.
 std::string translate_line(TrainedModel& trained, const std::string& line, int64_t number) {
   Ids ids;
   for (const std::string& word : split_words(line)) {
     ids.push_back(trained.source.id(word));
-    if (ids.back() == Vocabulary::unk) std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
+    if (ids.back() == Vocabulary::unk)
+      std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
   }
   const size_t longest = static_cast<size_t>(trained.options.longest);
   if (ids.size() > longest) {
@@ -51,8 +55,9 @@ std::string translate_line(TrainedModel& trained, const std::string& line, int64
 int translate_command(std::span<const std::string> arguments) {
   std::string path;
   int64_t threads = 0;
-  Options options("translate translate --model FILE < sentences",
-                  "Translates standard input, line by line; at a terminal it asks for sentences until Ctrl-D.");
+  Options options(
+      "translate translate --model FILE < sentences",
+      "Translates standard input, line by line; at a terminal it asks for sentences until Ctrl-D.");
   options.add("--model", &path, "FILE", "what `translate train` made");
   options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
   if (answered(options, options.parse(arguments))) return 0;
@@ -63,7 +68,8 @@ int translate_command(std::span<const std::string> arguments) {
   if (terminal && trained.options.toy)
     std::cout << "The toy language knows sentences such as `the small dogs see a garden`. Ctrl-D ends.\n";
   std::string line;
-  for (int64_t number = 1; terminal && std::cout << "> " << std::flush, next_line(std::cin, "standard input", number, line);
+  for (int64_t number = 1;
+       terminal && std::cout << "> " << std::flush, next_line(std::cin, "standard input", number, line);
        ++number)
     std::cout << translate_line(trained, line, number) << std::endl;
   if (terminal) std::cout << "\n";

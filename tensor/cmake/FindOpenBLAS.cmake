@@ -1,5 +1,10 @@
 # Finds OpenBLAS and prefers its OpenMP build, which shares one thread pool with us. Debian ranks the pthread build above
 # it, and merely linking with -lopenblas loads that one; so the library is linked by full path, with an RPATH.
+foreach(_remembered OpenBLAS_LIBRARY OpenBLAS_INCLUDE_DIR)
+  if(NOT EXISTS "${${_remembered}}")  # removed since the last time: look again
+    unset(${_remembered} CACHE)
+  endif()
+endforeach()
 find_library(OpenBLAS_LIBRARY NAMES openblas PATH_SUFFIXES openblas-openmp NO_DEFAULT_PATH
   PATHS ${CMAKE_SYSTEM_LIBRARY_PATH} /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib)
 find_library(OpenBLAS_LIBRARY NAMES openblas)

@@ -10,8 +10,7 @@ namespace gradus {
 namespace {
 
 // One head of one packed tensor: a matrix [T, d_head] whose rows stand `pitch` elements apart.
-template <class T>
-struct HeadMatrix {
+template <class T> struct HeadMatrix {
   T* data;
   int64_t pitch;
   T* row(int64_t i) const { return data + i * pitch; }
@@ -29,8 +28,7 @@ struct Head {
     if (s.key_lengths) seen_keys = std::clamp<int64_t>(s.key_lengths.data<int32_t>()[b], 0, keys);
   }
 
-  template <class T>
-  HeadMatrix<T> of(const PackedHeads& x) const {
+  template <class T> HeadMatrix<T> of(const PackedHeads& x) const {
     const int64_t rows = x.tensor.shape()[1], width = x.tensor.shape()[2];
     return {x.tensor.data<T>() + b * rows * width + x.first + index % spec.heads * d_head, width};
   }
@@ -40,14 +38,14 @@ struct Head {
   }
 
   // scores [queries, keys] = scale q k^T over the seen keys
-  template <class T>
-  void scores(const HeadMatrix<T>& q, const HeadMatrix<T>& k, T* out) const {
-    cpu::product({queries, seen_keys, d_head, false, true}, scale, q.data, q.pitch, k.data, k.pitch, 0, out, keys);
+  template <class T> void scores(const HeadMatrix<T>& q, const HeadMatrix<T>& k, T* out) const {
+    cpu::product({queries, seen_keys, d_head, false, true}, scale, q.data, q.pitch, k.data, k.pitch, 0, out,
+                 keys);
   }
 
-  // keep [queries, keys]: 1 / (1 - p) for a kept weight, 0 for a dropped one. Each head starts a group of its own.
-  template <class T>
-  void fill_keep(T* keep) const {
+  // keep [queries, keys]: 1 / (1 - p) for a kept weight, 0 for a dropped one. Each head starts a group of its
+  // own.
+  template <class T> void fill_keep(T* keep) const {
     const uint32_t threshold = dropout_threshold(spec.dropout);
     const int64_t n = queries * keys, groups = cpu::blocks_of(n, kDropoutGroup);
     if (threshold == 0) return std::fill(keep, keep + n, T(1));
@@ -63,8 +61,7 @@ struct Head {
   }
 };
 
-template <class T>
-T* scratch(int64_t size) {  // kept per thread, so that a head costs no allocation
+template <class T> T* scratch(int64_t size) {  // kept per thread, so that a head costs no allocation
   thread_local std::vector<T> buffer;
   if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(static_cast<size_t>(size));
   return buffer.data();
@@ -97,8 +94,8 @@ void attend(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, co
 // ds = p (dp - sum_j p_j dp_j), and sum_j p_j dp_j = dy . y; then dq += scale ds k, dk += scale ds^T q.
 template <class T>
 void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, const HeadMatrix<T>& v,
-                     const HeadMatrix<T>& y, const HeadMatrix<T>& dy, const T* log_sum_exp, const HeadMatrix<T>& dq,
-                     const HeadMatrix<T>& dk, const HeadMatrix<T>& dv) {
+                     const HeadMatrix<T>& y, const HeadMatrix<T>& dy, const T* log_sum_exp,
+                     const HeadMatrix<T>& dq, const HeadMatrix<T>& dk, const HeadMatrix<T>& dv) {
   const int64_t n = head.queries, m = head.seen_keys, d = head.d_head, pitch = head.keys;
   if (m == 0) return;
   T *weights = scratch<T>(3 * n * pitch), *scores = weights + n * pitch, *keep = scores + n * pitch;
@@ -108,7 +105,8 @@ void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<
   for (int64_t i = 0; i < n; ++i) {
     T *w = weights + i * pitch, *ds = scores + i * pitch, *kept = keep + i * pitch;
     const int64_t seen = head.seen_by(i);
-    const T dot = static_cast<T>(cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; }));
+    const T dot =
+        static_cast<T>(cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; }));
     cpu::lanes(0, seen, [=, log_sum = log_sum_exp[i]](int64_t j) {
       const T p = math::exp(w[j] - log_sum);
       ds[j] = p * (kept[j] * ds[j] - dot);
@@ -124,8 +122,8 @@ void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<
 
 }  // namespace
 
-void CpuBackend::attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v, const AttentionSpec& spec,
-                           Out y, Out log_sum_exp) {
+void CpuBackend::attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
+                           const AttentionSpec& spec, Out y, Out log_sum_exp) {
   visit_real(y.dtype(), [&]<class T>(T) {
     cpu::parallel_products(q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
       const Head head(i, q, k, spec);
@@ -136,14 +134,14 @@ void CpuBackend::attention(const PackedHeads& q, const PackedHeads& k, const Pac
 }
 
 void CpuBackend::attention_backward(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                                    const AttentionSpec& spec, const Tensor& y, const Tensor& log_sum_exp,
-                                    const Tensor& dy, const PackedHeads& dq, const PackedHeads& dk,
-                                    const PackedHeads& dv) {
+                                    const AttentionSpec& spec, In y, In log_sum_exp, In dy,
+                                    const PackedHeads& dq, const PackedHeads& dk, const PackedHeads& dv) {
   visit_real(y.dtype(), [&]<class T>(T) {
     cpu::parallel_products(q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
       const Head head(i, q, k, spec);
       attend_backward(head, head.of<T>(q), head.of<T>(k), head.of<T>(v), head.of<T>({y}), head.of<T>({dy}),
-                      log_sum_exp.data<T>() + i * head.queries, head.of<T>(dq), head.of<T>(dk), head.of<T>(dv));
+                      log_sum_exp.data<T>() + i * head.queries, head.of<T>(dq), head.of<T>(dk),
+                      head.of<T>(dv));
     });
   });
 }

@@ -36,14 +36,15 @@ std::byte* CpuBackend::allocate(size_t bytes) {
   const size_t alignment = huge ? kHugePage : 64;
   if (bytes > SIZE_MAX - alignment) return nullptr;
   const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
-  void* block = std::aligned_alloc(alignment, huge ? (bytes + alignment - 1) / alignment * alignment : rounded);
+  void* block =
+      std::aligned_alloc(alignment, huge ? (bytes + alignment - 1) / alignment * alignment : rounded);
   if (block && huge) madvise(block, bytes, MADV_HUGEPAGE);  // 4 KiB pages cost a fault each
   return static_cast<std::byte*>(block);
 }
 
 void CpuBackend::release(std::byte* block) { std::free(block); }
 
-void CpuBackend::copy(const Tensor& x, Out y) {
+void CpuBackend::copy(In x, Out y) {
   const std::byte* in = x.bytes();
   std::byte* out = y.bytes();
   cpu::parallel_ranges(static_cast<int64_t>(x.byte_size()), 1, [&](int64_t begin, int64_t end) {
@@ -55,8 +56,8 @@ std::string CpuBackend::describe() {
   const std::string version = openblas_get_config();  // "OpenBLAS 0.3.21 DYNAMIC_ARCH ..."
   const char* builds[] = {"sequential", "pthread", "OpenMP"};
   std::string text = message("cpu: ", version.substr(0, version.find(' ', version.find(' ') + 1)), " (",
-                             builds[openblas_get_parallel()], " build, ", openblas_get_corename(), " kernels), ",
-                             num_threads(), " threads");
+                             builds[openblas_get_parallel()], " build, ", openblas_get_corename(),
+                             " kernels), ", num_threads(), " threads");
   if (slower_kernels_than_cpu())
     text += "; this CPU has AVX-512 but OpenBLAS runs slower kernels: is OPENBLAS_CORETYPE set?";
   return text;

@@ -29,12 +29,13 @@ double row_loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y, con
 
 }  // namespace
 
-void CpuBackend::cross_entropy(const Tensor& logits, const IdColumns& target, const CrossEntropySpec& spec,
+void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                                Out log_sum_exp, Out loss, Out sums) {
   const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
   const TargetDistribution q = distribution(spec, vocab);
   const double constant = spec.subtract_entropy ? q.negative_entropy() : 0;
-  const Tensor per_row = Tensor::zeros({n, 5}, DType::f64);  // loss, nll, correct, 1, weight; all 0 where ignored
+  const Tensor per_row =
+      Tensor::zeros({n, 5}, DType::f64);  // loss, nll, correct, 1, weight; all 0 where ignored
   double *rows = per_row.data<double>(), *total = sums.data<double>();
   visit_real(logits.dtype(), [&]<class T>(T) {
     cpu::parallel_rows(n, vocab, [&](int64_t r) {
@@ -56,13 +57,14 @@ void CpuBackend::cross_entropy(const Tensor& logits, const IdColumns& target, co
     if (spec.reduction == Reduction::none)
       for (int64_t r = 0; r < n; ++r) out[r] = static_cast<T>(rows[5 * r]);
     else
-      *out = static_cast<T>(spec.reduction == Reduction::sum ? total[0] : total[4] > 0 ? total[0] / total[4] : 0);
+      *out = static_cast<T>(spec.reduction == Reduction::sum ? total[0]
+                            : total[4] > 0                   ? total[0] / total[4]
+                                                             : 0);
   });
 }
 
-void CpuBackend::cross_entropy_backward(const Tensor& logits, const IdColumns& target, const CrossEntropySpec& spec,
-                                        const Tensor& log_sum_exp, const Tensor& sums, const Tensor& dy,
-                                        Out dlogits) {
+void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, const CrossEntropySpec& spec,
+                                        In log_sum_exp, In sums, In dy, Out dlogits) {
   const int64_t vocab = logits.shape()[-1];
   const TargetDistribution q = distribution(spec, vocab);
   const double divisor = spec.reduction == Reduction::mean ? sums.data<double>()[4] : 1;
@@ -79,8 +81,10 @@ void CpuBackend::cross_entropy_backward(const Tensor& logits, const IdColumns& t
       const T max = log_sum_exp.data<T>()[2 * r], log_sum = log_sum_exp.data<T>()[2 * r + 1];
       const T mass = static_cast<T>(scale * q.sum()), off = static_cast<T>(scale * q.off);
       const auto pull = [=](int64_t j) { return mass * math::exp(z[j] - max - log_sum); };
-      const T at_target = pull(y) - static_cast<T>(scale * q.on), at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;
-      cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = pull(j) - off; });  // dz may be z: the two above came first
+      const T at_target = pull(y) - static_cast<T>(scale * q.on),
+              at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;
+      cpu::lanes(0, vocab,
+                 [=](int64_t j) { dz[j] = pull(j) - off; });  // dz may be z: the two above came first
       if (q.excluded >= 0) dz[q.excluded] = at_excluded;
       dz[y] = at_target;
     });

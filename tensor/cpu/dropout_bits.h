@@ -1,5 +1,6 @@
-// The random half-words of dropout, one group of 128 elements at a time, sixteen Philox counters side by side in
-// vector registers. random.h says which element gets which bits; a test holds this against philox() one by one.
+// The random half-words of dropout, one group of 128 elements at a time, sixteen Philox counters side by side
+// in vector registers. random.h says which element gets which bits; a test holds this against philox() one by
+// one.
 #pragma once
 
 #include "tensor/random.h"

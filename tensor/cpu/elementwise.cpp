@@ -12,23 +12,26 @@ void CpuBackend::fill(double value, Out y) {
   });
 }
 
-void CpuBackend::cast(const Tensor& x, Out y) {
+void CpuBackend::cast(In x, Out y) {
   visit(x.dtype(), [&]<class From>(From) {
     visit(y.dtype(), [&]<class To>(To) {
-      cpu::elementwise(x.size(), [in = x.data<From>(), out = y.data<To>()](int64_t i) { out[i] = static_cast<To>(in[i]); });
+      cpu::elementwise(x.size(), [in = x.data<From>(), out = y.data<To>()](int64_t i) {
+        out[i] = static_cast<To>(in[i]);
+      });
     });
   });
 }
 
-void CpuBackend::unary(Unary op, const Tensor& x, Out y) {
+void CpuBackend::unary(Unary op, In x, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
     visit(op, [&](auto fn) {
-      cpu::elementwise(x.size(), [in = x.data<T>(), out = y.data<T>(), fn](int64_t i) { out[i] = fn.f(in[i]); });
+      cpu::elementwise(x.size(),
+                       [in = x.data<T>(), out = y.data<T>(), fn](int64_t i) { out[i] = fn.f(in[i]); });
     });
   });
 }
 
-void CpuBackend::unary_backward(Unary op, const Tensor& x, const Tensor& y, const Tensor& dy, Out dx) {
+void CpuBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
   visit_real(dy.dtype(), [&]<class T>(T) {
     visit(op, [&](auto fn) {
       T *dout = dy.data<T>(), *din = dx.data<T>();
@@ -41,8 +44,8 @@ void CpuBackend::unary_backward(Unary op, const Tensor& x, const Tensor& y, cons
 
 namespace {
 
-// The axes of a broadcast operation, neighbours merged where both operands walk on evenly: most calls end up with one or
-// two axes, whatever their rank was. Axis 0 is the innermost; a stride of 0 repeats the operand.
+// The axes of a broadcast operation, neighbours merged where both operands walk on evenly: most calls end up
+// with one or two axes, whatever their rank was. Axis 0 is the innermost; a stride of 0 repeats the operand.
 struct BroadcastAxes {
   int rank = 0;
   int64_t size[Shape::kMaxRank], a[Shape::kMaxRank], b[Shape::kMaxRank];
@@ -50,7 +53,8 @@ struct BroadcastAxes {
   BroadcastAxes(const Shape& a_shape, const Shape& b_shape, const Shape& y_shape) {
     int64_t a_stride = 1, b_stride = 1;
     for (int i = 1; i <= y_shape.rank(); ++i) {  // from the right
-      const int64_t a_size = i <= a_shape.rank() ? a_shape[-i] : 1, b_size = i <= b_shape.rank() ? b_shape[-i] : 1;
+      const int64_t a_size = i <= a_shape.rank() ? a_shape[-i] : 1,
+                    b_size = i <= b_shape.rank() ? b_shape[-i] : 1;
       if (y_shape[-i] != 1) push(y_shape[-i], a_size == 1 ? 0 : a_stride, b_size == 1 ? 0 : b_stride);
       a_stride *= a_size, b_stride *= b_size;
     }
@@ -59,28 +63,24 @@ struct BroadcastAxes {
 
   void push(int64_t n, int64_t a_stride, int64_t b_stride) {
     const int last = rank - 1;
-    if (rank > 0 && a_stride == a[last] * size[last] && b_stride == b[last] * size[last])
-      size[last] *= n;
-    else
-      size[rank] = n, a[rank] = a_stride, b[rank] = b_stride, ++rank;
+    if (rank > 0 && a_stride == a[last] * size[last] && b_stride == b[last] * size[last]) size[last] *= n;
+    else size[rank] = n, a[rank] = a_stride, b[rank] = b_stride, ++rank;
   }
 };
 
-// y[i] = fn(a, b) for i in [begin, end) of the innermost axis. Each stride there is 1 or 0, and told apart outside the
-// loop, so that the loop reads its operands plainly.
+// y[i] = fn(a, b) for i in [begin, end) of the innermost axis. Each stride there is 1 or 0, and told apart
+// outside the loop, so that the loop reads its operands plainly.
 template <class T, class Fn>
-void broadcast_run(const BroadcastAxes& axes, int64_t begin, int64_t end, const T* a, const T* b, T* y, Fn fn) {
-  if (axes.a[0] == 0)
-    cpu::lanes(begin, end, [=, left = *a](int64_t i) { y[i] = fn(left, b[i]); });
-  else if (axes.b[0] == 0)
-    cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn(a[i], right); });
-  else
-    cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn(a[i], b[i]); });
+void broadcast_run(const BroadcastAxes& axes, int64_t begin, int64_t end, const T* a, const T* b, T* y,
+                   Fn fn) {
+  if (axes.a[0] == 0) cpu::lanes(begin, end, [=, left = *a](int64_t i) { y[i] = fn(left, b[i]); });
+  else if (axes.b[0] == 0) cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn(a[i], right); });
+  else cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn(a[i], b[i]); });
 }
 
 }  // namespace
 
-void CpuBackend::binary(Binary op, const Tensor& x, const Tensor& z, Out out) {
+void CpuBackend::binary(Binary op, In x, In z, Out out) {
   const BroadcastAxes axes(x.shape(), z.shape(), out.shape());
   const int64_t inner = axes.size[0];
   if (out.size() == 0) return;
@@ -89,7 +89,8 @@ void CpuBackend::binary(Binary op, const Tensor& x, const Tensor& z, Out out) {
     T* y = out.data<T>();
     visit(op, [&](auto fn) {
       if (axes.rank == 1)
-        return cpu::parallel_ranges(inner, 1, [&](int64_t i, int64_t j) { broadcast_run(axes, i, j, a, b, y, fn); });
+        return cpu::parallel_ranges(inner, 1,
+                                    [&](int64_t i, int64_t j) { broadcast_run(axes, i, j, a, b, y, fn); });
       cpu::parallel_rows(out.size() / inner, inner, [&](int64_t row) {
         int64_t a_offset = 0, b_offset = 0, rest = row;
         for (int axis = 1; axis < axes.rank; rest /= axes.size[axis++]) {
@@ -102,7 +103,7 @@ void CpuBackend::binary(Binary op, const Tensor& x, const Tensor& z, Out out) {
   });
 }
 
-void CpuBackend::dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw, Out y) {
+void CpuBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
   const uint32_t threshold = dropout_threshold(p), step = static_cast<uint32_t>(*draw.step.data<int32_t>());
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *in = x.data<T>(), *base = residual ? residual.data<T>() : nullptr;
@@ -113,15 +114,13 @@ void CpuBackend::dropout(const Tensor& x, const Tensor& residual, double p, cons
       cpu::dropout_bits(static_cast<uint64_t>(group), draw, step, bits);
       const int64_t begin = group * kDropoutGroup, n = std::min(kDropoutGroup, x.size() - begin);
       const auto kept = [=, b = bits](int64_t i) { return b[i] >= threshold ? scale * in[begin + i] : T(0); };
-      if (base)
-        cpu::lanes(0, n, [=](int64_t i) { out[begin + i] = base[begin + i] + kept(i); });
-      else
-        cpu::lanes(0, n, [=](int64_t i) { out[begin + i] = kept(i); });
+      if (base) cpu::lanes(0, n, [=](int64_t i) { out[begin + i] = base[begin + i] + kept(i); });
+      else cpu::lanes(0, n, [=](int64_t i) { out[begin + i] = kept(i); });
     });
   });
 }
 
-int64_t CpuBackend::first_nonfinite(const Tensor& x) {
+int64_t CpuBackend::first_nonfinite(In x) {
   return visit_real(x.dtype(), [&]<class T>(T) -> int64_t {
     const T *in = x.data<T>(), *end = in + x.size();
     const T* bad = std::find_if(in, end, [](T value) { return !std::isfinite(value); });

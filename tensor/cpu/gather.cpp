@@ -5,11 +5,11 @@ namespace gradus {
 
 void CpuBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
   for (int64_t i = 0; i < ids.size(); ++i)
-    check(ids.at(i) >= 0 && ids.at(i) < vocab, op, ": id ", ids.at(i), " at row ", i / ids.count, ", position ",
-          ids.first + i % ids.count, " is outside [0, ", vocab, ")");
+    check(ids.at(i) >= 0 && ids.at(i) < vocab, op, ": id ", ids.at(i), " at row ", i / ids.count,
+          ", position ", ids.first + i % ids.count, " is outside [0, ", vocab, ")");
 }
 
-void CpuBackend::embedding(const Tensor& table, const IdColumns& ids, double scale, const Tensor& positions, Out y) {
+void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {
   const int64_t d = table.shape()[-1];  // table [V, D], y [B, count, D]
   visit_real(table.dtype(), [&]<class T>(T) {
     const T factor = static_cast<T>(scale);
@@ -23,7 +23,7 @@ void CpuBackend::embedding(const Tensor& table, const IdColumns& ids, double sca
 }
 
 // Threads share out the columns, not the tokens: two tokens may add to one row, two columns never meet.
-void CpuBackend::embedding_backward(const Tensor& dy, const IdColumns& ids, double scale, Out dtable) {
+void CpuBackend::embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) {
   const int64_t d = dtable.shape()[-1];
   visit_real(dy.dtype(), [&]<class T>(T) {
     const T factor = static_cast<T>(scale);

@@ -6,16 +6,17 @@
 namespace gradus {
 namespace {
 
-// A part of the output, computed by one serial product: rows [row, row + rows), columns [column, column + columns).
+// A part of the output, computed by one serial product: rows [row, row + rows), columns [column, column +
+// columns).
 struct Tile {
   int64_t row, rows, column, columns;
 };
 
-// OpenBLAS divides a product by the number of threads, and its results then differ in the last bits between 1, 2 and 4
-// threads. So we divide, by shape alone: tiles along the longer side of c, each one serial call. Measured on 2 cores this
-// is as fast as OpenBLAS's own threads. Products of up to 64^3 it never divides itself.
-template <class Fn>
-void for_tiles(const GemmShape& s, const Fn& fn) {
+// OpenBLAS divides a product by the number of threads, and its results then differ in the last bits between
+// 1, 2 and 4 threads. So we divide, by shape alone: tiles along the longer side of c, each one serial call.
+// Measured on 2 cores this is as fast as OpenBLAS's own threads. Products of up to 64^3 it never divides
+// itself.
+template <class Fn> void for_tiles(const GemmShape& s, const Fn& fn) {
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   if (s.m == 0 || s.n == 0) return;
   if (work <= 64 * 64 * 64) return fn(Tile{0, s.m, 0, s.n});
@@ -28,20 +29,23 @@ void for_tiles(const GemmShape& s, const Fn& fn) {
 }
 
 template <class T>
-void tile_product(const GemmShape& s, double alpha, const T* a, const T* b, double beta, T* c, const Tile& tile) {
+void tile_product(const GemmShape& s, double alpha, const T* a, const T* b, double beta, T* c,
+                  const Tile& tile) {
   const int64_t a_pitch = s.transpose_a ? s.m : s.k, b_pitch = s.transpose_b ? s.k : s.n;
   cpu::product({tile.rows, tile.columns, s.k, s.transpose_a, s.transpose_b}, alpha,
                a + tile.row * (s.transpose_a ? 1 : a_pitch), a_pitch,
-               b + tile.column * (s.transpose_b ? b_pitch : 1), b_pitch, beta, c + tile.row * s.n + tile.column, s.n);
+               b + tile.column * (s.transpose_b ? b_pitch : 1), b_pitch, beta,
+               c + tile.row * s.n + tile.column, s.n);
 }
 
 }  // namespace
 
-void CpuBackend::gemm(const GemmShape& s, double alpha, const Tensor& a, const Tensor& b, double beta, Out c) {
+void CpuBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta, Out c) {
   visit_real(c.dtype(), [&]<class T>(T) {
     const T *left = a.data<T>(), *right = b.data<T>();
     T* out = c.data<T>();
-    if (s.batch == 1) return for_tiles(s, [&](const Tile& t) { tile_product(s, alpha, left, right, beta, out, t); });
+    if (s.batch == 1)
+      return for_tiles(s, [&](const Tile& t) { tile_product(s, alpha, left, right, beta, out, t); });
     cpu::parallel_products(s.batch, [&](int64_t i) {
       tile_product(s, alpha, left + i * s.stride_a, right + i * s.stride_b, beta, out + i * s.stride_c,
                    {0, s.m, 0, s.n});
@@ -49,9 +53,8 @@ void CpuBackend::gemm(const GemmShape& s, double alpha, const Tensor& a, const T
   });
 }
 
-void CpuBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b, std::optional<Unary> activation, Out y,
-                        Out pre) {
-  const GemmShape shape{x.shape().rows(), w.shape()[0], w.shape()[1], false, true};
+void CpuBackend::linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) {
+  const GemmShape shape{x.shape().before(-1), w.shape()[0], w.shape()[1], false, true};
   visit_real(y.dtype(), [&]<class T>(T) {
     const T* bias = b ? b.data<T>() : nullptr;
     for_tiles(shape, [&](const Tile& tile) {
@@ -62,7 +65,8 @@ void CpuBackend::linear(const Tensor& x, const Tensor& w, const Tensor& b, std::
         if (bias) cpu::lanes(begin, end, [=](int64_t j) { row[j] += bias[j]; });
         if (pre) std::copy(row + begin, row + end, pre.data<T>() + r * shape.n + begin);
         if (!activation) continue;
-        visit(*activation, [&](auto fn) { cpu::lanes(begin, end, [=](int64_t j) { row[j] = fn.f(row[j]); }); });
+        visit(*activation,
+              [&](auto fn) { cpu::lanes(begin, end, [=](int64_t j) { row[j] = fn.f(row[j]); }); });
       }
     });
   });

@@ -1,6 +1,6 @@
-// The one place that calls BLAS: a single serial product with explicit row pitches, and the loop that runs many of them
-// side by side. Inside a parallel region OpenBLAS's OpenMP build computes serially; its pthread build is set to one
-// thread when the backend starts.
+// The one place that calls BLAS: a single serial product with explicit row pitches, and the loop that runs
+// many of them side by side. Inside a parallel region OpenBLAS's OpenMP build computes serially; its pthread
+// build is set to one thread when the backend starts.
 #pragma once
 
 #include <cblas.h>
@@ -9,12 +9,15 @@
 
 namespace gradus::cpu {
 
-// c [m, n] = alpha op(a) op(b) + beta c; *_pitch is the distance between rows as stored. batch and strides are unused.
+// c [m, n] = alpha op(a) op(b) + beta c; *_pitch is the distance between rows as stored. batch and strides
+// are unused.
 template <class T>
-void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, const T* b, int64_t b_pitch, double beta,
-             T* c, int64_t c_pitch) {
+void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, const T* b, int64_t b_pitch,
+             double beta, T* c, int64_t c_pitch) {
   const auto op = [](bool transpose) { return transpose ? CblasTrans : CblasNoTrans; };
-  const auto narrow = [](int64_t n) { return static_cast<blasint>(std::max<int64_t>(n, 1)); };  // ops.h bounds sizes
+  const auto narrow = [](int64_t n) {
+    return static_cast<blasint>(std::max<int64_t>(n, 1));
+  };  // ops.h bounds sizes
   const blasint m = static_cast<blasint>(s.m), n = static_cast<blasint>(s.n), k = static_cast<blasint>(s.k);
   if constexpr (std::is_same_v<T, float>)
     cblas_sgemm(CblasRowMajor, op(s.transpose_a), op(s.transpose_b), m, n, k, static_cast<float>(alpha), a,
@@ -24,9 +27,9 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
                 narrow(b_pitch), beta, c, narrow(c_pitch));
 }
 
-// Calls fn(i) for i in [0, n) on all threads. The region is opened even for n = 1, so that a product inside is serial.
-template <class Fn>
-void parallel_products(int64_t n, const Fn& fn) {
+// Calls fn(i) for i in [0, n) on all threads. The region is opened even for n = 1, so that a product inside
+// is serial.
+template <class Fn> void parallel_products(int64_t n, const Fn& fn) {
 #pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < n; ++i) fn(i);
 }

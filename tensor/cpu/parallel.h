@@ -1,10 +1,10 @@
-// How CPU kernels use threads and vector lanes. Work is cut into blocks whose bounds depend on the shape alone, never on
-// the number of threads, and each block is computed by one thread in a fixed order. So results are the same to the bit
-// with 1, 2 or 64 threads: a sum across blocks is made of partial sums that one thread adds in block order, never of an
-// OpenMP reduction across threads.
+// How CPU kernels use threads and vector lanes. Work is cut into blocks whose bounds depend on the shape
+// alone, never on the number of threads, and each block is computed by one thread in a fixed order. So
+// results are the same to the bit with 1, 2 or 64 threads: a sum across blocks is made of partial sums that
+// one thread adds in block order, never of an OpenMP reduction across threads.
 //
-// Loop bodies are lambdas. Those that run per element capture by value, [=], and are copied to the running thread's
-// stack: a captured float that the loop's stores might alias would be read again for every element.
+// Loop bodies are lambdas. Those that run per element capture by value, [=], and are copied to the running
+// thread's stack: a captured float that the loop's stores might alias would be read again for every element.
 #pragma once
 
 #include <algorithm>
@@ -18,46 +18,40 @@ constexpr int64_t kSerialWork = 1 << 14;  // below so many elements a second thr
 constexpr int64_t blocks_of(int64_t n, int64_t block) { return (n + block - 1) / block; }
 
 // fn(index, begin, end) for each block of [0, n); `work` is the number of elements touched per item.
-template <class Fn>
-void parallel_blocks(int64_t n, int64_t block, int64_t work, const Fn& fn) {
+template <class Fn> void parallel_blocks(int64_t n, int64_t block, int64_t work, const Fn& fn) {
   const int64_t blocks = blocks_of(n, block);
 #pragma omp parallel for schedule(static) if (blocks > 1 && n * work > kSerialWork)
   for (int64_t i = 0; i < blocks; ++i) fn(i, i * block, std::min(n, (i + 1) * block));
 }
 
 // fn(begin, end) over [0, n), where any cut gives the same result.
-template <class Fn>
-void parallel_ranges(int64_t n, int64_t work, const Fn& fn) {
+template <class Fn> void parallel_ranges(int64_t n, int64_t work, const Fn& fn) {
   const int64_t block = std::max<int64_t>(1, kSerialWork / std::max<int64_t>(1, work));
   parallel_blocks(n, block, work, [&](int64_t, int64_t begin, int64_t end) { fn(begin, end); });
 }
 
 // fn(r) for each of n rows of `work` elements.
-template <class Fn>
-void parallel_rows(int64_t n, int64_t work, const Fn& fn) {
+template <class Fn> void parallel_rows(int64_t n, int64_t work, const Fn& fn) {
   parallel_ranges(n, work, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) fn(r);
   });
 }
 
 // fn(i) for i in [begin, end), in vector lanes.
-template <class Fn>
-inline void lanes(int64_t begin, int64_t end, const Fn& fn) {
+template <class Fn> inline void lanes(int64_t begin, int64_t end, const Fn& fn) {
   const Fn body = fn;
 #pragma omp simd
   for (int64_t i = begin; i < end; ++i) body(i);
 }
 
 // fn(i) for each of n elements, on all threads, in vector lanes.
-template <class Fn>
-void elementwise(int64_t n, const Fn& fn) {
+template <class Fn> void elementwise(int64_t n, const Fn& fn) {
   parallel_ranges(n, 1, [&](int64_t begin, int64_t end) { lanes(begin, end, fn); });
 }
 
-// Sum of term(j) over [0, n): short runs are added in registers of type T, their sums in double. A plain float sum over a
-// vocabulary of 32,000 would lose three digits.
-template <class T, class Term>
-double sum(int64_t n, const Term& fn) {
+// Sum of term(j) over [0, n): short runs are added in registers of type T, their sums in double. A plain
+// float sum over a vocabulary of 32,000 would lose three digits.
+template <class T, class Term> double sum(int64_t n, const Term& fn) {
   constexpr int64_t kRun = 1024;
   const Term term = fn;
   double total = 0;
@@ -72,8 +66,7 @@ double sum(int64_t n, const Term& fn) {
 }
 
 // The largest x[j]; NaNs are passed over. -infinity when there is nothing.
-template <class T>
-T max(int64_t n, const T* x) {
+template <class T> T max(int64_t n, const T* x) {
   T largest = -std::numeric_limits<T>::infinity();
 #pragma omp simd reduction(max : largest)
   for (int64_t j = 0; j < n; ++j) largest = x[j] > largest ? x[j] : largest;

@@ -6,9 +6,9 @@
 namespace gradus {
 namespace {
 
-// y [outer, inner] = sum over the middle axis of x [outer, n, inner]: partial sums of fixed blocks, then their sum.
-template <class T>
-void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
+// y [outer, inner] = sum over the middle axis of x [outer, n, inner]: partial sums of fixed blocks, then
+// their sum.
+template <class T> void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
   const int64_t block = std::max<int64_t>(64, 4096 / std::max<int64_t>(1, inner));
   const int64_t blocks = std::max<int64_t>(1, cpu::blocks_of(n, block));
   const Tensor scratch = blocks > 1 ? Tensor({outer, blocks, inner}, dtype_of<T>) : Tensor();
@@ -29,11 +29,12 @@ void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
 
 }  // namespace
 
-void CpuBackend::sum_to(const Tensor& x, Out y) {
+void CpuBackend::sum_to(In x, Out y) {
   const int rank = x.shape().rank(), missing = rank - y.shape().rank();
   const auto size_in_y = [&](int axis) { return axis < missing ? 1 : y.shape()[axis - missing]; };
   Tensor current = x;
-  for (int64_t outer = 1, axis = 0; axis < rank;) {  // from the left; neighbours that are both summed count as one
+  for (int64_t outer = 1, axis = 0;
+       axis < rank;) {  // from the left; neighbours that are both summed count as one
     int64_t n = 1, inner = 1;
     const int first = static_cast<int>(axis);
     while (axis < rank && size_in_y(static_cast<int>(axis)) == 1) n *= x.shape()[static_cast<int>(axis++)];
@@ -49,7 +50,7 @@ void CpuBackend::sum_to(const Tensor& x, Out y) {
   y.assign(current.reshape(y.shape()));
 }
 
-void CpuBackend::permute(const Tensor& x, std::span<const int> axes, Out y) {
+void CpuBackend::permute(In x, std::span<const int> axes, Out y) {
   const int rank = x.shape().rank();
   if (rank == 0 || x.size() == 0) return y.assign(x.reshape(y.shape()));
   int64_t stride[Shape::kMaxRank], x_stride = 1;  // of x, in the order of y's axes
@@ -59,7 +60,8 @@ void CpuBackend::permute(const Tensor& x, std::span<const int> axes, Out y) {
   visit(x.dtype(), [&]<class T>(T) {
     cpu::parallel_rows(y.size() / inner, inner, [&](int64_t row) {
       int64_t offset = 0, rest = row;
-      for (int axis = rank - 2; axis >= 0; rest /= y.shape()[axis--]) offset += rest % y.shape()[axis] * stride[axis];
+      for (int axis = rank - 2; axis >= 0; rest /= y.shape()[axis--])
+        offset += rest % y.shape()[axis] * stride[axis];
       const T* in = x.data<T>() + offset;
       T* out = y.data<T>() + row * inner;
       cpu::lanes(0, inner, [=](int64_t i) { out[i] = in[i * inner_stride]; });
@@ -67,7 +69,7 @@ void CpuBackend::permute(const Tensor& x, std::span<const int> axes, Out y) {
   });
 }
 
-void CpuBackend::copy_columns(int64_t rows, int64_t width, const Tensor& x, int64_t x_first, int64_t x_pitch, Out y,
+void CpuBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
                               int64_t y_first, int64_t y_pitch) {
   const int64_t element = static_cast<int64_t>(size_of(x.dtype()));
   cpu::parallel_rows(rows, width, [&](int64_t r) {

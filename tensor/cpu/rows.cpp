@@ -5,13 +5,14 @@
 
 namespace gradus {
 
-void CpuBackend::softmax(const Tensor& x, bool log, Out y) {
+void CpuBackend::softmax(In x, bool log, Out y) {
   const int64_t d = x.shape()[-1];  // x [N, D]
   visit_real(x.dtype(), [&]<class T>(T) {
-    cpu::parallel_rows(x.shape().rows(), d, [&](int64_t r) {
+    cpu::parallel_rows(x.shape().before(-1), d, [&](int64_t r) {
       const T *in = x.data<T>() + r * d, max = cpu::max(d, in);
       T* out = y.data<T>() + r * d;
-      const T sum = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); }));
+      const T sum =
+          static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); }));
       const T log_sum = std::log(sum), scale = 1 / sum;
       cpu::lanes(0, d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
     });
@@ -19,13 +20,14 @@ void CpuBackend::softmax(const Tensor& x, bool log, Out y) {
 }
 
 // softmax: dx = y (dy - sum y dy). log_softmax: dx = dy - exp(y) sum dy.
-void CpuBackend::softmax_backward(const Tensor& y, const Tensor& dy, bool log, Out dx) {
+void CpuBackend::softmax_backward(In y, In dy, bool log, Out dx) {
   const int64_t d = y.shape()[-1];
   visit_real(y.dtype(), [&]<class T>(T) {
-    cpu::parallel_rows(y.shape().rows(), d, [&](int64_t r) {
+    cpu::parallel_rows(y.shape().before(-1), d, [&](int64_t r) {
       const T *out = y.data<T>() + r * d, *dout = dy.data<T>() + r * d;
       T* din = dx.data<T>() + r * d;
-      const T sum = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; }));
+      const T sum =
+          static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; }));
       cpu::lanes(0, d, [=](int64_t j) {
         din[j] = log ? dout[j] - math::exp(out[j]) * sum : out[j] * (dout[j] - sum);
       });
@@ -33,13 +35,12 @@ void CpuBackend::softmax_backward(const Tensor& y, const Tensor& dy, bool log, O
   });
 }
 
-void CpuBackend::layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps, Out y, Out mean,
-                            Out rstd) {
+void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
   const int64_t d = x.shape()[-1];
   const double n = static_cast<double>(d);
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *g = gain.data<T>(), *b = bias.data<T>();
-    cpu::parallel_rows(x.shape().rows(), d, [&](int64_t r) {
+    cpu::parallel_rows(x.shape().before(-1), d, [&](int64_t r) {
       const T* in = x.data<T>() + r * d;
       T* out = y.data<T>() + r * d;
       const T mu = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return in[j]; }) / n);
@@ -52,11 +53,11 @@ void CpuBackend::layer_norm(const Tensor& x, const Tensor& gain, const Tensor& b
   });
 }
 
-// With h = (x - mean) rstd and u = gain dy:  dx = rstd (u - mean(u) - h mean(u h)), dgain = sum dy h, dbias = sum dy.
-void CpuBackend::layer_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& gain, const Tensor& mean,
-                                     const Tensor& rstd, Out dx, Out dgain, Out dbias) {
+// With h = (x - mean) rstd and u = gain dy:  dx = rstd (u - mean(u) - h mean(u h)), dgain = sum dy h, dbias =
+// sum dy.
+void CpuBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) {
   constexpr int64_t kRows = 64;  // per partial sum of dgain and dbias
-  const int64_t d = x.shape()[-1], n = x.shape().rows();
+  const int64_t d = x.shape()[-1], n = x.shape().before(-1);
   const Tensor partial = Tensor::zeros({cpu::blocks_of(n, kRows), 2, d}, x.dtype());
   visit_real(x.dtype(), [&]<class T>(T) {
     const T* g = gain.data<T>();
@@ -69,15 +70,17 @@ void CpuBackend::layer_norm_backward(const Tensor& dy, const Tensor& x, const Te
         cpu::lanes(0, d, [=](int64_t j) { dg[j] += dout[j] * h(j), db[j] += dout[j]; });
         if (!dx) continue;
         T* din = dx.data<T>() + r * d;
-        const T mean_u = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j]; })) / static_cast<T>(d);
-        const T mean_uh =
-            static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j] * h(j); })) / static_cast<T>(d);
+        const T mean_u =
+            static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j]; })) / static_cast<T>(d);
+        const T mean_uh = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j] * h(j); })) /
+                          static_cast<T>(d);
         cpu::lanes(0, d, [=](int64_t j) { din[j] = scale * (g[j] * dout[j] - mean_u - h(j) * mean_uh); });
       }
     });
     const auto add_blocks = [&](int64_t which, T* out) {
       for (int64_t block = 0; block < partial.shape()[0]; ++block)
-        cpu::lanes(0, d, [=, in = partial.data<T>() + (2 * block + which) * d](int64_t j) { out[j] += in[j]; });
+        cpu::lanes(0, d,
+                   [=, in = partial.data<T>() + (2 * block + which) * d](int64_t j) { out[j] += in[j]; });
     };
     if (dgain) add_blocks(0, dgain.data<T>());
     if (dbias) add_blocks(1, dbias.data<T>());

@@ -6,17 +6,19 @@
 namespace gradus {
 
 // Kingma & Ba 2015, algorithm 1; decoupled: Loshchilov & Hutter 2019 (AdamW).
-void CpuBackend::adam(const AdamSpec& spec, const Tensor& lr, const Tensor& step, const Tensor& gradient, Out weight,
-                      Out m, Out v) {
+void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) {
   const double rate = *lr.data<double>(), t = *step.data<int32_t>();
-  const double first_correction = 1 - std::pow(spec.beta1, t), second_correction = 1 - std::pow(spec.beta2, t);
+  const double first_correction = 1 - std::pow(spec.beta1, t),
+               second_correction = 1 - std::pow(spec.beta2, t);
   visit_real(weight.dtype(), [&]<class T>(T) {
     T *g = gradient.data<T>(), *w = weight.data<T>(), *mean = m.data<T>(), *square = v.data<T>();
-    const T beta1 = static_cast<T>(spec.beta1), beta2 = static_cast<T>(spec.beta2), eps = static_cast<T>(spec.eps);
+    const T beta1 = static_cast<T>(spec.beta1), beta2 = static_cast<T>(spec.beta2),
+            eps = static_cast<T>(spec.eps);
     const T step_size = static_cast<T>(rate / first_correction);
     const T root_correction = static_cast<T>(1 / std::sqrt(second_correction));
     const auto update = [=](int64_t begin, int64_t end, double decay, bool decoupled) {
-      const T shrink = static_cast<T>(decoupled ? 1 - rate * decay : 1), l2 = static_cast<T>(decoupled ? 0 : decay);
+      const T shrink = static_cast<T>(decoupled ? 1 - rate * decay : 1),
+              l2 = static_cast<T>(decoupled ? 0 : decay);
       cpu::lanes(begin, end, [=](int64_t i) {
         const T gi = g[i] + l2 * w[i];
         mean[i] = beta1 * mean[i] + (1 - beta1) * gi;
@@ -33,7 +35,7 @@ void CpuBackend::adam(const AdamSpec& spec, const Tensor& lr, const Tensor& step
 }
 
 // velocity = momentum velocity + g; w -= lr velocity, or with Nesterov w -= lr (g + momentum velocity).
-void CpuBackend::sgd(const SgdSpec& spec, const Tensor& lr, const Tensor& gradient, Out weight, Out velocity) {
+void CpuBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) {
   visit_real(weight.dtype(), [&]<class T>(T) {
     T *g = gradient.data<T>(), *w = weight.data<T>(), *u = velocity.data<T>();
     const T rate = static_cast<T>(*lr.data<double>()), momentum = static_cast<T>(spec.momentum);
@@ -46,7 +48,7 @@ void CpuBackend::sgd(const SgdSpec& spec, const Tensor& lr, const Tensor& gradie
   });
 }
 
-void CpuBackend::sum_squares(const Tensor& x, Out sum) {
+void CpuBackend::sum_squares(In x, Out sum) {
   constexpr int64_t kBlock = 1 << 16;
   const Tensor partial({cpu::blocks_of(x.size(), kBlock)}, DType::f64);
   double* sums = partial.data<double>();
@@ -58,11 +60,13 @@ void CpuBackend::sum_squares(const Tensor& x, Out sum) {
   *sum.data<double>() = cpu::sum<double>(partial.size(), [=](int64_t i) { return sums[i]; });
 }
 
-void CpuBackend::clip(const Tensor& sum_squares, double max_norm, Out x) {
-  const double scale = max_norm / (std::sqrt(*sum_squares.data<double>()) + 1e-6);  // as PyTorch: never divides by 0
+void CpuBackend::clip(In sum_squares, double max_norm, Out x) {
+  const double scale =
+      max_norm / (std::sqrt(*sum_squares.data<double>()) + 1e-6);  // as PyTorch: never divides by 0
   if (scale >= 1) return;
   visit_real(x.dtype(), [&]<class T>(T) {
-    cpu::elementwise(x.size(), [out = x.data<T>(), factor = static_cast<T>(scale)](int64_t i) { out[i] *= factor; });
+    cpu::elementwise(x.size(),
+                     [out = x.data<T>(), factor = static_cast<T>(scale)](int64_t i) { out[i] *= factor; });
   });
 }
 

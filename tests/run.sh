@@ -25,7 +25,6 @@ configure "$preset" "$folder" "${options[@]}"
 build "$folder"
 built=$SECONDS
 
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY-passive}  # several tests share the cores: waiting threads must not spin
 status=0
 ctest --test-dir "$root/$folder" --output-on-failure --parallel "$jobs" || status=$?
 printf '\ntests/run.sh: %s (%s build in %d s, tests in %d s)\n' \

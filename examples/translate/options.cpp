@@ -1,5 +1,7 @@
 #include "examples/translate/options.h"
 
+#include <algorithm>
+
 #include "optim/schedule.h"
 
 namespace gradus::examples {
@@ -71,11 +73,14 @@ Smoothing TrainOptions::convention() const {
                                                 : Smoothing::uniform;
 }
 
-double TrainOptions::learning_rate(int64_t step) const {
-  const double now = static_cast<double>(step), rise = static_cast<double>(warmup),
-               end = static_cast<double>(steps + 1);
-  if (schedule == "inverse-sqrt") return optim::inverse_square_root(now, lr, rise);
-  return schedule == "linear" ? optim::linear(now, lr, rise, end) : optim::cosine(now, lr, rise, end);
+double TrainOptions::learning_rate(int64_t step, double time_used) const {
+  const double now = static_cast<double>(step), rise = static_cast<double>(warmup);
+  const double total = static_cast<double>(std::max(steps, warmup) + 1),
+               at = std::max(now, std::min(time_used, 1.) * total);
+  const double falling = schedule == "inverse-sqrt" ? optim::inverse_square_root(at, lr, rise)
+                         : schedule == "linear"     ? optim::linear(at, lr, rise, total)
+                                                    : optim::cosine(at, lr, rise, total);
+  return std::min(falling, lr * optim::warmed_up(now, rise));
 }
 
 }  // namespace gradus::examples

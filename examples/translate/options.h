@@ -15,7 +15,7 @@ struct TrainOptions {
   int64_t d_model = 128, heads = 4, layers = 2, ff = 512;
   double dropout = 0, smoothing = 0.1;
   std::string norm = "pre", activation = "relu", tie = "output", label_convention = "uniform";
-  int64_t batch_tokens = 1024, steps = 2400, warmup = 200, validate_every = 400;
+  int64_t batch_tokens = 1024, steps = 1800, warmup = 200, validate_every = 300;
   double max_minutes = 0, lr = 2e-3, clip = 1, held_out = 0.02;
   std::string schedule = "cosine";
   int64_t seed = 1, threads = 0;
@@ -23,7 +23,10 @@ struct TrainOptions {
   void declare(Options& options);
   nn::TranslationModelConfig model(int64_t source_vocab, int64_t target_vocab) const;
   Smoothing convention() const;
-  double learning_rate(int64_t step) const;  // step counts from 1
+  // step counts from 1; time_used is the share of --max-minutes that is gone: whichever of the two is nearer
+  // to its end tells how far the schedule has come, so that a run cut short by the clock still ends with a
+  // small rate.
+  double learning_rate(int64_t step, double time_used) const;
 };
 
 }  // namespace gradus::examples

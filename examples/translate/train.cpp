@@ -19,16 +19,6 @@ std::string fixed(double value, int digits) {
   return out.str();
 }
 
-// Whether learning still has the time that --max-minutes gives.
-class Deadline {
- public:
-  explicit Deadline(double minutes) : end_(minutes > 0 ? seconds_now() + 60 * minutes : INFINITY) {}
-  bool passed() const { return seconds_now() >= end_; }
-
- private:
-  double end_;
-};
-
 class Trainer {
  public:
   Trainer(const TrainOptions& options, std::string options_text, std::ostream& out)
@@ -41,20 +31,24 @@ class Trainer {
     const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
                                                         task_->target_vocabulary().size(), Vocabulary::pad);
     label_floor_ = -q.negative_entropy();
-    std::filesystem::create_directories(options.out);
+    std::error_code error;
+    std::filesystem::create_directories(options.out, error);
     log_.open(path("log.jsonl"));
-    check_world(log_.good(), "train: cannot write ", path("log.jsonl"));
+    check_world(!error && log_.good(), "train: cannot write ", path("log.jsonl"),
+                error ? ": " + error.message() : "");
     out_ << model_.parameter_count() << " parameters\n";
   }
 
   void run() {
     Progress progress(out_, {.total = options_.steps, .columns = terminal_columns(1)});
-    const Deadline deadline(options_.max_minutes);
+    const double begun = seconds_now();
     losses::LossSums since;
     double since_time = seconds_now();
     for (int64_t step = 1; step <= options_.steps; ++step) {
-      since += train_step(step, task_->next_batch());
-      const bool last = step == options_.steps || deadline.passed();
+      const double minutes = (seconds_now() - begun) / 60;
+      const double time_used = options_.max_minutes > 0 ? minutes / options_.max_minutes : 0;
+      since += train_step(step, time_used, task_->next_batch());
+      const bool last = step == options_.steps || time_used >= 1;
       if (step % 20 == 0 || last) {
         const double now = seconds_now();
         report(progress, step, since, since.tokens() / (now - since_time));
@@ -76,34 +70,36 @@ class Trainer {
     return out.loss;
   }
 
-  losses::LossSums train_step(int64_t step, const TensorBatch& batch) {
+  losses::LossSums train_step(int64_t step, double time_used, const TensorBatch& batch) {
     losses::LossSums sums;
     model_.generator().set_step(step);
-    adam_->set_lr(options_.learning_rate(step));
+    adam_->set_lr(options_.learning_rate(step, time_used));
     adam_->zero_grad();
     forward(batch, sums).backward();
     const double norm = adam_->clip_gradients(options_.clip).item();
-    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(step, batch);
+    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(step, norm, batch);
     adam_->step();
     return sums;
   }
 
   // The step that went wrong once more, with a look at every result: all random numbers have names, so it
   // goes wrong in the same place. The weights are still those before the step.
-  [[noreturn]] void explain_anomaly(int64_t step, const TensorBatch& batch) {
-    const std::string where = message("train: step ", step,
-                                      " gave a loss or gradient that is not finite; the weights were not "
-                                      "changed by it, and ",
-                                      path("last.safetensors"), " holds the last good ones");
+  [[noreturn]] void explain_anomaly(int64_t step, double norm, const TensorBatch& batch) {
+    std::string cause =
+        message("no single result is, but the gradient's norm is ", norm, ": training diverges");
     try {
       const AnomalyMode anomaly_mode;
       losses::LossSums sums;
       model_.generator().set_step(step);
       forward(batch, sums).backward();
     } catch (const std::runtime_error& error) {
-      throw std::runtime_error(where + ". " + error.what());
+      cause = error.what();
     }
-    throw std::runtime_error(where);
+    throw std::runtime_error(
+        message("train: the loss or gradient of step ", step, " is not finite; the step was not made. ",
+                cause, ". A lower --lr may help. ",
+                best_nll_ < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
+                                     : "No model was saved yet"));
   }
 
   void report(Progress& progress, int64_t step, const losses::LossSums& s, double tokens_per_second) {

@@ -68,10 +68,11 @@ int translate_command(std::span<const std::string> arguments) {
   if (terminal && trained.options.toy)
     std::cout << "The toy language knows sentences such as `the small dogs see a garden`. Ctrl-D ends.\n";
   std::string line;
-  for (int64_t number = 1;
-       terminal && std::cout << "> " << std::flush, next_line(std::cin, "standard input", number, line);
-       ++number)
+  for (int64_t number = 1;; ++number) {
+    if (terminal) std::cout << "> " << std::flush;
+    if (!next_line(std::cin, "standard input", number, line)) break;
     std::cout << translate_line(trained, line, number) << std::endl;
+  }
   if (terminal) std::cout << "\n";
   return 0;
 }

@@ -31,7 +31,7 @@ build build --target translate
 
 translate=build/examples/translate model=build/quickstart/best.safetensors
 step 'Training, a little over a minute'
-"$translate" train --toy --out build/quickstart --max-minutes 1.2
+"$translate" train --toy --out build/quickstart --max-minutes 1.4
 step 'How good is it, on sentences it has never seen?'
 "$translate" evaluate --model "$model"
 

@@ -13,7 +13,7 @@ class MultiHeadAttention : public Module {
   MultiHeadAttention(int64_t d_model, int64_t heads, double dropout = 0)
       : d_(d_model), heads_(heads), dropout_(dropout), in_proj_weight_(parameter({3 * d_model, d_model})),
         in_proj_bias_(parameter({3 * d_model})), out_proj_(d_model, d_model) {
-    check(heads >= 1 && d_model % heads == 0, "attention: ", heads, " heads do not divide d_model ", d_model);
+    check(heads >= 1 && d_model >= 1 && d_model % heads == 0, "attention: ", heads, " heads do not divide d_model ", d_model);
     check_probability("attention", dropout);
     init(0);
   }

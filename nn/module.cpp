@@ -54,7 +54,7 @@ void Module::load(const std::map<std::string, Tensor>& tensors) {
   }
   if (tensors.size() != own.size())
     for (const auto& [name, tensor] : tensors)
-      check(std::any_of(own.begin(), own.end(), [&](const NamedParameter& p) { return p.name == name; }),
+      check(std::any_of(own.begin(), own.end(), [&, &name = name](const NamedParameter& p) { return p.name == name; }),
             "load: the model has no ", name, " ", tensor.shape());
   for (const auto& [name, variable] : own)
     variable.value().assign(tensors.at(name).to(variable.value().dtype()).to(variable.value().device()));

@@ -9,9 +9,9 @@ TranslationModel::TranslationModel(const TranslationModelConfig& c)
       target_embedding_(c.target_vocab, c.transformer.d_model),
       output_(c.transformer.d_model, c.target_vocab, /*bias=*/false), transformer_(c.transformer),
       positions_(c.longest, c.transformer.d_model) {
-  check(c.source_vocab >= 1 && c.target_vocab >= 1,
-        "translation model: expected vocabularies of at least 1, got ", c.source_vocab, " and ",
-        c.target_vocab);
+  check(c.source_vocab >= 1 && c.target_vocab >= 1 && c.longest >= 1,
+        "translation model: expected vocabularies of at least 1, got ", c.source_vocab, " and ", c.target_vocab,
+        ", and a longest sentence of at least 1, got ", c.longest);
   check(c.tie != Tie::all || c.source_vocab == c.target_vocab,
         "translation model: Tie::all needs one vocabulary, got ", c.source_vocab, " and ", c.target_vocab);
   if (c.tie == Tie::all) target_embedding_ = Embedding(source_embedding_.weight());

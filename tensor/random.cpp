@@ -20,43 +20,35 @@ void Generator::set_seed(uint64_t seed) {
   set_step(0);
 }
 
-namespace {
-
-// Calls fn(i, u, v) for i = 0, 2, 4 ... with two uniforms in [0, 1) of 53 bits each.
-template <class Fn> void for_pairs(int64_t n, const Draw& draw, int64_t step, Fn fn) {
-  for (int64_t i = 0; i < n; i += 2) {
-    const uint64_t block = static_cast<uint64_t>(i / 2);
-    const PhiloxBlock r = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                                  draw.number, static_cast<uint32_t>(step)},
-                                 draw.seed);
-    const auto unit = [](uint32_t high, uint32_t low) {
-      return static_cast<double>((uint64_t{high} << 32 | low) >> 11) * 0x1p-53;
-    };
-    fn(i, unit(r[0], r[1]), unit(r[2], r[3]));
-  }
-}
-
-}  // namespace
-
-Tensor Generator::uniform(Shape shape, double low, double high) {
+Tensor Generator::draw_pairs(Shape shape,
+                             const std::function<std::pair<double, double>(double, double)>& map) {
+  const auto unit = [](uint64_t high, uint64_t low) {
+    return static_cast<double>((high << 32 | low) >> 11) * 0x1p-53;
+  };
   Tensor y(shape, DType::f64);
   double* out = y.data<double>();
-  for_pairs(y.size(), next_draw(), host_step_, [&](int64_t i, double u, double v) {
-    out[i] = low + (high - low) * u;
-    if (i + 1 < y.size()) out[i + 1] = low + (high - low) * v;
-  });
+  const uint32_t draw = next_draw().number, step = static_cast<uint32_t>(host_step_);
+  for (int64_t i = 0; i < y.size(); i += 2) {
+    const uint64_t block = static_cast<uint64_t>(i / 2);
+    const PhiloxBlock r =
+        philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), draw, step}, seed_);
+    const auto [first, second] = map(unit(r[0], r[1]), unit(r[2], r[3]));
+    out[i] = first;
+    if (i + 1 < y.size()) out[i + 1] = second;
+  }
   return y;
+}
+
+Tensor Generator::uniform(Shape shape, double low, double high) {
+  const auto stretch = [=](double u) { return low + (high - low) * u; };
+  return draw_pairs(shape, [=](double u, double v) { return std::pair(stretch(u), stretch(v)); });
 }
 
 Tensor Generator::normal(Shape shape, double deviation) {
-  Tensor y(shape, DType::f64);
-  double* out = y.data<double>();
-  for_pairs(y.size(), next_draw(), host_step_, [&](int64_t i, double u, double v) {
+  return draw_pairs(shape, [=](double u, double v) {
     const double radius = deviation * std::sqrt(-2 * std::log1p(-u)), angle = 2 * std::numbers::pi * v;
-    out[i] = radius * std::cos(angle);
-    if (i + 1 < y.size()) out[i + 1] = radius * std::sin(angle);
+    return std::pair(radius * std::cos(angle), radius * std::sin(angle));
   });
-  return y;
 }
 
 }  // namespace gradus

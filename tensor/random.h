@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "tensor/tensor.h"
 
@@ -66,6 +68,9 @@ class Generator {
   Tensor normal(Shape shape, double deviation);
 
  private:
+  // Each pair of elements from a pair of uniforms in [0, 1) of 53 bits.
+  Tensor draw_pairs(Shape shape, const std::function<std::pair<double, double>(double, double)>& map);
+
   uint64_t seed_;
   uint32_t draws_ = 0;
   int64_t host_step_ = 0;

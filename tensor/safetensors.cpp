@@ -121,10 +121,11 @@ class HeaderParser {
       if (!values.empty()) expect(',');
       skip_space();
       const std::string_view rest = text_.substr(at_);
-      const auto [end, error] = std::from_chars(rest.begin(), rest.end(), values.emplace_back());
+      const auto [end, error] =
+          std::from_chars(rest.data(), rest.data() + rest.size(), values.emplace_back());
       check(error == std::errc{} && rest[0] != '-', "expected an unsigned integer below 2^63");
-      check(rest[0] != '0' || end == rest.begin() + 1, "leading zero");
-      at_ += end - rest.begin();
+      check(rest[0] != '0' || end == rest.data() + 1, "leading zero");
+      at_ += end - rest.data();
     }
     return values;
   }
@@ -152,7 +153,8 @@ class HeaderParser {
     return c;
   }
 
-  char32_t escape(bool second = false) {  // what stands after a backslash; the second half of a UTF-16 pair?
+  // What stands after a backslash, whole; or, where only that may follow, the second half of a UTF-16 pair.
+  char32_t escape(bool second = false) {
     constexpr std::u32string_view letters = U"\"\\/bfnrt", values = U"\"\\/\b\f\n\r\t";
     const char32_t letter = next();
     if (const size_t i = letters.find(letter); i != letters.npos && !second) return values[i];
@@ -205,9 +207,8 @@ SafetensorsFile read_safetensors_file(const std::string& path) {
   // The size first: it refuses a pipe, where opening would wait until somebody writes to it.
   std::string content(fs::file_size(path), '\0');
   const OpenFile file = open_file(path, "rbe");
-  content.resize(
-      std::fread(content.data(), 1, content.size(), file.get()));  // cut short, it is refused below
-  return parse_safetensors(content, path);
+  content.resize(std::fread(content.data(), 1, content.size(), file.get()));
+  return parse_safetensors(content, "safetensors: " + path);  // which refuses what could be read only in part
 }
 
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,

@@ -80,29 +80,23 @@ namespace {
 constexpr int64_t kPrintAll = 1000;  // tensors larger than this are abbreviated
 constexpr int64_t kEdge = 3;         // to that many entries at both ends of an axis
 
-template <class T>
-const T* print(std::ostream& out, const T* x, const Shape& shape, int axis, bool abbreviate) {
+template <class T> void print(std::ostream& out, const T* x, const Shape& shape, int axis, bool all) {
   if (axis == shape.rank()) {
     out << *x;
-    return x + 1;
+    return;
   }
-  int64_t stride = 1;
-  for (int i = axis + 1; i < shape.rank(); ++i) stride *= shape[i];
-  const bool innermost = axis + 1 == shape.rank();
-  const int64_t n = shape[axis];
+  const int64_t n = shape[axis], stride = shape.after(axis);
+  const std::string between = axis + 1 == shape.rank() ? ", " : ",\n" + std::string(axis + 1, ' ');
   out << '[';
   for (int64_t i = 0; i < n; ++i) {
-    if (i > 0) out << (innermost ? ", " : ",\n" + std::string(static_cast<size_t>(axis) + 1, ' '));
-    if (abbreviate && n > 2 * kEdge && i == kEdge) {
-      out << "...";
-      x += stride * (n - 2 * kEdge);
-      i = n - kEdge - 1;
-      continue;
+    if (i > 0) out << between;
+    if (!all && i == kEdge && n > 2 * kEdge) {
+      out << "..." << between;
+      i = n - kEdge;
     }
-    x = print(out, x, shape, axis + 1, abbreviate);
+    print(out, x + i * stride, shape, axis + 1, all);
   }
   out << ']';
-  return x;
 }
 
 }  // namespace
@@ -111,7 +105,7 @@ std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
   if (!tensor) return out << "(no tensor)";
   const Tensor host = tensor.to(Device::cpu);
   visit(host.dtype(),
-        [&](auto t) { print(out, host.data<decltype(t)>(), host.shape(), 0, host.size() > kPrintAll); });
+        [&](auto t) { print(out, host.data<decltype(t)>(), host.shape(), 0, host.size() <= kPrintAll); });
   return out << "  " << tensor.dtype() << ' ' << tensor.shape();
 }
 

@@ -89,7 +89,7 @@ TEST_CASE("the Transformer is torch.nn.Transformer") {
                {"transformer_gelu", true, Unary::gelu}};
   for (DType dtype : kReal)
     for (const auto& [file, norm_first, activation] : cases) {
-      CAPTURE(file);
+      INFO(file);
       const Fixture f(file, dtype);
       nn::Transformer model({.d_model = 16,
                              .heads = 2,

@@ -154,7 +154,7 @@ TEST_CASE("calls that do not fit are refused") {
   both(logits, ints({1, 2, 3, 4, 1, 2}), "got [2, 3, 5] and [6]");
   both(logits, Tensor(), "got [2, 3, 5] and []");
   both(Variable(random({5}, 1)), ints({1}), "got [5]");
-  both(logits, Tensor::zeros({2, 3}, DType::f64), "i32, got f64");
+  both(logits, Tensor::zeros({2, 3}, DType::f64), "got f64 [2, 3]");
   both(logits, ints({1, 2, 3, 4, 1, 5}, {2, 3}), "id 5 at row 1, position 2 is outside [0, 5)");
   both(logits, ints({1, -1, 3, 4, 1, 2}, {2, 3}), "id -1 at row 0, position 1 is outside [0, 5)");
   CHECK(contains(error_of([&] {

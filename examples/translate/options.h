@@ -15,7 +15,7 @@ struct TrainOptions {
   int64_t d_model = 128, heads = 4, layers = 2, ff = 512;
   double dropout = 0, smoothing = 0.1;
   std::string norm = "pre", activation = "relu", tie = "output", label_convention = "uniform";
-  int64_t batch_tokens = 1024, steps = 1800, warmup = 200, validate_every = 300;
+  int64_t batch_tokens = 1024, steps = 1600, warmup = 200, validate_every = 400;
   double max_minutes = 0, lr = 2e-3, clip = 1, held_out = 0.02;
   std::string schedule = "cosine";
   int64_t seed = 1, threads = 0;

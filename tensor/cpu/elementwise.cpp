@@ -44,60 +44,43 @@ void CpuBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
 
 namespace {
 
-// The axes of a broadcast operation, neighbours merged where both operands walk on evenly: most calls end up
-// with one or two axes, whatever their rank was. Axis 0 is the innermost; a stride of 0 repeats the operand.
-struct BroadcastAxes {
-  int rank = 0;
-  int64_t size[Shape::kMaxRank], a[Shape::kMaxRank], b[Shape::kMaxRank];
-
-  BroadcastAxes(const Shape& a_shape, const Shape& b_shape, const Shape& y_shape) {
-    int64_t a_stride = 1, b_stride = 1;
-    for (int i = 1; i <= y_shape.rank(); ++i) {  // from the right
-      const int64_t a_size = i <= a_shape.rank() ? a_shape[-i] : 1,
-                    b_size = i <= b_shape.rank() ? b_shape[-i] : 1;
-      if (y_shape[-i] != 1) push(y_shape[-i], a_size == 1 ? 0 : a_stride, b_size == 1 ? 0 : b_stride);
-      a_stride *= a_size, b_stride *= b_size;
-    }
-    if (rank == 0) push(1, 1, 1);
-  }
-
-  void push(int64_t n, int64_t a_stride, int64_t b_stride) {
-    const int last = rank - 1;
-    if (rank > 0 && a_stride == a[last] * size[last] && b_stride == b[last] * size[last]) size[last] *= n;
-    else size[rank] = n, a[rank] = a_stride, b[rank] = b_stride, ++rank;
-  }
-};
-
-// y[i] = fn(a, b) for i in [begin, end) of the innermost axis. Each stride there is 1 or 0, and told apart
-// outside the loop, so that the loop reads its operands plainly.
+// y[i] = fn(a, b) for i in [begin, end), where a stride of 0 repeats the operand's first element. The
+// strides, 1 or 0, are told apart outside the loop, so that the loop reads its operands plainly.
 template <class T, class Fn>
-void broadcast_run(const BroadcastAxes& axes, int64_t begin, int64_t end, const T* a, const T* b, T* y,
+void broadcast_run(int64_t begin, int64_t end, const T* a, bool a_moves, const T* b, bool b_moves, T* y,
                    Fn fn) {
-  if (axes.a[0] == 0) cpu::lanes(begin, end, [=, left = *a](int64_t i) { y[i] = fn(left, b[i]); });
-  else if (axes.b[0] == 0) cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn(a[i], right); });
-  else cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn(a[i], b[i]); });
+  if (a_moves && b_moves) cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn(a[i], b[i]); });
+  else if (a_moves) cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn(a[i], right); });
+  else cpu::lanes(begin, end, [=, left = *a](int64_t i) { y[i] = fn(left, b_moves ? b[i] : *b); });
+}
+
+// Where row number `row` of y (all axes but the last) begins in an operand of this shape.
+int64_t row_offset(int64_t row, const Shape& shape, const Shape& y) {
+  int64_t offset = 0, stride = shape.rank() > 0 ? shape[-1] : 1;
+  for (int axis = 2; axis <= shape.rank(); stride *= shape[-axis++]) {
+    if (shape[-axis] != 1) offset += row % y[-axis] * stride;
+    row /= y[-axis];
+  }
+  return offset;
 }
 
 }  // namespace
 
-void CpuBackend::binary(Binary op, In x, In z, Out out) {
-  const BroadcastAxes axes(x.shape(), z.shape(), out.shape());
-  const int64_t inner = axes.size[0];
-  if (out.size() == 0) return;
-  visit_real(out.dtype(), [&]<class T>(T) {
-    const T *a = x.data<T>(), *b = z.data<T>();
-    T* y = out.data<T>();
+void CpuBackend::binary(Binary op, In a, In b, Out y) {
+  const bool a_flat = a.shape() == y.shape(), b_flat = b.shape() == y.shape();
+  visit_real(y.dtype(), [&]<class T>(T) {
+    const T *left = a.data<T>(), *right = b.data<T>();
+    T* out = y.data<T>();
     visit(op, [&](auto fn) {
-      if (axes.rank == 1)
-        return cpu::parallel_ranges(inner, 1,
-                                    [&](int64_t i, int64_t j) { broadcast_run(axes, i, j, a, b, y, fn); });
-      cpu::parallel_rows(out.size() / inner, inner, [&](int64_t row) {
-        int64_t a_offset = 0, b_offset = 0, rest = row;
-        for (int axis = 1; axis < axes.rank; rest /= axes.size[axis++]) {
-          a_offset += rest % axes.size[axis] * axes.a[axis];
-          b_offset += rest % axes.size[axis] * axes.b[axis];
-        }
-        broadcast_run(axes, 0, inner, a + a_offset, b + b_offset, y + row * inner, fn);
+      if ((a_flat || a.size() == 1) && (b_flat || b.size() == 1))
+        return cpu::parallel_ranges(y.size(), 1, [&](int64_t begin, int64_t end) {
+          broadcast_run(begin, end, left, a_flat, right, b_flat, out, fn);
+        });
+      const int64_t inner = y.shape()[-1];
+      const auto moves = [&](const Tensor& x) { return x.shape().rank() > 0 && x.shape()[-1] == inner; };
+      cpu::parallel_rows(y.shape().before(-1), inner, [&](int64_t row) {
+        broadcast_run(0, inner, left + row_offset(row, a.shape(), y.shape()), moves(a),
+                      right + row_offset(row, b.shape(), y.shape()), moves(b), out + row * inner, fn);
       });
     });
   });

@@ -30,21 +30,15 @@ template <class T> void sum_axis(int64_t outer, int64_t n, int64_t inner, const 
 }  // namespace
 
 void CpuBackend::sum_to(In x, Out y) {
-  const int rank = x.shape().rank(), missing = rank - y.shape().rank();
-  const auto size_in_y = [&](int axis) { return axis < missing ? 1 : y.shape()[axis - missing]; };
+  const int missing = x.shape().rank() - y.shape().rank();
   Tensor current = x;
-  for (int64_t outer = 1, axis = 0;
-       axis < rank;) {  // from the left; neighbours that are both summed count as one
-    int64_t n = 1, inner = 1;
-    const int first = static_cast<int>(axis);
-    while (axis < rank && size_in_y(static_cast<int>(axis)) == 1) n *= x.shape()[static_cast<int>(axis++)];
-    if (axis == first) {
-      outer *= x.shape()[static_cast<int>(axis++)];
-      continue;
-    }
-    for (int i = static_cast<int>(axis); i < rank; ++i) inner *= x.shape()[i];
-    Tensor next({outer, inner}, x.dtype());
-    visit_real(x.dtype(), [&]<class T>(T) { sum_axis(outer, n, inner, current.data<T>(), next.data<T>()); });
+  for (int axis = 0; axis < x.shape().rank(); ++axis) {  // one after the other; each leaves size 1
+    const Shape s = current.shape();
+    if (s[axis] == 1 || (axis >= missing && y.shape()[axis - missing] == s[axis])) continue;
+    const Tensor next = Tensor::like(x, s.with(axis, 1));
+    visit_real(x.dtype(), [&]<class T>(T) {
+      sum_axis(s.before(axis), s[axis], s.after(axis), current.data<T>(), next.data<T>());
+    });
     current = next;
   }
   y.assign(current.reshape(y.shape()));

@@ -12,7 +12,7 @@ enum class Tie { none, output, all };  // all: the source embedding too; both vo
 struct TranslationModelConfig {
   int64_t source_vocab = 0, target_vocab = 0;
   Tie tie = Tie::output;
-  TransformerConfig transformer;
+  TransformerConfig transformer = {};
   int64_t longest = 512;  // positions: sentences of more tokens are refused
 };
 

@@ -2,7 +2,6 @@
 // into one block keeps and refuses, gradients clipped and scaled, schedules in closed form, and whole
 // training runs that repeat bit for bit.
 #include <cstdint>
-#include <numbers>
 
 #include "losses/translation_loss.h"
 #include "optim/adam.h"
@@ -28,13 +27,6 @@ void fill_gradients(const std::vector<NamedParameter>& parameters, uint64_t seed
   for (const auto& [name, p] : parameters) p.grad().assign(random(p.shape(), ++seed, p.value().dtype()));
 }
 
-std::vector<std::byte*> blocks_of(const std::vector<NamedParameter>& parameters) {
-  std::vector<std::byte*> blocks;
-  for (const auto& [name, p] : parameters)
-    for (const Tensor& t : {p.value(), p.grad()}) blocks.push_back(t.bytes());
-  return blocks;
-}
-
 double norm_of(const std::vector<NamedParameter>& parameters) {
   double sum = 0;
   for (const auto& [name, p] : parameters)
@@ -42,56 +34,44 @@ double norm_of(const std::vector<NamedParameter>& parameters) {
   return std::sqrt(sum);
 }
 
-struct ThreadCount {
-  explicit ThreadCount(int n) : before(num_threads()) { set_num_threads(n); }
-  ~ThreadCount() { set_num_threads(before); }
-  int before;
-};
-
 }  // namespace
 
 TEST_CASE("schedules: noam is equation 3, and peaks at the end of warmup") {
   for (double d : {64., 512.})
-    for (double warmup : {1., 10., 4000.}) {
-      const double peak = 1 / std::sqrt(d * warmup);
-      for (double step : {1., 2., 9., 10., 11., 3999., 4000., 4001., 1e6}) {
-        const double expected =
-            std::pow(d, -0.5) * std::min(std::pow(step, -0.5), step * std::pow(warmup, -1.5));
-        CHECK(noam(step, d, warmup) == near(expected));
-        CHECK(noam(step, d, warmup) <= peak * (1 + 1e-12));
-        CHECK(inverse_square_root(step, peak, warmup) == noam(step, d, warmup));
+    for (double w : {1., 10., 4000.}) {
+      for (double s : {1., 2., 9., 10., 11., 3999., 4000., 4001., 1e6}) {
+        CHECK(noam(s, d, w) == near(std::min(1 / std::sqrt(s), s / std::pow(w, 1.5)) / std::sqrt(d)));
+        CHECK(noam(s, d, w) <= noam(w, d, w));
       }
-      CHECK(noam(warmup, d, warmup) == near(peak));
+      CHECK(noam(w, d, w) == near(1 / std::sqrt(d * w)));
     }
   CHECK(noam(4000, 512, 4000) == near(6.98771242968684e-4));  // the paper's base model
 }
 
 TEST_CASE("schedules: warmup rises in a straight line and meets what follows") {
-  const std::function<double(double)> schedules[] = {[](double s) { return inverse_square_root(s, 2, 100); },
-                                                     [](double s) { return linear(s, 2, 100, 1000, 0.5); },
-                                                     [](double s) { return cosine(s, 2, 100, 1000, 0.5); }};
-  for (const auto& schedule : schedules) {
+  const auto follows = [](const auto& schedule) {
     for (double step : {1., 50., 99., 100.}) CHECK(schedule(step) == near(2 * step / 100));
     CHECK(schedule(100 + 1e-9) == near(2, 1e-10));
     for (double step = 101; step < 1000; step += 10) CHECK(schedule(step) < schedule(step - 1));
-  }
-}
-
-TEST_CASE("schedules: linear and cosine halfway, at the end and after it") {
-  for (double last : {0., 0.25})
-    for (double warmup : {0., 20.}) {
-      const double total = 220 - warmup, middle = (warmup + total) / 2;
-      const double quarter = warmup + (total - warmup) / 4;
-      for (const auto& schedule : {linear, cosine}) {
-        CHECK(schedule(middle, 1, warmup, total, last) == near((1 + last) / 2));
-        for (double step : {total, total + 1, 10 * total})
-          CHECK(std::fabs(schedule(step, 1, warmup, total, last) - last) <= 1e-15);
-      }
-      CHECK(linear(quarter, 1, warmup, total, last) == near(1 - (1 - last) / 4));
-      CHECK(cosine(quarter, 1, warmup, total, last) == near(last + (1 - last) * (1 + std::sqrt(0.5)) / 2));
-    }
+  };
+  follows([](double s) { return inverse_square_root(s, 2, 100); });
+  follows([](double s) { return linear(s, 2, 100, 1000, 0.5); });
+  follows([](double s) { return cosine(s, 2, 100, 1000, 0.5); });
   CHECK(inverse_square_root(1, 3, 0) == 3);  // no warmup
   CHECK(inverse_square_root(16, 3, 0) == near(0.75));
+}
+
+TEST_CASE("schedules: linear and cosine on the way, at the end and after it") {
+  for (double last : {0., 0.25})
+    for (double w : {0., 20.}) {
+      for (const auto& schedule : {linear, cosine}) {
+        CHECK(schedule(w + 100, 1, w, w + 200, last) == near((1 + last) / 2));
+        for (double step : {w + 200, w + 201, 1e4})
+          CHECK(std::fabs(schedule(step, 1, w, w + 200, last) - last) <= 1e-15);
+      }
+      CHECK(linear(w + 50, 1, w, w + 200, last) == near(1 - (1 - last) / 4));
+      CHECK(cosine(w + 50, 1, w, w + 200, last) == near(last + (1 - last) * (1 + std::sqrt(0.5)) / 2));
+    }
 }
 
 TEST_CASE("schedules: what has no meaning is refused") {
@@ -99,11 +79,8 @@ TEST_CASE("schedules: what has no meaning is refused") {
   CHECK(contains(error_of([] { noam(1, 0, 4000); }), "noam: expected d_model and warmup >= 1, got 0"));
   CHECK(contains(error_of([] { noam(1, 512, 0); }), "noam: expected d_model and warmup >= 1"));
   CHECK(contains(error_of([] { inverse_square_root(1, 1, -1); }), "warmup >= 0"));
-  for (const auto& schedule : {linear, cosine}) {
-    CHECK(contains(error_of([&] { schedule(1, 1, 100, 100, 0); }),
-                   "more steps in total than in warmup, got 100"));
-    CHECK(contains(error_of([&] { schedule(0, 1, 10, 100, 0); }), "expected step >= 1"));
-  }
+  for (const auto& schedule : {linear, cosine})
+    CHECK(contains(error_of([&] { schedule(1, 1, 9, 9, 0); }), "more steps in total than in warmup, got 9"));
 }
 
 TEST_CASE("packing: aligned slices of one block, with the values and gradients they had") {
@@ -111,66 +88,57 @@ TEST_CASE("packing: aligned slices of one block, with the values and gradients t
     const std::vector<NamedParameter> parameters = some_parameters(dtype), before = some_parameters(dtype);
     fill_gradients(parameters);
     fill_gradients(before);
-    const Variable copy = parameters[1].variable;
     const Sgd sgd(parameters);
-    const std::byte *low = parameters[1].variable.value().bytes(), *high = low;
+    const std::byte* first = parameters[1].variable.value().bytes();  // matrices stand in front
+    const size_t offsets[] = {96, 0, 112, 16};  // in elements: of 3, 15, 17 and 72, each rounded up to 16
     for (size_t i = 0; i < parameters.size(); ++i) {
-      const Variable& p = parameters[i].variable;
-      CHECK(equal(p.value(), before[i].variable.value()));
-      CHECK(equal(p.grad(), before[i].variable.grad()));
-      for (const Tensor& t : {p.value(), p.grad()}) {
-        CHECK(reinterpret_cast<uintptr_t>(t.bytes()) % 64 == 0);
-        CHECK(!t.unique());
-      }
-      high = std::max<const std::byte*>(high, p.value().bytes() + p.value().byte_size());
+      const Variable &p = parameters[i].variable, &was = before[i].variable;
+      CHECK(equal(p.value(), was.value()));
+      CHECK(equal(p.grad(), was.grad()));
+      CHECK(p.value().bytes() == first + offsets[i] * size_of(dtype));
+      for (const Tensor& t : {p.value(), p.grad()}) CHECK(reinterpret_cast<uintptr_t>(t.bytes()) % 64 == 0);
     }
-    // 15 + 72 + 3 + 17 elements, each rounded up to 16; the last gap lies behind `high`
-    CHECK(high - low == static_cast<std::ptrdiff_t>((16 + 80 + 16 + 17) * size_of(dtype)));
-    CHECK(copy.value().bytes() == low);  // every copy of the Variable sees the block
   }
 }
 
 TEST_CASE("packing: the slices survive zero_grad, step, load and init") {
-  nn::TranslationModel model = tiny_model(tiny_config(nn::Tie::all)),
-                       other = tiny_model(tiny_config(nn::Tie::all), 7);
-  const std::vector<NamedParameter> parameters = model.parameters();
-  Adam adam(parameters);
-  const std::vector<std::byte*> blocks = blocks_of(parameters);
-  const auto backward = [&] {
-    losses::TranslationLoss(7)(run(model), TranslationBatch{}.target).loss.backward();
+  nn::TranslationModel model = tiny_model(tiny_config(nn::Tie::all));
+  const auto other = tiny_model(tiny_config(nn::Tie::all), 7).state();
+  Adam adam(model.parameters());
+  const auto blocks = [&] {
+    std::vector<std::byte*> result;
+    for (const auto& [name, p] : model.parameters()) {
+      result.push_back(p.value().bytes());
+      result.push_back(p.grad().bytes());
+    }
+    return result;
   };
-  backward();
-  CHECK(norm_of(parameters) > 0);
-  adam.step();
-  model.load(other.state());
-  backward();
-  model.init(3);
-  adam.zero_grad();
-  CHECK(norm_of(parameters) == 0);
-  backward();
-  parameters[0].variable.zero_grad();
-  CHECK(largest(values(parameters[0].variable.grad())) == 0);
-  CHECK(norm_of(parameters) > 0);
-  CHECK(blocks_of(parameters) == blocks);
-  CHECK(blocks_of(model.parameters()) == blocks);
-
-  const Tensor logits = run(model).value();
-  adam.step();  // the model sees what the optimiser writes
-  CHECK(!equal(run(model).value(), logits));
+  const auto before = blocks();
+  const Variable first = model.parameters()[0].variable;
+  for (int i = 0; i < 2; ++i) {
+    losses::TranslationLoss(7)(run(model), TranslationBatch{}.target).loss.backward();
+    const Tensor logits = run(model).value();
+    adam.step();  // the model sees what the optimiser writes
+    CHECK(!equal(run(model).value(), logits));
+    if (i == 0) model.load(other);
+    else model.init(3);
+    first.zero_grad();
+    CHECK(largest(values(first.grad())) == 0);
+    CHECK(norm_of(model.parameters()) > 0);
+    adam.zero_grad();
+    CHECK(norm_of(model.parameters()) == 0);
+  }
+  CHECK(blocks() == before);
 }
 
 TEST_CASE("weight decay is for parameters of two axes and more") {
-  const std::function<std::unique_ptr<Optimizer>(const std::vector<NamedParameter>&)> optimizers[] = {
-      [](const auto& p) { return std::make_unique<Sgd>(p, SgdOptions{.lr = 0.1, .weight_decay = 0.2}); },
-      [](const auto& p) { return std::make_unique<AdamW>(p, AdamOptions{.lr = 0.1, .weight_decay = 0.2}); }};
-  for (const auto& make : optimizers) {
-    const std::vector<NamedParameter> parameters = some_parameters(), before = some_parameters();
-    make(parameters)->step();  // all gradients are 0
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const Tensor was = before[i].variable.value(), is = parameters[i].variable.value();
-      if (was.shape().rank() == 1) CHECK(equal(is, was));
-      if (was.shape().rank() >= 2) CHECK(distance(is, was * (1 - 0.1 * 0.2)) <= 1e-15);
-    }
+  const std::vector<NamedParameter> a = some_parameters(), b = some_parameters(), before = some_parameters();
+  Sgd(a, {.lr = 0.1, .weight_decay = 0.2}).step();  // all gradients are 0
+  AdamW(b, {.lr = 0.1, .weight_decay = 0.2}).step();
+  for (size_t i = 0; i < a.size(); ++i) {
+    const Tensor was = before[i].variable.value();
+    const Tensor expected = was.shape().rank() == 1 ? was : was * (1 - 0.1 * 0.2);
+    for (const auto& parameters : {a, b}) CHECK(distance(parameters[i].variable.value(), expected) <= 1e-15);
   }
 }
 
@@ -200,78 +168,64 @@ TEST_CASE("gradients are clipped to a norm and scaled, all of them together") {
 
 TEST_CASE("what an optimiser cannot work with is refused") {
   CHECK(error_of([] { Sgd({}); }) == "optimizer: no parameters");
-  CHECK(contains(error_of([] {
-                   Sgd({{"a", random_leaf({2}, 1)}, {"b", random_leaf({2}, 1, DType::f32)}});
-                 }),
-                 "optimizer: b is f32 on cpu, the first parameter f64"));
+  std::vector<NamedParameter> mixed = some_parameters();
+  mixed[2].variable = random_leaf({2}, 1, DType::f32);
+  CHECK(contains(error_of([&] { Sgd{mixed}; }), "optimizer: gain is f32 on cpu, the first parameter f64"));
   Sgd sgd(some_parameters(), {.lr = 0.5});
   for (double lr : {-1e-9, std::numeric_limits<double>::infinity(), std::nan("")})
     CHECK(contains(error_of([&] { sgd.set_lr(lr); }), "optimizer: expected a learning rate >= 0, got "));
   CHECK(sgd.lr() == 0.5);
-  sgd.set_lr(0);
-  CHECK(sgd.lr() == 0);
   for (double norm : {0., -1., std::nan("")})
     CHECK(contains(error_of([&] { sgd.clip_gradients(norm); }), "expected a positive norm, got "));
-  CHECK(contains(error_of([] { Sgd(some_parameters(), {.momentum = -0.1}); }), "sgd: expected momentum"));
-  CHECK(contains(error_of([] { Adam(some_parameters(), {.beta1 = 1}); }), "adam: expected betas in [0, 1)"));
-  CHECK(contains(error_of([] { Adam(some_parameters(), {.lr = -1}); }),
-                 "expected a learning rate >= 0, got -1"));
 }
 
 TEST_CASE("k micro-batches, summed and divided by all tokens, make the step of the whole batch") {
-  const Tensor source = ints({3, 4, 5, /**/ 6, 3, 0, /**/ 5, 0, 0, /**/ 4, 4, 6}, {4, 3}),
-               source_lengths = ints({3, 2, 1, 3});
-  const Tensor target = ints({1, 4, 5, 2, /**/ 1, 6, 2, 0, /**/ 1, 2, 0, 0, /**/ 1, 3, 3, 2}, {4, 4});
-  const Tensor target_lengths = ints({4, 3, 2, 4});
-  const auto step = [&](int64_t parts, losses::Reduction reduction) {
+  const auto step = [](int64_t size, losses::Reduction reduction) {
     nn::TranslationModel model = tiny_model(tiny_config());
-    Adam adam(model.parameters());
+    Sgd sgd(model.parameters(), {.lr = 1});
     const losses::TranslationLoss criterion(7, kPad, 0.1, Smoothing::uniform, reduction);
+    const TranslationBatch all;
     losses::LossSums sums;
-    for (int64_t i = 0; i < 4; i += 4 / parts) {
-      const auto part = [&](const Tensor& x) { return x.rows(i, i + 4 / parts); };
-      const auto out = criterion(
-          model(part(source), part(source_lengths), part(target), part(target_lengths)), part(target));
+    for (int64_t i = 0; i < 2; i += size) {
+      const auto part = [&](const Tensor& x) { return x.rows(i, i + size); };
+      const TranslationBatch b{part(all.source), part(all.source_lengths), part(all.target),
+                               part(all.target_lengths)};
+      const auto out = criterion(run(model, b), b.target);
       out.loss.backward();
       sums += out.sums;
     }
-    if (reduction == losses::Reduction::sum) adam.scale_gradients(1 / sums.tokens());
-    std::map<std::string, Tensor> result;
-    for (const auto& [name, p] : model.parameters()) result[name] = p.grad().copy();
-    adam.step();
-    for (const auto& [name, value] : model.state()) result["stepped " + name] = value;
-    return result;
+    if (reduction == losses::Reduction::sum) sgd.scale_gradients(1 / sums.tokens());
+    sgd.step();
+    return model.state();
   };
-  const auto whole = step(1, losses::Reduction::mean);
-  double scale = 0;  // a key bias has gradient 0 but for rounding
-  for (const auto& [name, x] : whole) scale = std::max(scale, largest(values(x)));
-  for (int64_t parts : {1, 2, 4})
-    for (const auto& [name, x] : step(parts, losses::Reduction::sum)) {
-      INFO(parts, " parts: ", name);
-      if (!contains(name, "stepped")) CHECK(largest(values(x - whole.at(name))) <= 1e-14 * scale);
+  const auto whole = step(2, losses::Reduction::mean), untouched = tiny_model(tiny_config()).state();
+  for (int64_t size : {1, 2})
+    for (const auto& [name, x] : step(size, losses::Reduction::sum)) {
+      INFO(size, " at a time: ", name);
+      CHECK(!equal(x, untouched.at(name)));
+      CHECK(distance(x, whole.at(name)) <= 1e-13);
     }
 }
 
 TEST_CASE("training repeats: the same bits with 1, 2 and 4 threads, and in a second run") {
   const auto train = [](int threads) {
-    const ThreadCount count(threads);
-    nn::TranslationModelConfig config = tiny_config(nn::Tie::all, true, /*dropout=*/0.2);
+    set_num_threads(threads);
+    nn::TranslationModelConfig config = tiny_config(nn::Tie::all);
     config.source_vocab = config.target_vocab = 50;
-    config.transformer.d_model = 32;
-    config.transformer.ff = 64;
+    config.transformer = {.d_model = 64, .heads = 2, .layers = 2, .ff = 128, .dropout = 0.2};
     config.longest = 32;
     nn::TranslationModel model(config);
     model.init(5);
-    AdamW adam(model.parameters(), {.lr = 1e-2});
+    AdamW adam(model.parameters());
     const losses::TranslationLoss criterion(50);
-    std::vector<int32_t> ids;
-    for (double u : Generator(9).uniform({8 * 20}, 3, 50).to_vector<float>())
-      ids.push_back(static_cast<int32_t>(u));
-    const Tensor batch = ints(ids, {8, 20}), lengths = ints({20, 3, 7, 20, 1, 15, 11, 9});
+    std::vector<int32_t> ids, counts;  // 16 x 32: large enough to be cut into blocks for the threads
+    for (double u : values(Generator(9).uniform({16 * 32}, 3, 50))) ids.push_back(static_cast<int32_t>(u));
+    for (int32_t i = 0; i < 16; ++i) counts.push_back(2 * i + 1);
+    const Tensor batch = ints(ids, {16, 32}), lengths = ints(counts);
     std::vector<double> result;
-    for (int64_t step = 1; step <= 15; ++step) {
+    for (int step = 1; step <= 15; ++step) {
       model.generator().next_step();
-      adam.set_lr(noam(static_cast<double>(step), 32, 4));
+      adam.set_lr(noam(step, 32, 4) / 10);
       adam.zero_grad();
       const auto out = criterion(model(batch, lengths, batch, lengths), batch);
       out.loss.backward();
@@ -280,12 +234,12 @@ TEST_CASE("training repeats: the same bits with 1, 2 and 4 threads, and in a sec
       result.push_back(out.loss.value().item());
     }
     CHECK(result.back() < result[1]);
-    for (const auto& [name, value] : model.state()) {
-      const std::vector<double> x = values(value);
-      result.insert(result.end(), x.begin(), x.end());
-    }
+    for (const auto& [name, value] : model.state())
+      for (double x : values(value)) result.push_back(x);
     return result;
   };
+  const int before = num_threads();
   const std::vector<double> one = train(1);
   for (int threads : {1, 2, 4}) CHECK(train(threads) == one);
+  set_num_threads(before);
 }

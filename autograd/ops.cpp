@@ -172,7 +172,7 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b, std::op
                   if (d[0]) d[0] += matmul(dpre.reshape({n, m}), w).reshape(x.shape());
                   if (d[1])
                     add_product(d[1].buffer(), {m, k, n, true, false}, dpre, x);  // dpre [n, m]^T x [n, k]
-                  if (d[2]) d[2] += dpre;
+                  if (d[2]) d[2] += dpre.reshape({n, m});
                 });
 }
 

@@ -47,6 +47,7 @@ Node::~Node() {
 
 Gradient& Gradient::operator+=(Tensor gradient) {
   Tensor& grad = node_->grad;
+  check(gradient.dtype() == node_->dtype, "gradient: expected ", node_->dtype, ", got ", gradient.dtype());
   gradient = sum_to(gradient, node_->shape);
   // A rule may hand one tensor to two inputs, so a block is written only when nobody else holds it or when it
   // was made for this node. A leaf's block is its own from the start: others look at it, and must see the

@@ -23,6 +23,7 @@ int main() {
   const Variable inputs(Tensor::from(std::vector<float>{-1, 0, 1, 2, 3}, {5, 1}));
   const Variable targets(Tensor::from(std::vector<float>{-3, -1, 1, 3, 5}, {5, 1}));
   nn::Linear line(1, 1);
+  line.init(/*seed=*/1);
   optim::Sgd sgd(line.parameters(), {.lr = 0.1});
   const auto mean_squared_error = [&] {
     const Variable error = line(inputs) - targets;  // each operation goes onto the tape

@@ -16,7 +16,8 @@ class SmoothedLoss {
   // NaN).
   Variable operator()(const Variable& logits, const Tensor& target) const;
 
-  void set_smoothing(double smoothing);  // for schedules
+  // For schedules, between steps: a loss that is not yet walked backward sees the change, too.
+  void set_smoothing(double smoothing);
   double smoothing() const { return spec_.smoothing.item(); }
 
  protected:

@@ -25,7 +25,7 @@ SmoothedLoss::SmoothedLoss(const char* name, int64_t vocab_size, double smoothin
 
 void SmoothedLoss::set_smoothing(double smoothing) {
   check_smoothing(name_, smoothing);
-  spec_.smoothing = Tensor::full({1}, smoothing, DType::f64);
+  spec_.smoothing.assign(Tensor::full({1}, smoothing, DType::f64));
 }
 
 CrossEntropyOutput SmoothedLoss::compute(const Variable& logits, const IdColumns& target) const {

@@ -13,9 +13,9 @@ class MultiHeadAttention : public Module {
   MultiHeadAttention(int64_t d_model, int64_t heads, double dropout = 0)
       : d_(d_model), heads_(heads), dropout_(dropout), in_proj_weight_(parameter({3 * d_model, d_model})),
         in_proj_bias_(parameter({3 * d_model})), out_proj_(d_model, d_model) {
-    check(heads >= 1 && d_model >= 1 && d_model % heads == 0, "attention: ", heads, " heads do not divide d_model ", d_model);
+    check(heads >= 1 && d_model >= 1 && d_model % heads == 0, "attention: ", heads,
+          " heads do not divide d_model ", d_model);
     check_probability("attention", dropout);
-    init(0);
   }
 
   void members(Visitor& visit) override {
@@ -41,14 +41,13 @@ class MultiHeadAttention : public Module {
                   /*causal=*/false);
   }
 
-  // x [B, 1, D] is token number `position`; its key and value join cache [B, longest, 2D].
+  // x [B, 1, D] is token number `position`; its key and value join cache [B, longest, 2D]. Not for training:
+  // what stands in the cache is off the tape.
   Variable attend_cached(const Variable& x, const Tensor& cache, int64_t position) {
     const Variable qkv = linear(x, in_proj_weight_, in_proj_bias_), keys_values(cache);
-    const int64_t batch = cache.shape()[0], longest = cache.shape()[1];
-    backend(cache.device())
-        .copy_columns(batch, 2 * d_, qkv.value(), d_, 3 * d_, cache, position * 2 * d_, longest * 2 * d_);
-    const Tensor lengths =
-        Tensor::full({batch}, static_cast<double>(position + 1), DType::i32, cache.device());
+    store_columns(qkv.value(), d_, cache, position);
+    const double seen = static_cast<double>(position + 1);
+    const Tensor lengths = Tensor::full({cache.shape()[0]}, seen, DType::i32, cache.device());
     return attend({qkv, 0}, {keys_values, 0}, {keys_values, d_}, lengths, /*causal=*/false);
   }
 

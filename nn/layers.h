@@ -1,6 +1,6 @@
 // The layers with a few lines each: Linear, Embedding, LayerNorm, and the table of sinusoidal positions.
-// Dropout has no parameters and so no module: it is an operation (autograd/ops.h). Each layer starts with
-// values drawn from seed 0; init(seed) of the whole model draws them anew, differently for each layer.
+// Dropout has no parameters and so no module: it is an operation (autograd/ops.h). A layer alone begins
+// at 0 (a norm at 1); init(seed) draws the weights, of a whole model at once, differently for each layer.
 #pragma once
 
 #include <cmath>
@@ -9,13 +9,14 @@
 
 namespace gradus::nn {
 
-inline Variable parameter(Shape shape) { return Variable(Tensor::zeros(shape), /*requires_grad=*/true); }
+inline Variable parameter(Shape shape, double value = 0) {
+  return Variable(Tensor::full(shape, value), /*requires_grad=*/true);
+}
 
 class Linear : public Module {
  public:
   Linear(int64_t inputs, int64_t outputs, bool bias = true) : weight_(parameter({outputs, inputs})) {
     if (bias) bias_ = parameter({outputs});
-    init(0);
   }
   explicit Linear(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight; no bias
 
@@ -36,9 +37,7 @@ class Linear : public Module {
 class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
  public:
   explicit LayerNorm(int64_t d_model, double eps = 1e-5)
-      : weight_(parameter({d_model})), bias_(parameter({d_model})), eps_(eps) {
-    init(0);
-  }
+      : weight_(parameter({d_model}, 1)), bias_(parameter({d_model})), eps_(eps) {}
 
   void members(Visitor& visit) override {
     visit("weight", weight_, {Init::constant, 1});
@@ -54,7 +53,7 @@ class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
 
 class Embedding : public Module {
  public:
-  Embedding(int64_t vocab_size, int64_t d_model) : weight_(parameter({vocab_size, d_model})) { init(0); }
+  Embedding(int64_t vocab_size, int64_t d_model) : weight_(parameter({vocab_size, d_model})) {}
   explicit Embedding(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight
 
   void members(Visitor& visit) override {

@@ -9,7 +9,7 @@ Visitor::Visitor(OnParameter on_parameter, OnModule on_module)
     : on_parameter_(std::move(on_parameter)), on_module_(std::move(on_module)) {}
 
 void Visitor::operator()(const std::string& name, Variable& parameter, Init init) {
-  if (parameter && seen_.insert(parameter.node().get()).second && on_parameter_)
+  if (parameter && seen_.insert(&parameter.value()).second && on_parameter_)
     on_parameter_(prefix_ + name, parameter, init);
 }
 
@@ -54,7 +54,8 @@ void Module::load(const std::map<std::string, Tensor>& tensors) {
   }
   if (tensors.size() != own.size())
     for (const auto& [name, tensor] : tensors)
-      check(std::any_of(own.begin(), own.end(), [&, &name = name](const NamedParameter& p) { return p.name == name; }),
+      check(std::any_of(own.begin(), own.end(),
+                        [&, &name = name](const NamedParameter& p) { return p.name == name; }),
             "load: the model has no ", name, " ", tensor.shape());
   for (const auto& [name, variable] : own)
     variable.value().assign(tensors.at(name).to(variable.value().dtype()).to(variable.value().device()));
@@ -75,11 +76,13 @@ void Module::init(uint64_t seed) {
 }
 
 void Module::to(DType dtype) {
-  for (const NamedParameter& p : parameters()) p.variable.rebind(p.variable.value().to(dtype), {});
+  for (const NamedParameter& p : parameters())
+    if (p.variable.value().dtype() != dtype) p.variable.rebind(p.variable.value().to(dtype), {});
 }
 
 void Module::to(Device device) {
-  for (const NamedParameter& p : parameters()) p.variable.rebind(p.variable.value().to(device), {});
+  for (const NamedParameter& p : parameters())
+    if (p.variable.value().device() != device) p.variable.rebind(p.variable.value().to(device), {});
   generator().to(device);
 }
 

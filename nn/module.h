@@ -76,7 +76,7 @@ class Visitor {
   OnParameter on_parameter_;
   OnModule on_module_;
   std::string prefix_;
-  std::set<const Node*> seen_;  // a tied parameter is visited once
+  std::set<const Tensor*> seen_;  // a tied parameter is visited once
 };
 
 // While one lives, the module is in eval mode and nothing is recorded.

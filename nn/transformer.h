@@ -134,10 +134,8 @@ template <class L> class Stack : public Module {
 
 class Transformer : public Module {
  public:
-  explicit Transformer(const TransformerConfig& config) : encoder(config), decoder(config) {
-    check(config.layers >= 0 && config.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ",
-          config.layers, " and ", config.ff);
-    generator();  // one for all layers
+  explicit Transformer(const TransformerConfig& config) : encoder(checked(config)), decoder(config) {
+    init(0);
   }
 
   void members(Visitor& visit) override {
@@ -149,6 +147,15 @@ class Transformer : public Module {
   Variable operator()(const Variable& src, const Variable& tgt, const Tensor& src_lengths = {},
                       const Tensor& tgt_lengths = {}) {
     return decoder(tgt, encoder(src, src_lengths), tgt_lengths, src_lengths);
+  }
+
+  static const TransformerConfig& checked(const TransformerConfig& c) {  // before anything is built from it
+    check(c.d_model >= 1 && c.heads >= 1 && c.d_model % c.heads == 0, "transformer: ", c.heads,
+          " heads do not divide d_model ", c.d_model);
+    check(c.layers >= 0 && c.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ", c.layers,
+          " and ", c.ff);
+    check_probability("transformer", c.dropout);
+    return c;
   }
 
   Stack<EncoderLayer> encoder;

@@ -4,19 +4,28 @@
 
 namespace gradus::nn {
 
+namespace {
+
+const TranslationModelConfig& checked(const TranslationModelConfig& c) {  // before anything is built from it
+  Transformer::checked(c.transformer);
+  check(c.source_vocab >= 1 && c.target_vocab >= 1 && c.longest >= 1,
+        "translation model: expected vocabularies of at least 1, got ", c.source_vocab, " and ",
+        c.target_vocab, ", and a longest sentence of at least 1, got ", c.longest);
+  check(c.tie != Tie::all || c.source_vocab == c.target_vocab,
+        "translation model: Tie::all needs one vocabulary, got ", c.source_vocab, " and ", c.target_vocab);
+  return c;
+}
+
+}  // namespace
+
 TranslationModel::TranslationModel(const TranslationModelConfig& c)
-    : config_(c), source_embedding_(c.source_vocab, c.transformer.d_model),
+    : config_(checked(c)), source_embedding_(c.source_vocab, c.transformer.d_model),
       target_embedding_(c.target_vocab, c.transformer.d_model),
       output_(c.transformer.d_model, c.target_vocab, /*bias=*/false), transformer_(c.transformer),
       positions_(c.longest, c.transformer.d_model) {
-  check(c.source_vocab >= 1 && c.target_vocab >= 1 && c.longest >= 1,
-        "translation model: expected vocabularies of at least 1, got ", c.source_vocab, " and ", c.target_vocab,
-        ", and a longest sentence of at least 1, got ", c.longest);
-  check(c.tie != Tie::all || c.source_vocab == c.target_vocab,
-        "translation model: Tie::all needs one vocabulary, got ", c.source_vocab, " and ", c.target_vocab);
   if (c.tie == Tie::all) target_embedding_ = Embedding(source_embedding_.weight());
   if (c.tie != Tie::none) output_ = Linear(target_embedding_.weight());
-  generator();  // one for all layers
+  init(0);  // and hands one generator to all layers
 }
 
 void TranslationModel::members(Visitor& visit) {
@@ -63,7 +72,9 @@ DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_
 
 Tensor TranslationModel::step(DecoderState& s, std::span<const int32_t> ids) {
   check(s.position < s.longest, "translation model: decoding was started for ", s.longest, " tokens at most");
-  const int64_t batch = static_cast<int64_t>(ids.size());
+  const int64_t batch = static_cast<int64_t>(ids.size()),
+                rows = s.cache.empty() ? batch : s.cache[0].shape()[0];
+  check(batch == rows, "translation model: expected ", rows, " ids, one a sentence, got ", batch);
   const Tensor column = Tensor::from(ids, {batch, 1}, target_embedding_.weight().value().device());
   Variable x = embed(target_embedding_, {column, 0, 1}, s.position);
   std::vector<DecoderLayer>& layers = transformer_.decoder.layers();

@@ -16,9 +16,8 @@ class Adam : public Optimizer {
       : Adam(parameters, options, /*decoupled=*/false) {}
 
   void step() override {
-    Backend& kernels = backend(weights_.device());
-    kernels.fill(step_.item() + 1, step_);
-    kernels.adam(spec_, lr_, step_, gradients_, weights_, m_, v_);
+    kernels().fill(step_.item() + 1, step_);
+    kernels().adam(spec_, lr_, step_, gradients_, weights_, m_, v_);
   }
 
  protected:

@@ -11,7 +11,8 @@ Optimizer::Optimizer(const std::vector<NamedParameter>& parameters, double lr) {
   lr_ = Tensor({1}, DType::f64, first.device());
   set_lr(lr);
 
-  std::vector<NamedParameter> order = parameters;
+  parameters_ = parameters;
+  std::vector<NamedParameter>& order = parameters_;
   const auto exempt = std::stable_partition(order.begin(), order.end(),
                                             [](const auto& p) { return p.variable.shape().rank() >= 2; });
   constexpr int64_t kAlign = 16;  // slices begin at multiples of 64 bytes, so that products read aligned rows
@@ -36,6 +37,16 @@ Optimizer::Optimizer(const std::vector<NamedParameter>& parameters, double lr) {
     slice(gradients_).assign(p.grad());
     p.rebind(slice(weights_), slice(gradients_));
   }
+}
+
+Backend& Optimizer::kernels() const {
+  for (const auto& [name, variable] : parameters_) {
+    const std::byte* grad = variable.grad().bytes();
+    check(grad >= gradients_.bytes() && grad <= gradients_.bytes() + gradients_.byte_size(),
+          "optimizer: ", name,
+          " no longer lives in this optimiser's block; make the optimiser after to(), and one only");
+  }
+  return backend(gradients_.device());
 }
 
 void Optimizer::zero_grad() { backend(gradients_.device()).fill(0, gradients_); }

@@ -15,7 +15,7 @@ class Optimizer {
   virtual void step() = 0;
   void zero_grad();
 
-  // Scales all gradients by min(1, max_norm / norm), norm over all of them together (Pascanu et al. 2013).
+  // Scales all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together (Pascanu et al. 2013).
   // Returns the norm before; reading it synchronises.
   Tensor clip_gradients(double max_norm);
   // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches
@@ -29,8 +29,10 @@ class Optimizer {
   // Weight decay is for matrices: biases and norms (one axis) are exempt, and stand at the end of the block.
   Optimizer(const std::vector<NamedParameter>& parameters, double lr);
 
+  Backend& kernels() const;  // of the block; throws if a parameter has left it
   Tensor zeros() const { return Tensor::zeros(weights_.shape(), weights_.dtype(), weights_.device()); }
 
+  std::vector<NamedParameter> parameters_;
   Tensor weights_, gradients_;  // [all elements]
   int64_t decayed_ = 0;         // the first so many have weight decay
   Tensor lr_;                   // f64 [1], on the device: a recorded step sees a change

@@ -19,7 +19,7 @@ class Sgd : public Optimizer {
     check(o.momentum >= 0 && o.weight_decay >= 0, "sgd: expected momentum and weight decay >= 0, got ",
           o.momentum, " and ", o.weight_decay);
   }
-  void step() override { backend(weights_.device()).sgd(spec_, lr_, gradients_, weights_, velocity_); }
+  void step() override { kernels().sgd(spec_, lr_, gradients_, weights_, velocity_); }
 
  private:
   SgdSpec spec_;

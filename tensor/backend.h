@@ -49,9 +49,9 @@ struct PackedHeads {
 
 struct AttentionSpec {
   int64_t d_model, heads;
-  bool causal = false;  // query i of Tq sees keys up to i + Tk - Tq: the last query sees all
-  Tensor key_lengths = {};   // i32 [B]: keys from there on are not seen; none: all are
-  double dropout = 0;   // of the attention weights
+  bool causal = false;      // query i of Tq sees keys up to i + Tk - Tq: the last query sees all
+  Tensor key_lengths = {};  // i32 [B]: keys from there on are not seen; none: all are
+  double dropout = 0;       // of the attention weights
   Draw draw = {};
 };
 
@@ -60,8 +60,9 @@ struct CrossEntropySpec {
   Reduction reduction;
   int32_t pad_id;         // rows with this target are ignored; -1: none are
   bool subtract_entropy;  // add sum q ln q to each row: KL(q || p) instead of the cross-entropy
-  Tensor smoothing = {};       // f64 [1]
-  Tensor class_weight = {};  // [V] or none: row n counts class_weight[target n] times, also in the mean's divisor
+  Tensor smoothing = {};  // f64 [1]
+  Tensor class_weight =
+      {};  // [V] or none: row n counts class_weight[target n] times, also in the mean's divisor
 };
 
 struct AdamSpec {

@@ -3,6 +3,7 @@
 // it.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
@@ -15,6 +16,9 @@ namespace gradus {
 enum class DType { f32, f64, i32 };
 
 template <class T>
+concept Element = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, int32_t>;
+
+template <Element T>
 constexpr DType dtype_of = std::is_same_v<T, float>    ? DType::f32
                            : std::is_same_v<T, double> ? DType::f64
                                                        : DType::i32;

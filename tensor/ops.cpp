@@ -118,6 +118,16 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
   return y;
 }
 
+void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t position) {
+  Backend& kernels = backend_of("store_columns", {&x, &cache});
+  const Shape &s = x.shape(), &c = cache.shape();
+  check(s.rank() == 3 && c.rank() == 3 && s[0] == c[0] && s[1] == 1 && first >= 0 && first + c[2] <= s[2],
+        "store_columns: expected x [B, 1, >= ", first, " + W] and cache [B, longest, W], got ", s, " and ",
+        c);
+  check(position >= 0 && position < c[1], "store_columns: no position ", position, " in cache ", c);
+  kernels.copy_columns(c[0], c[2], x, first, s[2], cache, position * c[2], c[1] * c[2]);
+}
+
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   Backend& kernels = backend_of("matmul", {&a, &b});
   const Shape &sa = a.shape(), &sb = b.shape();

@@ -28,6 +28,9 @@ Tensor sum(const Tensor& x, std::span<const int> axes = {}, bool keep = false);
 Tensor sum_to(const Tensor& x, const Shape& shape);          // undoes broadcasting from `shape`
 Tensor permute(const Tensor& x, std::span<const int> axes);  // y's axis i is x's axis axes[i]
 Tensor concat(std::span<const Tensor> parts, int axis);
+// Row `position` of each cache [B, longest, W] becomes columns [first, first + W) of x [B, 1, *]; in place,
+// off the tape.
+void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t position);
 Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
 
 // op(a) [.., m, k] x op(b) [.., k, n] -> [.., m, n]; op transposes the last two axes where asked. b may have

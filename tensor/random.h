@@ -56,8 +56,10 @@ class Generator {
   explicit Generator(uint64_t seed = 0, Device device = Device::cpu);
 
   Draw next_draw() { return {seed_, draws_++, step_}; }
-  void next_step() { set_step(step() + 1); }  // once per optimiser step, before its first draw
-  void set_step(int64_t step);                // also restarts the draws: what follows repeats bit for bit
+  // Once per optimiser step, before its first draw. Not between a forward pass and its backward, which asks
+  // for the same numbers again by the step as it then stands.
+  void next_step() { set_step(step() + 1); }
+  void set_step(int64_t step);  // also restarts the draws: what follows repeats bit for bit
   int64_t step() const { return host_step_; }
   uint64_t seed() const { return seed_; }
   void set_seed(uint64_t seed);  // and step 0

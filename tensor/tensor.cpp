@@ -65,8 +65,10 @@ Tensor Tensor::copy() const {
 void Tensor::assign(const Tensor& other) const {
   check(shape_ == other.shape_ && dtype_ == other.dtype_, "assign: expected ", dtype_, " ", shape_, ", got ",
         other.dtype_, " ", other.shape_);
+  const Tensor source =
+      storage_ == other.storage_ && offset_ != other.offset_ ? other.copy() : other;  // may overlap
   // The CPU cannot reach device memory; a device backend copies in both directions.
-  backend(device() == Device::cpu ? other.device() : device()).copy(other, *this);
+  backend(device() == Device::cpu ? other.device() : device()).copy(source, *this);
 }
 
 double Tensor::item() const {

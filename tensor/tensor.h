@@ -23,13 +23,13 @@ class Tensor {
 
   static Tensor zeros(Shape shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor full(Shape shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
-  template <class T>  // float, double or int32_t
+  template <Element T>  // float, double or int32_t
   static Tensor from(std::span<const T> values, Shape shape, Device device = Device::cpu) {
     check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
           " values for shape ", shape);
     return from_bytes(values.data(), shape, dtype_of<T>, device);
   }
-  template <class T>
+  template <Element T>
   static Tensor from(const std::vector<T>& values, Shape shape, Device device = Device::cpu) {
     return from(std::span<const T>(values), shape, device);
   }
@@ -45,7 +45,7 @@ class Tensor {
   Device device() const { return storage_ ? storage_->device() : Device::cpu; }
   bool unique() const { return storage_.use_count() == 1; }  // no other handle sees this block
 
-  template <class T>  // the first element; a device pointer when device() is cuda
+  template <Element T>  // the first element; a device pointer when device() is cuda
   T* data() const {
     check(storage_ && dtype_of<T> == dtype_, "tensor: asked for ", dtype_of<T>, " data of ",
           storage_ ? name_of(dtype_) : "an empty", " tensor");
@@ -65,7 +65,7 @@ class Tensor {
   void assign(const Tensor& other) const;  // writes other's elements into this block; same shape and dtype
   double item() const;                     // the only element
 
-  template <class T> std::vector<T> to_vector() const {
+  template <Element T> std::vector<T> to_vector() const {
     const Tensor host = to(Device::cpu);
     const T* first = host.data<T>();
     return {first, first + size()};

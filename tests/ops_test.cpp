@@ -95,9 +95,13 @@ TEST_CASE("ops: f64 values agree with plain loops to 1e-12") {
     INFO(row.name);
     const std::vector<Array> x = draw(row);
     const Array expected = row.reference(x);
-    const Result result = run(row, x, DType::f64);
-    CHECK(result.y.shape() == expected.shape);
-    CHECK(error_of(result.y, expected.v) <= 1e-12);
+    const size_t in_use = memory_use(Device::cpu).in_use;
+    {
+      const Result result = run(row, x, DType::f64);
+      CHECK(result.y.shape() == expected.shape);
+      CHECK(error_of(result.y, expected.v) <= 1e-12);
+    }
+    CHECK(memory_use(Device::cpu).in_use == in_use);  // the tape let everything go
   }
 }
 
@@ -148,7 +152,9 @@ TEST_CASE("ops: 1, 2, 3 and 4 threads give the same bits") {
       const std::vector<Array> x = draw(row);
       const auto with_threads = [&](int n) {
         const ThreadCount threads(n);
-        return run(row, x, dtype);
+        Result result = run(row, x, dtype);
+        CHECK(num_threads() == n);
+        return result;
       };
       const Result one = with_threads(1);
       for (int n : {2, 3, 4}) CHECK(same_bits(one, with_threads(n)));

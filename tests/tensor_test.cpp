@@ -1,6 +1,6 @@
 // Shapes, tensors, their memory and how they print; what the operations on tensors refuse and in which words;
 // tensors without elements.
-#include <sstream>
+#include <functional>
 
 #include "compare.h"
 #include "tensor/ops.h"
@@ -12,9 +12,16 @@ namespace {
 
 using Axes = std::vector<int>;
 
-std::string printed(const Tensor& x) { return message(x); }
-
 Tensor filled(Shape shape, DType dtype = DType::f32) { return Tensor::full(shape, 0.5, dtype); }
+
+AttentionSpec heads(int64_t count, const Tensor& key_lengths = {}) {
+  return {8, count, false, key_lengths, 0, {}};
+}
+CrossEntropySpec plain() {
+  return {Smoothing::uniform, Reduction::mean, -1, false, Tensor::zeros({1}, DType::f64), {}};
+}
+
+void refused(const std::string& words, const std::function<void()>& call) { CHECK(error_of(call) == words); }
 
 // Under AddressSanitizer no block is kept, and its malloc ends the program where ours throws.
 bool blocks_are_cached() {
@@ -26,23 +33,18 @@ bool blocks_are_cached() {
 
 TEST_CASE("shape: sizes and axes") {
   const Shape s{2, 3, 4, 5};
-  CHECK(s.rank() == 4);
   CHECK(s.numel() == 120);
   CHECK(s[-1] == 5);
   CHECK(s.before(2) == 6);
   CHECK(s.after(1) == 20);
-  CHECK(s.before(0) == 1);
-  CHECK(s.after(-1) == 1);
   CHECK(s.with(-2, 7) == Shape{2, 3, 7, 5});
   CHECK(s.without_last() == Shape{2, 3, 4});
   CHECK(Shape{}.numel() == 1);
-  CHECK(Shape{3, 0}.numel() == 0);
   CHECK(message(s, Shape{}) == "[2, 3, 4, 5][]");
   CHECK(error_of([&] { s[4]; }) == "shape: no axis 4 in [2, 3, 4, 5]");
   CHECK(error_of([&] { s.before(-5); }) == "shape: no axis -5 in [2, 3, 4, 5]");
   CHECK(error_of([&] { s.with(4, 1); }) == "shape: no axis 4 in [2, 3, 4, 5]");
   CHECK(error_of([&] { s.with(0, -1); }) == "shape: negative size in [-1, 3, 4, 5]");
-  CHECK(error_of([] { Shape{}.without_last(); }) == "shape: a scalar has no last axis");
 }
 
 TEST_CASE("shape: what is no shape") {
@@ -59,7 +61,6 @@ TEST_CASE("shape: broadcasting") {
   CHECK(broadcast("op", {2, 1, 4}, {3, 1}) == Shape{2, 3, 4});
   CHECK(broadcast("op", {}, {2, 3}) == Shape{2, 3});
   CHECK(broadcast("op", {1, 3}, {0, 1}) == Shape{0, 3});
-  CHECK(broadcast("op", {0}, {1}) == Shape{0});
   CHECK(error_of([] { broadcast("op", {2, 3}, {2}); }) == "op: shapes do not broadcast: [2, 3] and [2]");
   CHECK(error_of([] { broadcast("op", {0}, {2}); }) == "op: shapes do not broadcast: [0] and [2]");
 }
@@ -72,7 +73,7 @@ TEST_CASE("tensor: views share memory, copies do not") {
   CHECK(copy.to_vector<int32_t>() == std::vector{0, 1, 2, 3, 4, 5});
   CHECK(x.rows(1, 3).rows(1, 2).data<int32_t>() == last.data<int32_t>());
   CHECK(x.rows(3, 3).shape() == Shape{0, 2});
-  x.rows(0, 2).assign(x.rows(1, 3).copy());
+  x.rows(0, 2).assign(x.rows(1, 3));  // they overlap
   CHECK(x.to_vector<int32_t>() == std::vector{2, 3, 40, 5, 40, 5});
 
   CHECK_FALSE(x.unique());
@@ -90,7 +91,6 @@ TEST_CASE("tensor: conversion and single elements") {
   CHECK(x.to(DType::i32).to_vector<int32_t>() == std::vector{1, -2});
   CHECK(ints({7}).to(DType::f64).item() == 7);
   CHECK(Tensor::full({1, 1}, -3, DType::i32).item() == -3);
-  CHECK(values(Tensor::zeros({2, 2})) == std::vector<double>(4));
 }
 
 TEST_CASE("tensor: what is refused") {
@@ -99,36 +99,32 @@ TEST_CASE("tensor: what is refused") {
   CHECK(error_of([&] { x.reshape({2, 2}); }) == "reshape: [2, 3] has not the elements of [2, 2]");
   CHECK(error_of([&] { x.rows(1, 3); }) == "rows: no rows 1 to 3 in [2, 3]");
   CHECK(error_of([&] { x.rows(-1, 1); }) == "rows: no rows -1 to 1 in [2, 3]");
-  CHECK(error_of([&] { x.rows(2, 1); }) == "rows: no rows 2 to 1 in [2, 3]");
   CHECK(error_of([] { filled({}).rows(0, 1); }) == "rows: no rows 0 to 1 in []");
   CHECK(error_of([&] { x.assign(filled({3, 2})); }) == "assign: expected f32 [2, 3], got f32 [3, 2]");
   CHECK(contains(error_of([&] { x.assign(filled({2, 3}, DType::f64)); }), "got f64 [2, 3]"));
   CHECK(error_of([&] { x.item(); }) == "item: expected one element, got shape [2, 3]");
   CHECK(error_of([&] { x.data<double>(); }) == "tensor: asked for f64 data of f32 tensor");
   CHECK(error_of([&] { none.data<float>(); }) == "tensor: asked for f32 data of an empty tensor");
-  for (const std::function<void()>& use : std::vector<std::function<void()>>{
-           [&] { none.bytes(); }, [&] { none.item(); }, [&] { none.copy(); }, [&] { none.to(DType::f64); },
-           [&] { -none; }, [&] { x + none; },
-           [&] {
-             concat(std::vector{x, none}, 0);
-           },
-           [&] { slice(none, 0, 0, 0); }, [&] { permute(none, Axes{}); }, [&] { none.assign(none); }})
-    CHECK(error_of(use) != "");
+  CHECK(error_of([&] { none.bytes(); }) == "tensor: this one is empty");
+  CHECK(error_of([&] { none.to(DType::f64); }) != "");
+  CHECK(error_of([&] { none.item(); }) != "");
+  CHECK(error_of([&] { x + none; }) == "add: got an empty tensor");
+  CHECK(error_of([&] { permute(none, Axes{}); }) != "");
 }
 
 TEST_CASE("tensor: printing") {
-  CHECK(printed(Tensor()) == "(no tensor)");
-  CHECK(printed(Tensor::full({}, 2.5)) == "2.5  f32 []");
-  CHECK(printed(Tensor({0})) == "[]  f32 [0]");
-  CHECK(printed(Tensor({2, 0}, DType::f64)) == "[[],\n []]  f64 [2, 0]");
-  CHECK(printed(ints({1, 2, 3, 4}, {2, 2})) == "[[1, 2],\n [3, 4]]  i32 [2, 2]");
-  CHECK(printed(ints({1, 2, 3, 4}, {2, 2, 1})) == "[[[1],\n  [2]],\n [[3],\n  [4]]]  i32 [2, 2, 1]");
+  CHECK(message(Tensor()) == "(no tensor)");
+  CHECK(message(Tensor::full({}, 2.5)) == "2.5  f32 []");
+  CHECK(message(Tensor({0})) == "[]  f32 [0]");
+  CHECK(message(Tensor({2, 0}, DType::f64)) == "[[],\n []]  f64 [2, 0]");
+  CHECK(message(ints({1, 2, 3, 4}, {2, 2})) == "[[1, 2],\n [3, 4]]  i32 [2, 2]");
+  CHECK(message(ints({1, 2, 3, 4}, {2, 2, 1})) == "[[[1],\n  [2]],\n [[3],\n  [4]]]  i32 [2, 2, 1]");
   std::vector<int32_t> count(1002);
   for (int i = 0; i < 1002; ++i) count[i] = i;
-  CHECK(printed(ints(count)) == "[0, 1, 2, ..., 999, 1000, 1001]  i32 [1002]");
-  CHECK(printed(ints(count, {2, 501})) ==
+  CHECK(message(ints(count)) == "[0, 1, 2, ..., 999, 1000, 1001]  i32 [1002]");
+  CHECK(message(ints(count, {2, 501})) ==
         "[[0, 1, 2, ..., 498, 499, 500],\n [501, 502, 503, ..., 999, 1000, 1001]]  i32 [2, 501]");
-  CHECK(printed(ints(count, {501, 2})) ==
+  CHECK(message(ints(count, {501, 2})) ==
         "[[0, 1],\n [2, 3],\n [4, 5],\n ...,\n [996, 997],\n [998, 999],\n [1000, 1001]]  i32 [501, 2]");
 }
 
@@ -156,7 +152,6 @@ TEST_CASE("storage: blocks are used again and counted") {
   CHECK(after.peak == after.in_use + after.cached);
   release_cached_memory(Device::cpu);
   CHECK(memory_use(Device::cpu).cached == 0);
-  CHECK(memory_use(Device::cpu).peak == after.peak);
 }
 
 TEST_CASE("storage: running out of memory is an error like others") {
@@ -175,130 +170,60 @@ TEST_CASE("storage: running out of memory is an error like others") {
   CHECK((filled({3}) + filled({3})).to_vector<float>() == std::vector<float>(3, 1));
 }
 
-TEST_CASE("operations: the message names the operation and both sides") {
+TEST_CASE("operations: what is refused, and the words") {
   const Tensor a = filled({2, 3}), b = filled({2, 4}), cube = filled({2, 3, 8}), i = ints({1, 2});
-  const AttentionSpec heads{.d_model = 8, .heads = 2};
-  const CrossEntropySpec spec{.convention = Smoothing::uniform,
-                              .reduction = Reduction::mean,
-                              .pad_id = -1,
-                              .subtract_entropy = false,
-                              .smoothing = Tensor::zeros({1}, DType::f64)};
-  const IdColumns two{ints({0, 1}, {1, 2}), 0, 2};
-  const auto joined = [](std::vector<Tensor> parts, int axis) { concat(parts, axis); };
-  const std::vector<std::pair<std::function<void()>, std::string>> refused = {
-      {[&] { a + b; }, "add: shapes do not broadcast: [2, 3] and [2, 4]"},
-      {[&] { a / a.to(DType::f64); }, "div: expected f32 on cpu as [2, 3] is, got f64 on cpu [2, 3]"},
-      {[&] { unary(Unary::exp, i); }, "exp: expected f32 or f64, got i32 [2]"},
-      {[&] { i* i; }, "mul: expected f32 or f64, got i32 [2]"},
-      {[&] { add_to(a, cube); }, "add_to: shapes do not broadcast: [2, 3] and [2, 3, 8]"},
-      {[&] {
-         add_to(filled({1, 3}), a);
-       },
-       "add_to: [2, 3] does not broadcast to [1, 3]"},
-      {[&] {
-         sum_to(a, {2, 3, 3});
-       },
-       "sum_to: [2, 3, 3] does not broadcast to [2, 3]"},
-      {[&] { sum(a, Axes{2}); }, "shape: no axis 2 in [2, 3]"},
-      {[&] {
-         sum(a, Axes{0, -2});
-       },
-       "sum: axis -2 of [2, 3] is named twice"},
-      {[&] {
-         permute(a, Axes{0, 0});
-       },
-       "permute: expected each of the 2 axes of [2, 3] once"},
-      {[&] { permute(a, Axes{0}); }, "permute: expected each of the 2 axes of [2, 3] once"},
-      {[&] {
-         permute(a, Axes{0, 2});
-       },
-       "shape: no axis 2 in [2, 3]"},
-      {[&] { joined({}, 0); }, "concat: nothing to join"},
-      {[&] {
-         joined({a, b}, 0);
-       },
-       "concat: shapes differ beside axis 0: [2, 3] and [2, 4]"},
-      {[&] {
-         joined({a, cube}, 1);
-       },
-       "concat: shapes differ beside axis 1: [2, 3] and [2, 3, 8]"},
-      {[&] {
-         joined({a, a.to(DType::f64)}, 0);
-       },
-       "concat: expected f32 on cpu, got f64 on cpu"},
-      {[&] {
-         joined({a, a}, 2);
-       },
-       "shape: no axis 2 in [2, 3]"},
-      {[&] { slice(a, 1, 2, 4); }, "slice: no range 2 to 4 in axis 1 of [2, 3]"},
-      {[&] { slice(a, -3, 0, 1); }, "shape: no axis -3 in [2, 3]"},
-      {[&] { matmul(a, a); }, "matmul: inner sizes differ: [2, 3] x [2, 3]"},
-      {[&] { matmul(a, b, false, true); }, "matmul: inner sizes differ: [2, 3] x [2, 4]^T"},
-      {[&] { matmul(a, filled({3})); }, "matmul: expected matrices, got [2, 3] x [3]"},
-      {[&] {
-         matmul(cube, filled({3, 8, 1}));
-       },
-       "matmul: leading axes differ: [2, 3, 8] x [3, 8, 1]"},
-      {[&] {
-         softmax(filled({2, 0}));
-       },
-       "softmax: expected a last axis of at least 1, got [2, 0]"},
-      {[&] { log_softmax(filled({})); }, "log_softmax: expected a last axis of at least 1, got []"},
-      {[&] { linear(a, b, {}); }, "linear: expected x [.., K] and w [M, K], got [2, 3] and [2, 4]"},
-      {[&] { linear(a, a, filled({3})); }, "linear: expected b [2], got [3]"},
-      {[&] { layer_norm(a, filled({3}), filled({2})); },
-       "layer_norm: expected gain and bias [D] for x [.., D], got x [2, 3], gain [3], bias [2]"},
-      {[&] { dropout(a, b, 0.5, Generator(1).next_draw()); },
-       "dropout_add: shapes differ: [2, 3] and [2, 4]"},
-      {[&] { dropout(a, {}, 1, Generator(1).next_draw()); },
-       "dropout: expected a probability in [0, 1), got 1"},
-      {[&] { embedding(cube, two); }, "embedding: expected a table [V, D], got [2, 3, 8]"},
-      {[&] {
-         embedding(a, {i, 0, 2});
-       },
-       "embedding: expected ids i32 [B, T] with columns 0 to 2, got i32 [2]"},
-      {[&] {
-         embedding(a, two, 1, filled({1, 3}));
-       },
-       "embedding: expected positions [>= 2, 3], got [1, 3]"},
-      {[&] {
-         embedding(a, {ints({9, 0, 1, 9, 9, 0, 2, 9}, {2, 4}), 1, 2});
-       },
-       "embedding: id 2 at row 1, position 2 is outside [0, 2)"},
-      {[&] {
-         attention({cube}, {cube, 1}, {cube}, heads);
-       },
-       "attention: expected [B, T, >= 9] with one B, got [2, 3, 8] beside queries [2, 3, 8]"},
-      {[&] {
-         attention({cube}, {filled({1, 3, 8})}, {cube}, heads);
-       },
-       "attention: expected [B, T, >= 8] with one B, got [1, 3, 8] beside queries [2, 3, 8]"},
-      {[&] {
-         attention({cube}, {cube}, {filled({2, 4, 8})}, heads);
-       },
-       "attention: 3 keys but 4 values"},
-      {[&] {
-         attention({cube}, {cube}, {cube}, {8, 3});
-       },
-       "attention: 3 heads do not divide d_model 8"},
-      {[&] {
-         attention({cube}, {cube}, {cube}, {8, 2, false, ints({3})});
-       },
-       "attention: expected key lengths i32 [2], got i32 [1]"},
-      {[&] { cross_entropy(cube, two, spec); }, "cross_entropy: logits [2, 3, 8] do not fit 2 targets"},
-      {[&] {
-         cross_entropy(a, {ints({0, -1}, {1, 2}), 0, 2}, spec);
-       },
-       "cross_entropy: id -1 at row 0, position 1 is outside [0, 3)"},
-  };
-  for (const auto& [call, expected] : refused) CHECK(error_of(call) == expected);
+  refused("add: shapes do not broadcast: [2, 3] and [2, 4]", [&] { a + b; });
+  refused("div: expected f32 on cpu as [2, 3] is, got f64 on cpu [2, 3]", [&] { a / a.to(DType::f64); });
+  refused("exp: expected f32 or f64, got i32 [2]", [&] { unary(Unary::exp, i); });
+  refused("mul: expected f32 or f64, got i32 [2]", [&] { i* i; });
+  refused("add_to: [2, 3] does not broadcast to [1, 3]", [&] { add_to(filled({1, 3}), a); });
+  refused("sum_to: [2, 2, 3] does not broadcast to [2, 3]", [&] { sum_to(a, {2, 2, 3}); });
+  refused("sum: axis -2 of [2, 3] is named twice", [&] { sum(a, Axes{0, -2}); });
+  refused("shape: no axis 2 in [2, 3]", [&] { sum(a, Axes{2}); });
+  refused("permute: expected each of the 2 axes of [2, 3] once", [&] { permute(a, Axes{0, 0}); });
+  refused("concat: nothing to join", [&] { concat({}, 0); });
+  refused("concat: shapes differ beside axis 0: [2, 3] and [2, 4]", [&] { concat(std::vector{a, b}, 0); });
+  refused("concat: expected f32 on cpu, got i32 on cpu", [&] { concat(std::vector{a, i}, 0); });
+  refused("slice: no range 2 to 4 in axis 1 of [2, 3]", [&] { slice(a, 1, 2, 4); });
+  refused("matmul: inner sizes differ: [2, 3] x [2, 4]^T", [&] { matmul(a, b, false, true); });
+  refused("matmul: expected matrices, got [2, 3] x [3]", [&] { matmul(a, filled({3})); });
+  refused("matmul: leading axes differ: [2, 3, 8] x [3, 8, 1]", [&] { matmul(cube, filled({3, 8, 1})); });
+  refused("softmax: expected a last axis of at least 1, got [2, 0]", [&] { softmax(filled({2, 0})); });
+}
+
+TEST_CASE("fused operations: what is refused, and the words") {
+  const Tensor a = filled({2, 3}), b = filled({2, 4}), cube = filled({2, 3, 8}), i = ints({1, 2});
+  const IdColumns two{ints({0, 1}, {1, 2}), 0, 2}, outside{ints({9, 0, 1, 9, 9, 0, 2, 9}, {2, 4}), 1, 2};
+  const PackedHeads x{cube}, shifted{cube, 1}, one{cube.rows(0, 1)}, longer{filled({2, 4, 8})};
+  refused("linear: expected x [.., K] and w [M, K], got [2, 3] and [2, 4]", [&] { linear(a, b, {}); });
+  refused("linear: expected b [2], got [3]", [&] { linear(a, a, filled({3})); });
+  refused("layer_norm: expected gain and bias [D] for x [.., D], got x [2, 3], gain [3], bias [2]",
+          [&] { layer_norm(a, filled({3}), i.to(DType::f32)); });
+  refused("dropout_add: shapes differ: [2, 3] and [2, 4]", [&] { dropout(a, b, 0.5, {}); });
+  refused("dropout: expected a probability in [0, 1), got 1", [&] { dropout(a, {}, 1, {}); });
+  refused("embedding: expected a table [V, D], got [2, 3, 8]", [&] { embedding(cube, two); });
+  refused("embedding: expected positions [>= 2, 3], got [2, 4]", [&] { embedding(a, two, 1, b); });
+  refused("embedding: id 2 at row 1, position 2 is outside [0, 2)", [&] { embedding(a, outside); });
+  refused("attention: expected [B, T, >= 9] with one B, got [2, 3, 8] beside queries [2, 3, 8]",
+          [&] { attention(x, shifted, x, heads(2)); });
+  refused("attention: expected [B, T, >= 8] with one B, got [1, 3, 8] beside queries [2, 3, 8]",
+          [&] { attention(x, one, x, heads(2)); });
+  refused("attention: 3 keys but 4 values", [&] { attention(x, x, longer, heads(2)); });
+  refused("attention: 3 heads do not divide d_model 8", [&] { attention(x, x, x, heads(3)); });
+  refused("attention: expected key lengths i32 [2], got i32 [3]", [&] {
+    attention(x, x, x, heads(2, ints({1, 2, 3})));
+  });
+  refused("cross_entropy: logits [2, 3, 8] do not fit 2 targets", [&] { cross_entropy(cube, two, plain()); });
+  refused("cross_entropy: id 2 at row 1, position 2 is outside [0, 2)", [&] {
+    cross_entropy(filled({4, 2}), outside, plain());
+  });
 }
 
 TEST_CASE("operations: tensors without elements") {
   for (DType dtype : {DType::f32, DType::f64}) {
     const auto make = [&](Shape shape) { return filled(shape, dtype); };
     const Tensor x = make({0, 3}), batch = make({0, 2, 8});
-    CHECK(unary(Unary::gelu, x).shape() == x.shape());
+    CHECK(softmax(unary(Unary::gelu, x)).shape() == x.shape());
     CHECK((x + make({1, 3})).shape() == x.shape());
     add_to(x, make({3}));
     CHECK(equal(sum(x, Axes{0}), Tensor::zeros({3}, dtype)));
@@ -309,7 +234,6 @@ TEST_CASE("operations: tensors without elements") {
     CHECK(matmul(x, make({3, 4})).shape() == Shape{0, 4});
     CHECK(equal(matmul(make({2, 0}), make({0, 3})), Tensor::zeros({2, 3}, dtype)));
     CHECK(matmul(batch, batch, false, true).shape() == Shape{0, 2, 2});
-    CHECK(softmax(x).shape() == x.shape());
     CHECK(layer_norm(x, make({3}), make({3})).rstd.shape() == Shape{0});
     CHECK(layer_norm(make({2, 0}), make({0}), make({0})).y.shape() == Shape{2, 0});
     CHECK(linear(x, make({4, 3}), make({4}), Unary::gelu).y.shape() == Shape{0, 4});
@@ -317,16 +241,10 @@ TEST_CASE("operations: tensors without elements") {
     CHECK(dropout(x, x, 0.5, Generator(1).next_draw()).shape() == x.shape());
     CHECK(embedding(make({5, 3}), {Tensor({0, 2}, DType::i32), 0, 2}).shape() == Shape{0, 2, 3});
     CHECK(embedding(make({5, 3}), {ints({9, 9}, {2, 1}), 1, 0}).shape() == Shape{2, 0, 3});
-    CHECK(attention({batch}, {batch}, {batch}, {8, 2}).y.shape() == batch.shape());
+    CHECK(attention({batch}, {batch}, {batch}, heads(2)).y.shape() == batch.shape());
     const Tensor q = make({1, 2, 8}), no_keys = make({1, 0, 8});
-    CHECK(attention({no_keys}, {q}, {q}, {8, 2}).y.shape() == no_keys.shape());
-    CHECK(equal(attention({q}, {no_keys}, {no_keys}, {8, 2}).y, Tensor::zeros({1, 2, 8}, dtype)));
-    const CrossEntropySpec spec{.convention = Smoothing::uniform,
-                                .reduction = Reduction::mean,
-                                .pad_id = -1,
-                                .subtract_entropy = false,
-                                .smoothing = Tensor::zeros({1}, DType::f64)};
-    CHECK(cross_entropy(x, {Tensor({0, 2}, DType::i32), 0, 2}, spec).loss.item() == 0);
-    CHECK(x.to(DType::i32).copy().reshape({3, 0}).size() == 0);
+    CHECK(attention({no_keys}, {q}, {q}, heads(2)).y.shape() == no_keys.shape());
+    CHECK(equal(attention({q}, {no_keys}, {no_keys}, heads(2)).y, Tensor::zeros({1, 2, 8}, dtype)));
+    CHECK(cross_entropy(x, {Tensor({0, 2}, DType::i32), 0, 2}, plain()).loss.item() == 0);
   }
 }

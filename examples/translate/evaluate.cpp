@@ -26,8 +26,7 @@ struct Test {
 };
 
 Test toy_test(const TrainedModel& trained, int64_t count) {
-  Test test{toy_held_out(true, static_cast<size_t>(count), trained.options.smoothing, trained.source,
-                         trained.target),
+  Test test{toy_held_out(true, static_cast<size_t>(count), trained.options, trained.source, trained.target),
             {},
             {}};
   for (size_t i = 0; i < test.held_out.pairs.size(); ++i) {

@@ -15,11 +15,12 @@ TensorBatch::TensorBatch(const Batch& b)
       target(Tensor::from(b.target, {b.rows, b.target_width})),
       target_lengths(Tensor::from(b.target_lengths, {b.rows})) {}
 
-HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source,
+HeldOut toy_held_out(bool test, size_t count, const TrainOptions& o, const Vocabulary& source,
                      const Vocabulary& target) {
   toy::Rng rng(test ? 20170706 : 20151202);  // whatever the training seed: the same sentences for every model
+  const auto labels = TargetDistribution::of(o.convention(), o.smoothing, target.size(), Vocabulary::pad);
   HeldOut held_out;
-  double words = 0, v = target.size();
+  double words = 0;
   while (held_out.pairs.size() < count) {
     const Words sentence = toy::sample_source(rng, test ? toy::Split::test : toy::Split::valid);
     const Words reference = toy::sample_translation(rng, sentence);
@@ -27,7 +28,8 @@ HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary
     held_out.best.push_back(toy::translations(sentence)[0].words);
     for (double q : toy::token_probabilities(sentence, reference)) {
       held_out.floor -= std::log(q);
-      held_out.smoothed_floor -= std::log((1 - smoothing) * q + smoothing / v);
+      // What the labels look like on average: q of them put `on` here, the others `off`.
+      held_out.smoothed_floor -= std::log((labels.off + (labels.on - labels.off) * q) / labels.sum());
       ++words;
     }
   }
@@ -43,7 +45,7 @@ class ToyTask : public Task {
   explicit ToyTask(const TrainOptions& options)
       : Task(Vocabulary(toy::source_words()), Vocabulary(toy::target_words())),
         batch_tokens_(options.batch_tokens), rng_(static_cast<uint64_t>(options.seed)) {
-    validation_ = toy_held_out(/*test=*/false, 500, options.smoothing, source_, target_);
+    validation_ = toy_held_out(/*test=*/false, 500, options, source_, target_);
   }
 
   TensorBatch next_batch() override {

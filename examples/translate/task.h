@@ -44,7 +44,7 @@ class Task {
 std::unique_ptr<Task> make_task(const TrainOptions& options, std::ostream& log);
 
 // The toy language's held-out sentences: `count` of the validation or, with `test`, of the test split.
-HeldOut toy_held_out(bool test, size_t count, double smoothing, const Vocabulary& source,
+HeldOut toy_held_out(bool test, size_t count, const TrainOptions& options, const Vocabulary& source,
                      const Vocabulary& target);
 
 }  // namespace gradus::examples

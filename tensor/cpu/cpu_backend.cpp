@@ -33,12 +33,9 @@ CpuBackend::CpuBackend() {
 std::byte* CpuBackend::allocate(size_t bytes) {
   constexpr size_t kHugePage = size_t{2} << 20;
   const bool huge = bytes >= kHugePage;
-  const size_t alignment = huge ? kHugePage : 64;
-  if (bytes > SIZE_MAX - alignment) return nullptr;
-  const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
-  void* block =
-      std::aligned_alloc(alignment, huge ? (bytes + alignment - 1) / alignment * alignment : rounded);
-  if (block && huge) madvise(block, bytes, MADV_HUGEPAGE);  // 4 KiB pages cost a fault each
+  void* block = nullptr;
+  if (posix_memalign(&block, huge ? kHugePage : 64, std::max<size_t>(bytes, 1)) != 0) return nullptr;
+  if (huge) madvise(block, bytes, MADV_HUGEPAGE);  // 4 KiB pages cost a fault each
   return static_cast<std::byte*>(block);
 }
 

@@ -47,8 +47,9 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
       log_sum_exp.data<T>()[2 * r + 1] = static_cast<T>(log_sum);
       const bool correct = z[y] == max && std::find(z, z + y, max) == z + y;  // ties go to the lowest index
       const double w = spec.class_weight ? static_cast<double>(spec.class_weight.data<T>()[y]) : 1;
-      const double row[] = {w * (row_loss(z, max, log_sum, vocab, y, q) + constant),
-                            w * (log_sum - static_cast<double>(z[y] - max)), correct ? 1. : 0., 1, w};
+      const double nll = log_sum - static_cast<double>(z[y] - max);
+      const double smoothed = row_loss(z, max, log_sum, vocab, y, q) + constant;
+      const double row[] = {w > 0 ? w * smoothed : 0, w > 0 ? w * nll : 0, correct ? 1. : 0., 1, w};
       std::copy(row, row + 5, rows + 5 * r);
     });
     std::fill(total, total + 5, 0.);

@@ -4,9 +4,12 @@
 namespace gradus {
 
 void CpuBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
-  for (int64_t i = 0; i < ids.size(); ++i)
-    check(ids.at(i) >= 0 && ids.at(i) < vocab, op, ": id ", ids.at(i), " at row ", i / ids.count,
-          ", position ", ids.first + i % ids.count, " is outside [0, ", vocab, ")");
+  for (int64_t row = 0; row < ids.ids.shape()[0]; ++row) {
+    const int32_t* id = ids.ids.data<int32_t>() + row * ids.ids.shape()[1];
+    for (int64_t i = ids.first; i < ids.first + ids.count; ++i)
+      check(id[i] >= 0 && id[i] < vocab, op, ": id ", id[i], " at row ", row, ", position ", i,
+            " is outside [0, ", vocab, ")");
+  }
 }
 
 void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {

@@ -19,7 +19,7 @@ struct Tile {
 template <class Fn> void for_tiles(const GemmShape& s, const Fn& fn) {
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   if (s.m == 0 || s.n == 0) return;
-  if (work <= 64 * 64 * 64) return fn(Tile{0, s.m, 0, s.n});
+  if (work <= 32 * 32 * 32) return fn(Tile{0, s.m, 0, s.n});  // OpenBLAS divides nothing so small
   const int64_t longer = std::max(s.m, s.n), pieces = work < 1e9 ? 4 : 16;
   const int64_t length = cpu::blocks_of(longer, pieces * 16) * 16;
   cpu::parallel_products(cpu::blocks_of(longer, length), [&](int64_t i) {

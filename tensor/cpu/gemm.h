@@ -1,9 +1,9 @@
 // The one place that calls BLAS: a single serial product with explicit row pitches, and the loop that runs
-// many of them side by side. Inside a parallel region OpenBLAS's OpenMP build computes serially; its pthread
-// build is set to one thread when the backend starts.
+// many of them side by side.
 #pragma once
 
 #include <cblas.h>
+#include <omp.h>
 
 #include "tensor/backend.h"
 
@@ -27,11 +27,16 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
                 narrow(b_pitch), beta, c, narrow(c_pitch));
 }
 
-// Calls fn(i) for i in [0, n) on all threads. The region is opened even for n = 1, so that a product inside
-// is serial.
+// Calls fn(i) for i in [0, n) on all threads. Within, OpenBLAS must not divide a product among threads of its
+// own: it asks OpenMP how many there may be, and is told one. (A parallel region alone does not tell it: a
+// team of one is no region.)
 template <class Fn> void parallel_products(int64_t n, const Fn& fn) {
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < n; ++i) fn(i);
+#pragma omp parallel
+  {
+    omp_set_num_threads(1);  // for this task only
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < n; ++i) fn(i);
+  }
 }
 
 }  // namespace gradus::cpu

@@ -14,6 +14,7 @@ void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out wei
     T *g = gradient.data<T>(), *w = weight.data<T>(), *mean = m.data<T>(), *square = v.data<T>();
     const T beta1 = static_cast<T>(spec.beta1), beta2 = static_cast<T>(spec.beta2),
             eps = static_cast<T>(spec.eps);
+    const T rest1 = static_cast<T>(1 - spec.beta1), rest2 = static_cast<T>(1 - spec.beta2);
     const T step_size = static_cast<T>(rate / first_correction);
     const T root_correction = static_cast<T>(1 / std::sqrt(second_correction));
     const auto update = [=](int64_t begin, int64_t end, double decay, bool decoupled) {
@@ -21,8 +22,8 @@ void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out wei
               l2 = static_cast<T>(decoupled ? 0 : decay);
       cpu::lanes(begin, end, [=](int64_t i) {
         const T gi = g[i] + l2 * w[i];
-        mean[i] = beta1 * mean[i] + (1 - beta1) * gi;
-        square[i] = beta2 * square[i] + (1 - beta2) * gi * gi;
+        mean[i] = beta1 * mean[i] + rest1 * gi;
+        square[i] = beta2 * square[i] + rest2 * gi * gi;
         w[i] = shrink * w[i] - step_size * mean[i] / (std::sqrt(square[i]) * root_correction + eps);
       });
     };

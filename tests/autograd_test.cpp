@@ -1,0 +1,346 @@
+// The tape: what is recorded and what is not, how gradients add up, what happens when tensors are shared, when memory is
+// given back, and what is said when something is wrong.
+#include "compare.h"
+
+#include <functional>
+#include <sstream>
+
+#include "autograd/gradcheck.h"
+#include "autograd/graph.h"
+#include "autograd/ops.h"
+
+using namespace gradus;
+using namespace gradus::compare;
+
+namespace {
+
+Variable leaf(const std::vector<double>& x, Shape shape) { return Variable(Tensor::from(x, shape), true); }
+Variable leaf(const std::vector<double>& x) { return leaf(x, {static_cast<int64_t>(x.size())}); }
+
+// The identity, whose rule shows what it is given.
+Variable probe(const Variable& x, std::function<void(const Tensor& dy)> look) {
+  return record("probe", x.value().copy(), {x}, [look](const Tensor& dy, std::span<Gradient> d) {
+    look(dy);
+    d[0] += dy;
+  });
+}
+
+double gradient_error(const std::function<Variable()>& f, const std::vector<Variable>& inputs) {
+  std::vector<NamedParameter> named;
+  for (const Variable& x : inputs) named.push_back({message("input ", named.size()), x});
+  return gradcheck(f, named).error;
+}
+
+std::string anomaly_of(const std::function<void()>& f) {
+  const AnomalyMode anomaly_mode;
+  try {
+    f();
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+const CrossEntropySpec kPlain{.convention = Smoothing::uniform,
+                              .reduction = Reduction::mean,
+                              .pad_id = -1,
+                              .subtract_entropy = false,
+                              .smoothing = Tensor::full({1}, 0.1, DType::f64)};
+
+Variable loss_of(const Variable& logits) {
+  const int64_t n = logits.shape()[0];
+  return cross_entropy(logits, {Tensor::full({1, n}, 1, DType::i32), 0, n}, kPlain).loss;
+}
+
+}  // namespace
+
+TEST_CASE("autograd: what is recorded") {
+  const Variable x = leaf({1, 2}), constant(Tensor::from<double>({3, 4}, {2}));
+  CHECK((x * constant).requires_grad());
+  CHECK_FALSE((constant * constant).requires_grad());
+  CHECK_FALSE((x.detach() * constant).requires_grad());
+  CHECK(x.detach().value().bytes() == x.value().bytes());
+  {
+    const NoGrad outer;
+    CHECK_FALSE((x * x).requires_grad());
+    { const NoGrad inner; }
+    CHECK_FALSE((x * x).requires_grad());
+    CHECK(leaf({1}).requires_grad());
+  }
+  CHECK((x * x).requires_grad());
+
+  const Variable y = x * x;
+  sum(y * y.detach()).backward();  // as if the second factor were a constant: 2x * x^2
+  CHECK(values(x.grad()) == std::vector<double>{2, 16});
+}
+
+TEST_CASE("autograd: gradients of a leaf add up, in one block, until they are zeroed") {
+  const Variable x = leaf({1, -2, 3});
+  const Tensor grad = x.grad();
+  CHECK(values(grad) == std::vector<double>(3));
+  for (int times = 1; times <= 3; ++times) {
+    sum(x * 2).backward();
+    CHECK(values(grad) == std::vector<double>(3, 2 * times));
+    CHECK(x.grad().bytes() == grad.bytes());
+  }
+  x.zero_grad();
+  CHECK(values(grad) == std::vector<double>(3));
+  x.backward(Tensor::from<double>({5, 6, 7}, {3}));  // a leaf is its own output
+  CHECK(values(grad) == std::vector<double>{5, 6, 7});
+}
+
+TEST_CASE("autograd: a rebound leaf writes into the block that it was given") {
+  const Tensor value = Tensor::zeros({4}, DType::f64), grad = Tensor::zeros({4}, DType::f64);
+  const Variable x = leaf({1, 2}), copy = x;
+  x.rebind(value.rows(2, 4), grad.rows(2, 4));
+  for (int i = 0; i < 2; ++i) sum(exp(copy)).backward();
+  CHECK(values(grad) == std::vector<double>{0, 0, 2, 2});
+  CHECK(copy.value().bytes() == value.rows(2, 4).bytes());
+}
+
+TEST_CASE("autograd: what is refused") {
+  const Variable x = leaf({1, 2}), y = x * x, none;
+  const Tensor three = Tensor::zeros({3}, DType::f64);
+  CHECK(error_of([&] { y.backward(); }) == "backward: expected a scalar, got [2]; pass a seed of that shape");
+  CHECK(error_of([&] { y.backward(three); }) == "backward: expected a seed f64 [2], got f64 [3]");
+  CHECK(error_of([&] { y.backward(Tensor({2})); }) == "backward: expected a seed f64 [2], got f32 [2]");
+  CHECK(contains(error_of([&] { sum(x.detach()).backward(); }), "backward: nothing here needs a gradient"));
+  CHECK(contains(error_of([&] { y.grad(); }), "grad: only a leaf"));
+  CHECK(contains(error_of([&] { x.detach().grad(); }), "grad: only a leaf"));
+  CHECK(contains(error_of([&] { y.zero_grad(); }), "zero_grad: only a leaf"));
+  CHECK(contains(error_of([&] { y.rebind(y.value(), {}); }), "rebind: only a leaf"));
+  CHECK(error_of([&] { x.rebind(three, {}); }) == "rebind: expected [2], got [3]");
+  CHECK(error_of([] { Variable(ints({1}), true); }) == "variable: only f32 and f64 have gradients, not i32 [1]");
+  for (const std::function<void()>& use : std::vector<std::function<void()>>{
+           [&] { x + none; }, [&] { exp(none); }, [&] { sum(none); }, [&] { concat({x, none}, 0); },
+           [&] { none.shape(); }, [&] { none.detach(); }, [&] { none.backward(); }, [&] { reshape(none, {}); }})
+    CHECK(error_of(use) != "");
+  CHECK(error_of([] { mean(leaf({}, {0, 3}), {0}); }) == "mean: of no elements, in [0, 3]");
+}
+
+TEST_CASE("autograd: a tape is walked once") {
+  const Variable x = leaf({1, 2}), trunk = tanh(x), loss = sum(trunk * trunk), other = sum(exp(trunk));
+  loss.backward();
+  const std::string walked = " has been walked already; compute the loss again";
+  CHECK(error_of([&] { loss.backward(); }) == "backward: the tape behind sum" + walked);
+  CHECK(error_of([&] { other.backward(); }) == "backward: the tape behind tanh" + walked);
+}
+
+TEST_CASE("autograd: one tensor given to two inputs, one variable used twice") {
+  const Variable x = random_leaf({3, 3}, 1), y = random_leaf({3, 3}, 2), g = random_leaf({3}, 3);
+  const Variable packed = random_leaf({2, 3, 4}, 4);
+  const std::vector<std::function<Variable()>> functions = {
+      [&] { return x + x; },
+      [&] { return x * x - x; },
+      [&] { return (x + y) * (x + y) + x * 3; },
+      [&] { return exp(x + y) * y + tanh(x) * x; },
+      [&] { return matmul(x, x, true); },
+      [&] { return matmul(x, y) + matmul(y, x, false, true) + x; },
+      [&] { return reshape(x, {9}) * reshape(y, {9}) + reshape(x, {9}); },
+      [&] { return rows(x, 0, 2) * rows(x, 1, 3) + rows(y, 0, 2); },
+      [&] { return concat({x, y, x}, 1); },
+      [&] { return linear(x, x, g) + linear(y, x, g, Unary::tanh); },
+      [&] { return layer_norm(x, g, g); },
+      [&] { return sum(x, {0}) * g + mean(x * g, {1}); },
+      [&] {
+        const Variable h = x * y;  // used by five rules, some of which hand on what they were given
+        return h + reshape(h, {3, 3}) + permute(h, {1, 0}) + h * h + (h - y);
+      },
+      [&] { return attention({packed}, {packed}, {packed}, {.d_model = 4, .heads = 2, .causal = true}); },
+  };
+  for (size_t i = 0; i < functions.size(); ++i) {
+    INFO("function ", i);
+    CHECK(gradient_error(functions[i], {x, y, g, packed}) <= 1e-8);
+  }
+}
+
+TEST_CASE("autograd: a gradient that is passed on is not written over") {
+  // add hands one tensor to both inputs; what the older rule then adds to y's gradient must not reach u's.
+  const Variable x = leaf({1, 2}), u = leaf({0, 0}), w = leaf({0, 0});
+  const Variable y = x * 1, v = u * 1, scaled = y * 10, both = y + v;
+  const Tensor seed = Tensor::from<double>({1, 1}, {2});
+  (both + scaled + w).backward(seed);
+  CHECK(values(u.grad()) == std::vector<double>{1, 1});
+  CHECK(values(w.grad()) == std::vector<double>{1, 1});
+  CHECK(values(x.grad()) == std::vector<double>{11, 11});
+  CHECK(values(seed) == std::vector<double>{1, 1});
+
+  const Variable z = leaf({5, 5});
+  z.backward(seed);
+  z.backward(seed);
+  CHECK(values(z.grad()) == std::vector<double>{2, 2});
+  CHECK(values(seed) == std::vector<double>{1, 1});
+}
+
+TEST_CASE("autograd: a rule that gives the wrong shape or dtype is found out") {
+  const Variable x = leaf({1, 2});
+  const auto with_gradient = [&](Tensor dx) {
+    return record("odd", x.value().copy(), {x}, [dx](const Tensor&, std::span<Gradient> d) { d[0] += dx; });
+  };
+  const Tensor seed = Tensor::zeros({2}, DType::f64);
+  CHECK(error_of([&] { with_gradient(Tensor::zeros({3}, DType::f64)).backward(seed); }) != "");
+  CHECK(error_of([&] { with_gradient(Tensor::zeros({2})).backward(seed); }) == "gradient: expected f64, got f32");
+}
+
+TEST_CASE("autograd: a chain of 300,000 operations, walked and not") {
+  const Variable x = leaf({1});
+  for (bool walk : {true, false}) {
+    Variable y = x;
+    for (int i = 0; i < 300'000; ++i) y = -y;
+    if (walk) sum(y).backward();
+  }
+  CHECK(x.grad().item() == 1);
+}
+
+TEST_CASE("autograd: activations are freed as backward walks, and nothing stays") {
+  constexpr int64_t kElements = 1 << 14, kDepth = 20;
+  const size_t block = kElements * sizeof(double);
+  const Variable x(Tensor::full({kElements}, 0.5, DType::f64), true);
+  x.grad();
+  const size_t before = memory_use(Device::cpu).in_use;
+  size_t at_start = 0;
+  {
+    Variable y = probe(x, [&](const Tensor&) { at_start = memory_use(Device::cpu).in_use; });
+    for (int i = 0; i < kDepth; ++i) y = tanh(y);
+    const Variable loss = sum(y);
+    y = Variable();
+    CHECK(memory_use(Device::cpu).in_use >= before + kDepth * block);
+    loss.backward();
+    CHECK(memory_use(Device::cpu).in_use <= before + 4096);  // though the loss still stands
+  }
+  CHECK(at_start <= before + 4 * block);
+  CHECK(memory_use(Device::cpu).in_use == before);
+}
+
+TEST_CASE("cross_entropy: its gradient replaces logits that nobody sees, and no others") {
+  const Variable x = random_leaf({4, 7}, 1);
+  Tensor expected;
+  {
+    const Variable logits = x * 2;  // seen throughout
+    loss_of(logits).backward();
+    expected = x.grad().copy();
+  }
+  // Computes the loss of unseen logits, but for what `keep` holds on to; returns whether they were replaced.
+  const auto replaced = [&](const std::function<void(const Variable&)>& keep) {
+    const std::byte* block = nullptr;
+    bool same = false;
+    const auto loss = [&] {
+      const Variable logits = probe(x * 2, [&](const Tensor& dy) { same = dy.bytes() == block; });
+      block = logits.value().bytes();
+      keep(logits);
+      return loss_of(logits);
+    }();
+    x.zero_grad();
+    loss.backward();
+    CHECK(distance(x.grad(), expected) <= 1e-15);
+    return same;
+  };
+  CHECK(replaced([](const Variable&) {}));
+  const Tensor twice = x.value() * 2;
+  Variable variable, detached;
+  CHECK_FALSE(replaced([&](const Variable& v) { variable = v; }));
+  CHECK(equal(variable.value(), twice));
+  CHECK_FALSE(replaced([&](const Variable& v) { detached = v.detach(); }));
+  CHECK(equal(detached.value(), twice));
+  Tensor view, row;
+  CHECK_FALSE(replaced([&](const Variable& v) { view = v.value().reshape({28}); }));
+  CHECK(equal(view, twice.reshape({28})));
+  CHECK_FALSE(replaced([&](const Variable& v) { row = v.value().rows(3, 4); }));
+  CHECK(equal(row, twice.rows(3, 4)));
+}
+
+TEST_CASE("cross_entropy: unseen logits that other rules still need") {
+  const Variable x = random_leaf({4, 7}, 1);
+  const std::vector<std::function<Variable(const Variable&)>> losses = {
+      [](const Variable& z) { return loss_of(z) + loss_of(z); },
+      [](const Variable& z) { return loss_of(z) + sum(z * z); },
+      [](const Variable& z) { return sum(log_softmax(z)) + loss_of(z); },
+      [](const Variable& z) { return loss_of(reshape(z, {2, 14})) + loss_of(z); },
+      [](const Variable& z) { return loss_of(rows(z, 1, 3)) + loss_of(z); },
+  };
+  for (size_t i = 0; i < losses.size(); ++i) {
+    INFO("loss ", i);
+    for (auto make : {+[](const Variable& v) { return v * 2; }, +[](const Variable& v) { return exp(v); }})
+      CHECK(gradient_error([&] { return losses[i](make(x)); }, {x}) <= 1e-8);
+  }
+  const Tensor before = x.value().copy();
+  loss_of(x).backward();  // a leaf is always seen
+  CHECK(equal(x.value(), before));
+}
+
+TEST_CASE("anomaly mode: names the operation, the shape and the place") {
+  const Variable x = leaf({1, 4, 0, 9}, {2, 2}), zero = leaf({0});
+  CHECK(anomaly_of([&] { log(x); }) == "anomaly: the result of log is -inf at [1, 0] of [2, 2]");
+  CHECK(contains(anomaly_of([&] { zero / zero; }), "anomaly: the result of div is "));
+  CHECK(contains(anomaly_of([&] { zero / zero; }), "nan at [0] of [1]"));
+  CHECK(anomaly_of([&] { sum(sqrt(x)).backward(); }) ==
+        "anomaly: a gradient from sqrt is inf at [1, 0] of [2, 2]");
+  const std::string nan = anomaly_of([&] { sum(sqrt(x) * 0).backward(); });  // 0 / 0
+  CHECK(contains(nan, "anomaly: a gradient from sqrt is "));
+  CHECK(contains(nan, "nan at [1, 0] of [2, 2]"));
+  x.zero_grad();
+  CHECK(anomaly_of([&] { sum(exp(x)).backward(); }) == "");
+  CHECK(anomaly_of([] { reshape(Variable(ints({1, 2})), {2, 1}); }) == "");  // integers are always finite
+  log(x);  // and without it nothing is looked at
+}
+
+TEST_CASE("write_dot: the tape as a picture") {
+  const Variable x = leaf({1, 2}), w = leaf({3, 4}), y = sum(x * w + x);
+  const auto id = [](const std::shared_ptr<Node>& node) { return message("n", node->order); };
+  const auto plus = y.node()->inputs[0], times = plus->inputs[0];
+  const std::string s = id(y.node()), p = id(plus), m = id(times), a = id(x.node()), b = id(w.node());
+  std::ostringstream out;
+  write_dot(out, y, {{"x", x}});
+  CHECK(out.str() == "digraph tape {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n"
+        "  " + s + " [label=\"sum\\n[]\"];\n  " + p + " -> " + s + ";\n"
+        "  " + p + " [label=\"add\\n[2]\"];\n  " + m + " -> " + p + ";\n  " + a + " -> " + p + ";\n"
+        "  " + a + " [label=\"x\\n[2]\", shape=box];\n"
+        "  " + m + " [label=\"mul\\n[2]\"];\n  " + a + " -> " + m + ";\n  " + b + " -> " + m + ";\n"
+        "  " + b + " [label=\"leaf\\n[2]\", shape=box];\n}\n");
+  CHECK(contains(error_of([&] { write_dot(out, x.detach()); }), "write_dot: nothing was recorded"));
+}
+
+TEST_CASE("gradcheck: passes a right rule and catches wrong ones") {
+  const Variable x = random_leaf({5}, 1), b = random_leaf({2}, 2);
+  const auto square = [&](const std::function<Tensor(const Tensor& dx)>& spoil) {
+    const auto f = [&x, spoil] {
+      return record("square", x.value() * x.value(), {x}, [x, spoil](const Tensor& dy, std::span<Gradient> d) {
+        d[0] += spoil(dy * x.value() * 2);
+      });
+    };
+    return gradcheck(f, {{"x", x}});
+  };
+  const Tensor before = x.value().copy();
+  CHECK(square([](const Tensor& dx) { return dx; }).error <= 1e-11);
+  CHECK(equal(x.value(), before));
+
+  CHECK(square([](const Tensor& dx) { return -dx; }).error > 1);
+  CHECK(square([](const Tensor& dx) { return dx * 0.5; }).error > 0.3);
+  CHECK(square([](const Tensor& dx) { return dx * 0; }).error == near(1, 1e-9));
+  CHECK(square([](const Tensor& dx) { return dx * (1 + 1e-6); }).error == near(1e-6, 1e-3));
+  const GradcheckReport nan = square([](const Tensor& dx) {
+    dx.data<double>()[3] = NAN;
+    return dx;
+  });
+  CHECK_FALSE(nan.error <= 1e-8);
+  CHECK(contains(nan.worst, "x[3]: analytic nan, numeric "));
+  const GradcheckReport one = square([](const Tensor& dx) {
+    dx.data<double>()[2] *= 1 + 1e-5;
+    return dx;
+  });
+  CHECK(one.error > 1e-8);
+  CHECK(contains(one.worst, "x[2]: analytic "));
+}
+
+TEST_CASE("gradcheck: sees a forgotten input, a rule of zeros behind softmax, and refuses f32") {
+  const Variable x = random_leaf({3, 4}, 1), b = random_leaf({4}, 2);
+  const auto forgets_b = [&] { return x + b.detach(); };
+  CHECK(gradcheck(forgets_b, {{"x", x}, {"b", b}}).error == near(1, 1e-9));
+  const auto lost = [&] {
+    return record("softmax", softmax(x.value()), {x}, [](const Tensor& dy, std::span<Gradient> d) { d[0] += dy * 0; });
+  };
+  CHECK(gradcheck(lost, {{"x", x}}).error == near(1, 1e-9));
+  const Variable single = random_leaf({2}, 3, DType::f32);
+  CHECK(error_of([&] { gradcheck([&] { return exp(single); }, {{"w", single}}); }) ==
+        "gradcheck: w is f32, expected f64");
+}

@@ -26,12 +26,13 @@ using Inputs = std::span<const Variable>;
 using Arrays = std::span<const Array>;
 
 struct OpCase {
-  std::string name;                                     // "<op>" or "<op>: <what is special>"
-  std::vector<Input> inputs;                            // f32 or f64, whatever the check asks for
-  std::function<Variable(Inputs, Generator&)> f;        // the generator stands at kSeed, kStep, draw 0
+  std::string name;                               // "<op>" or "<op>: <what is special>"
+  std::vector<Input> inputs;                      // f32 or f64, whatever the check asks for
+  std::function<Variable(Inputs, Generator&)> f;  // the generator stands at kSeed, kStep, draw 0
   std::function<Array(Arrays)> reference;
   double f32_eps = 4;  // error allowed to f32 values and gradients, in epsilons times their largest element
-  bool large = false;  // cut into several blocks, so that threads share it; too large to check every gradient element
+  bool large =
+      false;  // cut into several blocks, so that threads share it; too large to check every gradient element
 };
 
 constexpr uint64_t kSeed = 20240229;
@@ -45,12 +46,10 @@ inline Tensor real_like(const Variable& x, const std::vector<double>& values, Sh
   return Tensor::from(values, shape, x.value().device()).to(x.value().dtype());
 }
 
-template <class Fn>
-std::function<Array(Arrays)> each(Fn fn) {
+template <class Fn> std::function<Array(Arrays)> each(Fn fn) {
   return [fn](Arrays x) { return reference::elementwise(x[0], fn); };
 }
-template <class Fn>
-std::function<Array(Arrays)> pairwise(Fn fn) {
+template <class Fn> std::function<Array(Arrays)> pairwise(Fn fn) {
   return [fn](Arrays x) { return reference::broadcasted(x[0], x[1], fn); };
 }
 

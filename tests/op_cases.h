@@ -1,6 +1,6 @@
-// The table of operations: one row per case of every differentiable operation. A row says which inputs an operation
-// takes, how it is called and what it should give; ops_test.cpp drives all rows through every check (values in f64 and
-// f32, the gradient check, any number of threads). To test a new operation, add a row.
+// The table of operations: one row per case of every differentiable operation. A row says which inputs an
+// operation takes, how it is called and what it should give; ops_test.cpp drives all rows through every check
+// (values in f64 and f32, the gradient check, any number of threads). To test a new operation, add a row.
 #pragma once
 
 #include "tests/op_case.h"
@@ -27,10 +27,12 @@ inline std::vector<OpCase> elementwise_cases() {
   add_unary("relu", Unary::relu, Values::off_kink, relu_of);
   add_unary("gelu", Unary::gelu, Values::normal, gelu_of);
 
-  const auto add_binary = [&](const std::string& name, Variable (*op)(const Variable&, const Variable&), auto fn) {
+  const auto add_binary = [&](const std::string& name, Variable (*op)(const Variable&, const Variable&),
+                              auto fn) {
     const auto f = [op](Inputs x, Generator&) { return op(x[0], x[1]); };
     const auto row = [&](const char* what, Shape a, Shape b, bool large = false) {
-      rows.push_back({name + ": " + what, {{a}, {b, Values::positive}}, f, pairwise(fn), large ? 64. : 8., large});
+      rows.push_back(
+          {name + ": " + what, {{a}, {b, Values::positive}}, f, pairwise(fn), large ? 64. : 8., large});
     };
     row("same shape", {3, 4}, {3, 4});
     row("row onto matrix", {3, 4}, {4});
@@ -47,29 +49,40 @@ inline std::vector<OpCase> elementwise_cases() {
   add_binary("sub", sub, [](double a, double b) { return a - b; });
   add_binary("mul", mul, [](double a, double b) { return a * b; });
   add_binary("div", div, [](double a, double b) { return a / b; });
-  rows.push_back({"mul: by a number", {{{3, 4}}}, [](Inputs x, Generator&) { return -1.75 * x[0]; },
-                  each([](double a) { return -1.75 * a; })});
-  rows.push_back({"mul: with itself", {{{3, 4}}}, [](Inputs x, Generator&) { return x[0] * x[0]; },
-                  each([](double a) { return a * a; })});
+  rows.push_back(
+      {"mul: by a number", {{{3, 4}}}, [](Inputs x, Generator&) { return -1.75 * x[0]; }, each([](double a) {
+         return -1.75 * a;
+       })});
+  rows.push_back(
+      {"mul: with itself", {{{3, 4}}}, [](Inputs x, Generator&) { return x[0] * x[0]; }, each([](double a) {
+         return a * a;
+       })});
   return rows;
 }
 
 inline std::vector<OpCase> reduce_cases() {
   std::vector<OpCase> rows;
-  const auto add_sum = [&](const std::string& what, Shape shape, std::vector<int> axes, bool keep, Shape expected,
-                           bool large = false) {
+  const auto add_sum = [&](const std::string& what, Shape shape, std::vector<int> axes, bool keep,
+                           Shape expected, bool large = false) {
     std::vector<int> all;
     for (int axis = 0; axis < shape.rank(); ++axis) all.push_back(axis);
     const std::vector<int> summed = axes.empty() ? all : axes;
     const double factor = static_cast<double>(expected.numel()) / static_cast<double>(shape.numel());
-    rows.push_back({"sum: " + what, {{shape}}, [=](Inputs x, Generator&) { return sum(x[0], axes, keep); },
-                    [=](Arrays x) { return reference::sum(x[0], summed, expected); }, large ? 16. : 4., large});
-    rows.push_back({"mean: " + what, {{shape}}, [=](Inputs x, Generator&) { return mean(x[0], axes, keep); },
+    rows.push_back({"sum: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return sum(x[0], axes, keep); },
+                    [=](Arrays x) { return reference::sum(x[0], summed, expected); },
+                    large ? 16. : 4.,
+                    large});
+    rows.push_back({"mean: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return mean(x[0], axes, keep); },
                     [=](Arrays x) {
                       return reference::elementwise(reference::sum(x[0], summed, expected),
                                                     [=](double a) { return a * factor; });
                     },
-                    large ? 16. : 4., large});
+                    large ? 16. : 4.,
+                    large});
   };
   add_sum("all", {3, 4}, {}, false, {});
   add_sum("all, kept", {3, 4}, {}, true, {1, 1});
@@ -87,21 +100,40 @@ inline std::vector<OpCase> reduce_cases() {
 
 inline std::vector<OpCase> rearrange_cases() {
   std::vector<OpCase> rows;
-  rows.push_back({"reshape", {{{2, 6}}}, [](Inputs x, Generator&) { return reshape(x[0], {3, 1, 4}); },
-                  [](Arrays x) { return Array({3, 1, 4}, x[0].v); }});
-  rows.push_back({"rows", {{{5, 3}}}, [](Inputs x, Generator&) { return gradus::rows(x[0], 1, 4); },
-                  [](Arrays x) { return Array({3, 3}, {x[0].v.begin() + 3, x[0].v.begin() + 12}); }});
-  const auto add_permute = [&](const std::string& what, Shape shape, std::vector<int> axes, bool large = false) {
-    rows.push_back({"permute: " + what, {{shape}}, [=](Inputs x, Generator&) { return permute(x[0], axes); },
-                    [=](Arrays x) { return reference::permute(x[0], axes); }, 4, large});
+  rows.push_back({"reshape",
+                  {{{2, 6}}},
+                  [](Inputs x, Generator&) {
+                    return reshape(x[0], {3, 1, 4});
+                  },
+                  [](Arrays x) {
+                    return Array({3, 1, 4}, x[0].v);
+                  }});
+  rows.push_back({"rows",
+                  {{{5, 3}}},
+                  [](Inputs x, Generator&) { return gradus::rows(x[0], 1, 4); },
+                  [](Arrays x) {
+                    return Array({3, 3}, {x[0].v.begin() + 3, x[0].v.begin() + 12});
+                  }});
+  const auto add_permute = [&](const std::string& what, Shape shape, std::vector<int> axes,
+                               bool large = false) {
+    rows.push_back({"permute: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return permute(x[0], axes); },
+                    [=](Arrays x) { return reference::permute(x[0], axes); },
+                    4,
+                    large});
   };
   add_permute("transpose", {3, 4}, {1, 0});
   add_permute("rotate", {2, 3, 4}, {2, 0, 1});
   add_permute("heads", {2, 3, 2, 5}, {0, 2, 1, 3});
   add_permute("six axes", {1, 2, 3, 2, 1, 2}, {5, 3, 4, 0, 2, 1});
   add_permute("large", {30, 40, 50}, {2, 0, 1}, true);
-  const auto add_concat = [&](const std::string& what, std::vector<Input> parts, int axis, bool large = false) {
-    rows.push_back({"concat: " + what, parts, [=](Inputs x, Generator&) { return concat({x.begin(), x.end()}, axis); },
+  const auto add_concat = [&](const std::string& what, std::vector<Input> parts, int axis,
+                              bool large = false) {
+    rows.push_back({"concat: " + what, parts,
+                    [=](Inputs x, Generator&) {
+                      return concat({x.begin(), x.end()}, axis);
+                    },
                     [=](Arrays x) { return reference::concat(x, axis); }, 4, large});
   };
   add_concat("first axis", {{{2, 3}}, {{1, 3}}, {{4, 3}}}, 0);
@@ -113,9 +145,14 @@ inline std::vector<OpCase> rearrange_cases() {
 
 inline std::vector<OpCase> product_cases() {
   std::vector<OpCase> rows;
-  const auto add_matmul = [&](const std::string& what, Shape a, Shape b, bool ta, bool tb, bool large = false) {
-    rows.push_back({"matmul: " + what, {{a}, {b}}, [=](Inputs x, Generator&) { return matmul(x[0], x[1], ta, tb); },
-                    [=](Arrays x) { return reference::matmul(x[0], x[1], ta, tb); }, large ? 16. : 8., large});
+  const auto add_matmul = [&](const std::string& what, Shape a, Shape b, bool ta, bool tb,
+                              bool large = false) {
+    rows.push_back({"matmul: " + what,
+                    {{a}, {b}},
+                    [=](Inputs x, Generator&) { return matmul(x[0], x[1], ta, tb); },
+                    [=](Arrays x) { return reference::matmul(x[0], x[1], ta, tb); },
+                    large ? 16. : 8.,
+                    large});
   };
   add_matmul("plain", {3, 4}, {4, 2}, false, false);
   add_matmul("a^T b", {4, 3}, {4, 2}, true, false);
@@ -132,10 +169,12 @@ inline std::vector<OpCase> product_cases() {
   add_matmul("large, batched", {6, 40, 50}, {6, 50, 30}, false, false, true);
   add_matmul("large, shared b^T", {3, 100, 80}, {120, 80}, false, true, true);
 
-  const auto add_linear = [&](const std::string& what, std::vector<Input> inputs, std::optional<Unary> activation,
-                              double (*fn)(double), bool large = false) {
+  const auto add_linear = [&](const std::string& what, std::vector<Input> inputs,
+                              std::optional<Unary> activation, double (*fn)(double), bool large = false) {
     rows.push_back({"linear: " + what, inputs,
-                    [=](Inputs x, Generator&) { return linear(x[0], x[1], x.size() > 2 ? x[2] : Variable(), activation); },
+                    [=](Inputs x, Generator&) {
+                      return linear(x[0], x[1], x.size() > 2 ? x[2] : Variable(), activation);
+                    },
                     [=](Arrays x) {
                       const Array flat({x[0].shape.before(-1), x[0].shape[-1]}, x[0].v);
                       Array y = reference::matmul(flat, x[1], false, true);
@@ -157,7 +196,8 @@ inline std::vector<OpCase> product_cases() {
   add_linear("sigmoid", biased, Unary::sigmoid, sigmoid_of);
   add_linear("relu", biased, Unary::relu, relu_of);
   add_linear("gelu", biased, Unary::gelu, gelu_of);
-  const std::vector<Input> positive{{{5, 4}, Values::positive}, {{3, 4}, Values::positive}, {{3}, Values::positive}};
+  const std::vector<Input> positive{
+      {{5, 4}, Values::positive}, {{3, 4}, Values::positive}, {{3}, Values::positive}};
   add_linear("log", positive, Unary::log, [](double x) { return std::log(x); });
   add_linear("sqrt", positive, Unary::sqrt, [](double x) { return std::sqrt(x); });
   add_linear("large, bias", wide, {}, identity, true);
@@ -166,14 +206,21 @@ inline std::vector<OpCase> product_cases() {
   return rows;
 }
 
-
 inline std::vector<OpCase> row_cases() {
   std::vector<OpCase> rows;
   const auto add_softmax = [&](const std::string& what, Shape shape, bool large = false) {
-    rows.push_back({"softmax: " + what, {{shape}}, [](Inputs x, Generator&) { return softmax(x[0]); },
-                    [](Arrays x) { return reference::softmax(x[0], false); }, 8, large});
-    rows.push_back({"log_softmax: " + what, {{shape}}, [](Inputs x, Generator&) { return log_softmax(x[0]); },
-                    [](Arrays x) { return reference::softmax(x[0], true); }, 8, large});
+    rows.push_back({"softmax: " + what,
+                    {{shape}},
+                    [](Inputs x, Generator&) { return softmax(x[0]); },
+                    [](Arrays x) { return reference::softmax(x[0], false); },
+                    8,
+                    large});
+    rows.push_back({"log_softmax: " + what,
+                    {{shape}},
+                    [](Inputs x, Generator&) { return log_softmax(x[0]); },
+                    [](Arrays x) { return reference::softmax(x[0], true); },
+                    8,
+                    large});
   };
   add_softmax("vector", {5});
   add_softmax("one class", {3, 1});
@@ -182,9 +229,12 @@ inline std::vector<OpCase> row_cases() {
 
   const auto add_layer_norm = [&](const std::string& what, Shape x, double eps, bool large = false) {
     const Shape d{x[-1]};
-    rows.push_back({"layer_norm: " + what, {{x}, {d}, {d}},
+    rows.push_back({"layer_norm: " + what,
+                    {{x}, {d}, {d}},
                     [=](Inputs v, Generator&) { return layer_norm(v[0], v[1], v[2], eps); },
-                    [=](Arrays v) { return reference::layer_norm(v[0], v[1], v[2], eps); }, 16, large});
+                    [=](Arrays v) { return reference::layer_norm(v[0], v[1], v[2], eps); },
+                    16,
+                    large});
   };
   add_layer_norm("matrix", {4, 6}, 1e-5);
   add_layer_norm("batch, large eps", {2, 3, 5}, 0.5);
@@ -193,15 +243,21 @@ inline std::vector<OpCase> row_cases() {
 
   const auto add_dropout = [&](const std::string& what, Shape shape, double p, bool large = false) {
     const reference::Keep keep{kSeed, 0, kStep, p};
-    rows.push_back({"dropout: " + what, {{shape}}, [=](Inputs x, Generator& g) { return dropout(x[0], p, g); },
-                    [=](Arrays x) { return reference::dropout(x[0], keep); }, 4, large});
-    rows.push_back({"dropout_add: " + what, {{shape}, {shape}},
+    rows.push_back({"dropout: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator& g) { return dropout(x[0], p, g); },
+                    [=](Arrays x) { return reference::dropout(x[0], keep); },
+                    4,
+                    large});
+    rows.push_back({"dropout_add: " + what,
+                    {{shape}, {shape}},
                     [=](Inputs x, Generator& g) { return dropout_add(x[0], x[1], p, g); },
                     [=](Arrays x) {
                       return reference::broadcasted(reference::dropout(x[0], keep), x[1],
                                                     [](double a, double b) { return a + b; });
                     },
-                    4, large});
+                    4,
+                    large});
   };
   add_dropout("some", {13, 11}, 0.3);
   add_dropout("none", {3, 5}, 0);
@@ -224,17 +280,20 @@ inline std::vector<OpCase> embedding_cases() {
     const int64_t d = table[1], batch = static_cast<int64_t>(s.ids.size()) / s.width;
     Array positions({s.count + 2, d});  // longer than needed, as a model's table is
     for (size_t i = 0; i < positions.v.size(); ++i) positions.v[i] = std::sin(static_cast<double>(i));
-    rows.push_back({"embedding: " + what, {{table}},
+    rows.push_back({"embedding: " + what,
+                    {{table}},
                     [=](Inputs x, Generator&) {
                       const IdColumns ids{ids_like(x[0], s.ids, {batch, s.width}), s.first, s.count};
-                      const Tensor offsets = s.positions ? real_like(x[0], positions.v, positions.shape) : Tensor();
+                      const Tensor offsets =
+                          s.positions ? real_like(x[0], positions.v, positions.shape) : Tensor();
                       return embedding(x[0], ids, s.scale, offsets);
                     },
                     [=](Arrays x) {
                       return reference::embedding(x[0], s.ids, s.width, s.first, s.count, s.scale,
                                                   s.positions ? &positions : nullptr);
                     },
-                    8, s.large});
+                    8,
+                    s.large});
   };
   add("plain", {6, 3}, {{4, 0, 5, 1}, 2, 0, 2});
   add("repeated ids", {5, 3}, {{2, 2, 0, 2, 4, 0}, 3, 0, 3});
@@ -260,21 +319,31 @@ struct AttentionSetup {
 inline OpCase attention_case(const std::string& what, const AttentionSetup& s) {
   const int64_t d = s.d_model, b = s.batch;
   const bool self = s.packing == Packing::self, cross = s.packing == Packing::cross;
-  const std::vector<Input> inputs = self    ? std::vector<Input>{{{b, s.queries, 3 * d}}}
-                                    : cross ? std::vector<Input>{{{b, s.queries, d}}, {{b, s.keys, 2 * d}}}
-                                            : std::vector<Input>{{{b, s.queries, d}}, {{b, s.keys, d}}, {{b, s.keys, d}}};
+  const std::vector<Input> inputs =
+      self    ? std::vector<Input>{{{b, s.queries, 3 * d}}}
+      : cross ? std::vector<Input>{{{b, s.queries, d}}, {{b, s.keys, 2 * d}}}
+              : std::vector<Input>{{{b, s.queries, d}}, {{b, s.keys, d}}, {{b, s.keys, d}}};
   const size_t k = self ? 0 : 1, v = self ? 0 : cross ? 1 : 2;  // which inputs hold the keys and the values
   const int64_t k_first = self ? d : 0, v_first = self ? 2 * d : cross ? d : 0;
   const auto f = [=](Inputs x, Generator& g) {
-    AttentionSpec spec{.d_model = d, .heads = s.heads, .causal = s.causal, .key_lengths = {}, .dropout = s.dropout,
+    AttentionSpec spec{.d_model = d,
+                       .heads = s.heads,
+                       .causal = s.causal,
+                       .key_lengths = {},
+                       .dropout = s.dropout,
                        .draw = g.next_draw()};
     if (!s.lengths.empty()) spec.key_lengths = ids_like(x[0], s.lengths, {b});
     return attention({x[0], 0}, {x[k], k_first}, {x[v], v_first}, spec);
   };
-  reference::Attention spec{d, s.heads, s.causal, {s.lengths.begin(), s.lengths.end()}, {kSeed, 0, kStep, s.dropout}};
+  reference::Attention spec{
+      d, s.heads, s.causal, {s.lengths.begin(), s.lengths.end()}, {kSeed, 0, kStep, s.dropout}};
   if (s.lengths.empty()) spec.lengths.assign(static_cast<size_t>(b), s.keys);
-  return {"attention: " + what, inputs, f,
-          [=](Arrays x) { return reference::attention(x[0], 0, x[k], k_first, x[v], v_first, spec); }, 16, s.large};
+  return {"attention: " + what,
+          inputs,
+          f,
+          [=](Arrays x) { return reference::attention(x[0], 0, x[k], k_first, x[v], v_first, spec); },
+          16,
+          s.large};
 }
 
 inline std::vector<OpCase> attention_cases() {
@@ -286,14 +355,27 @@ inline std::vector<OpCase> attention_cases() {
       attention_case("causal, fewer queries than keys", {.queries = 2, .keys = 5, .causal = true}),
       attention_case("causal, more queries than keys", {.queries = 5, .keys = 3, .causal = true}),
       attention_case("lengths", {.batch = 3, .keys = 4, .lengths = {4, 1, 2}, .packing = Packing::cross}),
-      attention_case("lengths, a fully masked row", {.keys = 4, .lengths = {0, 3}, .packing = Packing::cross}),
+      attention_case("lengths, a fully masked row",
+                     {.keys = 4, .lengths = {0, 3}, .packing = Packing::cross}),
       attention_case("causal and lengths",
                      {.queries = 4, .keys = 4, .causal = true, .lengths = {2, 4}, .packing = Packing::self}),
       attention_case("dropout", {.queries = 7, .keys = 20, .dropout = 0.4}),
-      attention_case("everything", {.queries = 5, .keys = 5, .causal = true, .lengths = {3, 5}, .dropout = 0.25,
+      attention_case("everything", {.queries = 5,
+                                    .keys = 5,
+                                    .causal = true,
+                                    .lengths = {3, 5},
+                                    .dropout = 0.25,
                                     .packing = Packing::self}),
-      attention_case("large", {.batch = 3, .queries = 37, .keys = 37, .d_model = 32, .heads = 4, .causal = true,
-                               .lengths = {37, 20, 1}, .dropout = 0.1, .packing = Packing::self, .large = true}),
+      attention_case("large", {.batch = 3,
+                               .queries = 37,
+                               .keys = 37,
+                               .d_model = 32,
+                               .heads = 4,
+                               .causal = true,
+                               .lengths = {37, 20, 1},
+                               .dropout = 0.1,
+                               .packing = Packing::self,
+                               .large = true}),
   };
 }
 
@@ -302,13 +384,20 @@ inline OpCase cross_entropy_case(const std::string& what, Shape logits, const st
   const int64_t vocab = logits[-1], count = static_cast<int64_t>(targets.size());
   const auto f = [=](Inputs x, Generator&) {
     const Device device = x[0].value().device();
-    const CrossEntropySpec spec{s.convention, s.reduction, s.pad_id, s.subtract_entropy,
+    const CrossEntropySpec spec{s.convention,
+                                s.reduction,
+                                s.pad_id,
+                                s.subtract_entropy,
                                 Tensor::full({1}, s.smoothing, DType::f64, device),
                                 s.weight.empty() ? Tensor() : real_like(x[0], s.weight, {vocab})};
     return cross_entropy(x[0], {ids_like(x[0], targets, {1, count}), 0, count}, spec).loss;
   };
-  return {"cross_entropy: " + what, {{logits}}, f, [=](Arrays x) { return reference::cross_entropy(x[0], targets, s); },
-          16, large};
+  return {"cross_entropy: " + what,
+          {{logits}},
+          f,
+          [=](Arrays x) { return reference::cross_entropy(x[0], targets, s); },
+          16,
+          large};
 }
 
 inline std::vector<OpCase> cross_entropy_cases() {
@@ -329,10 +418,12 @@ inline std::vector<OpCase> cross_entropy_cases() {
         rows.push_back(cross_entropy_case(what + ", eps 1", {4, 6}, {3, 2, 0, 5}, certain));
         rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, weighted));
       }
-  rows.push_back(cross_entropy_case("only pads", {3, 6}, {2, 2, 2}, {Smoothing::uniform, Reduction::mean, true, 0.1, 2, {}}));
+  rows.push_back(cross_entropy_case("only pads", {3, 6}, {2, 2, 2},
+                                    {Smoothing::uniform, Reduction::mean, true, 0.1, 2, {}}));
   std::vector<int32_t> many(300);
   for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<int32_t>(i * 37 % 1000);
-  rows.push_back(cross_entropy_case("large", {300, 1000}, many, {Smoothing::uniform, Reduction::mean, false, 0.1, 0, {}}, true));
+  rows.push_back(cross_entropy_case("large", {300, 1000}, many,
+                                    {Smoothing::uniform, Reduction::mean, false, 0.1, 0, {}}, true));
   rows.push_back(cross_entropy_case("large, not pad, none", {300, 1000}, many,
                                     {Smoothing::others_not_pad, Reduction::none, true, 0.1, 0, {}}, true));
   return rows;
@@ -340,8 +431,8 @@ inline std::vector<OpCase> cross_entropy_cases() {
 
 inline std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
-  for (auto family : {elementwise_cases, reduce_cases, rearrange_cases, product_cases, row_cases, embedding_cases,
-                      attention_cases, cross_entropy_cases})
+  for (auto family : {elementwise_cases, reduce_cases, rearrange_cases, product_cases, row_cases,
+                      embedding_cases, attention_cases, cross_entropy_cases})
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;
 }

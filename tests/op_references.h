@@ -1,6 +1,6 @@
-// What every operation should compute, written the slow and obvious way: loops in double over small arrays, one formula
-// at a time, sharing no code with the kernels. Not fast, not general, not part of the library: op_cases.h holds each
-// operation against its function here.
+// What every operation should compute, written the slow and obvious way: loops in double over small arrays,
+// one formula at a time, sharing no code with the kernels. Not fast, not general, not part of the library:
+// op_cases.h holds each operation against its function here.
 #pragma once
 
 #include <algorithm>
@@ -28,10 +28,7 @@ struct Array {
     ((offset = offset * shape[axis++] + index), ...);
     return v[static_cast<size_t>(offset)];
   }
-  template <class... Index>
-  double at(Index... index) const {
-    return const_cast<Array&>(*this).at(index...);
-  }
+  template <class... Index> double at(Index... index) const { return const_cast<Array&>(*this).at(index...); }
   std::vector<int64_t> index(int64_t element) const {  // where in the shape an element stands
     std::vector<int64_t> place(static_cast<size_t>(shape.rank()));
     for (int axis = shape.rank() - 1; axis >= 0; element /= shape[axis], --axis)
@@ -49,14 +46,12 @@ struct Array {
   }
 };
 
-template <class Fn>
-Array elementwise(Array x, Fn fn) {
+template <class Fn> Array elementwise(Array x, Fn fn) {
   for (double& a : x.v) a = fn(a);
   return x;
 }
 
-template <class Fn>
-Array broadcasted(Array a, Array b, Fn fn) {
+template <class Fn> Array broadcasted(Array a, Array b, Fn fn) {
   std::vector<int64_t> sizes;
   for (int i = std::max(a.shape.rank(), b.shape.rank()); i >= 1; --i) {
     const int64_t m = i <= a.shape.rank() ? a.shape[-i] : 1, n = i <= b.shape.rank() ? b.shape[-i] : 1;
@@ -141,7 +136,8 @@ inline Array softmax(const Array& x, bool log) {  // along the last axis
   for (int64_t r = 0; r < x.shape.before(-1); ++r) {
     const std::vector<double> p = softmax(&x.v[static_cast<size_t>(r * n)], n);
     for (int64_t j = 0; j < n; ++j)
-      y.v[static_cast<size_t>(r * n + j)] = log ? std::log(p[static_cast<size_t>(j)]) : p[static_cast<size_t>(j)];
+      y.v[static_cast<size_t>(r * n + j)] =
+          log ? std::log(p[static_cast<size_t>(j)]) : p[static_cast<size_t>(j)];
   }
   return y;
 }
@@ -155,14 +151,15 @@ inline Array layer_norm(const Array& x, const Array& gain, const Array& bias, do
     for (int64_t j = 0; j < d; ++j) mean += in[j] / static_cast<double>(d);
     for (int64_t j = 0; j < d; ++j) variance += (in[j] - mean) * (in[j] - mean) / static_cast<double>(d);
     for (int64_t j = 0; j < d; ++j)
-      y.v[static_cast<size_t>(r * d + j)] = (in[j] - mean) / std::sqrt(variance + eps) * gain.at(j) + bias.at(j);
+      y.v[static_cast<size_t>(r * d + j)] =
+          (in[j] - mean) / std::sqrt(variance + eps) * gain.at(j) + bias.at(j);
   }
   return y;
 }
 
 // ids [B, width], read in columns [first, first + count).
-inline Array embedding(const Array& table, const std::vector<int32_t>& ids, int64_t width, int64_t first, int64_t count,
-                       double scale, const Array* positions) {
+inline Array embedding(const Array& table, const std::vector<int32_t>& ids, int64_t width, int64_t first,
+                       int64_t count, double scale, const Array* positions) {
   const int64_t batch = static_cast<int64_t>(ids.size()) / width, d = table.shape[1];
   Array y({batch, count, d});
   for (int64_t b = 0; b < batch; ++b)
@@ -205,10 +202,11 @@ struct Attention {
 };
 
 // q, k, v [B, T, *]: columns [first, first + d_model) of each.
-inline Array attention(const Array& q, int64_t q_first, const Array& k, int64_t k_first, const Array& v, int64_t v_first,
-                       const Attention& spec) {
+inline Array attention(const Array& q, int64_t q_first, const Array& k, int64_t k_first, const Array& v,
+                       int64_t v_first, const Attention& spec) {
   const int64_t batch = q.shape[0], queries = q.shape[1], keys = k.shape[1], d = spec.d_model / spec.heads;
-  const int64_t head_elements = (queries * keys + 127) / 128 * 128;  // each head starts a dropout group of its own
+  const int64_t head_elements =
+      (queries * keys + 127) / 128 * 128;  // each head starts a dropout group of its own
   Array y({batch, queries, spec.d_model});
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t h = 0; h < spec.heads; ++h)
@@ -217,7 +215,8 @@ inline Array attention(const Array& q, int64_t q_first, const Array& k, int64_t 
         for (int64_t j = 0; j < keys; ++j) {
           if (j >= spec.lengths[static_cast<size_t>(b)] || (spec.causal && j > i + keys - queries)) break;
           double dot = 0;
-          for (int64_t c = 0; c < d; ++c) dot += q.at(b, i, q_first + h * d + c) * k.at(b, j, k_first + h * d + c);
+          for (int64_t c = 0; c < d; ++c)
+            dot += q.at(b, i, q_first + h * d + c) * k.at(b, j, k_first + h * d + c);
           scores.push_back(dot / std::sqrt(static_cast<double>(d)));
         }
         if (scores.empty()) continue;  // sees no key: 0
@@ -236,8 +235,8 @@ struct CrossEntropy {
   Reduction reduction;
   bool subtract_entropy;
   double smoothing;
-  int32_t pad_id;                // -1: none
-  std::vector<double> weight;    // per class, or none
+  int32_t pad_id;              // -1: none
+  std::vector<double> weight;  // per class, or none
 };
 
 // The whole target distribution of one row, from the table in LOSSES.md.
@@ -265,7 +264,8 @@ inline std::vector<double> target_distribution(const CrossEntropy& spec, size_t 
   }
 }
 
-inline Array cross_entropy(const Array& logits, const std::vector<int32_t>& targets, const CrossEntropy& spec) {
+inline Array cross_entropy(const Array& logits, const std::vector<int32_t>& targets,
+                           const CrossEntropy& spec) {
   const size_t vocab = static_cast<size_t>(logits.shape[-1]);
   Array rows(logits.shape.without_last());
   double total = 0, weights = 0;

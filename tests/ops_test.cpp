@@ -1,4 +1,5 @@
-// Drives the table of operations (op_cases.h) through every check, and holds the fused kernels against their bodies.
+// Drives the table of operations (op_cases.h) through every check, and holds the fused kernels against their
+// bodies.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -72,7 +73,8 @@ double error_of(const Tensor& y, std::span<const double> expected) {
 double error_of(const Tensor& y, const Tensor& expected) { return error_of(y, expected.to_vector<double>()); }
 
 bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.bytes(), b.bytes(), a.byte_size()) == 0;
 }
 
 bool same_bits(const Result& a, const Result& b) {
@@ -164,17 +166,21 @@ TEST_CASE("ops: 1, 2, 3 and 4 threads give the same bits") {
 TEST_CASE("ops: the fused linear kernel does what its body says") {
   Backend& kernels = backend(Device::cpu);
   for (DType dtype : {DType::f32, DType::f64})
-    for (const Shape& size : {Shape{5, 3, 4}, Shape{130, 70, 90}, Shape{40, 600, 30}, Shape{0, 3, 4}}) {  // N, M, K
+    for (const Shape& size :
+         {Shape{5, 3, 4}, Shape{130, 70, 90}, Shape{40, 600, 30}, Shape{0, 3, 4}}) {  // N, M, K
       Generator generator(5);
-      const Tensor x = generator.normal({size[0], size[2]}, 1).to(dtype), b = generator.normal({size[1]}, 1).to(dtype);
+      const Tensor x = generator.normal({size[0], size[2]}, 1).to(dtype),
+                   b = generator.normal({size[1]}, 1).to(dtype);
       const Tensor w = generator.normal({size[1], size[2]}, 0.2).to(dtype);
       for (const Tensor& bias : {b, Tensor()})
-        for (const std::optional<Unary> op : {std::optional<Unary>(), {Unary::relu}, {Unary::gelu}, {Unary::tanh}})
+        for (const std::optional<Unary> op :
+             {std::optional<Unary>(), {Unary::relu}, {Unary::gelu}, {Unary::tanh}})
           for (bool keep_pre : {false, true}) {
             INFO(size, " ", dtype, bias ? " biased " : " ", op ? name_of(*op) : "", keep_pre ? " pre" : "");
             const Shape out{size[0], size[1]};
             Tensor y(out, dtype), y2(out, dtype);
-            Tensor pre = keep_pre ? Tensor(out, dtype) : Tensor(), pre2 = keep_pre ? Tensor(out, dtype) : Tensor();
+            Tensor pre = keep_pre ? Tensor(out, dtype) : Tensor(),
+                   pre2 = keep_pre ? Tensor(out, dtype) : Tensor();
             kernels.linear(x, w, bias, op, y, pre);
             kernels.Backend::linear(x, w, bias, op, y2, pre2);
             const double bound = dtype == DType::f32 ? 2 * kEps : 1e-15;

@@ -1,4 +1,5 @@
-// Random numbers by name: Philox against its authors' vectors, the bits of dropout, and the moments of what is drawn.
+// Random numbers by name: Philox against its authors' vectors, the bits of dropout, and the moments of what
+// is drawn.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -30,19 +31,21 @@ std::vector<float> mask(const Draw& draw, double p, int64_t n = 100'000) {
 
 TEST_CASE("philox: the known answers of Random123") {
   CHECK(philox({0, 0, 0, 0}, 0) == PhiloxBlock{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-  CHECK(philox({~0u, ~0u, ~0u, ~0u}, ~uint64_t{0}) == PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox({~0u, ~0u, ~0u, ~0u}, ~uint64_t{0}) ==
+        PhiloxBlock{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, uint64_t{0x299f31d0} << 32 | 0xa4093822) ==
         PhiloxBlock{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
 TEST_CASE("dropout: the bits are those of philox, one by one") {
   const Draw draw{0x0123456789abcdef, 77, {}};
-  for (uint64_t group : {uint64_t{0}, uint64_t{1}, uint64_t{12345}, uint64_t{1} << 29}) {  // the last passes 2^32 counters
+  for (uint64_t group :
+       {uint64_t{0}, uint64_t{1}, uint64_t{12345}, uint64_t{1} << 29}) {  // the last passes 2^32 counters
     const std::vector<uint16_t> bits = bits_of(draw, 9, group);
     for (uint64_t i = 0; i < kDropoutGroup; ++i) {
       const uint64_t half = i / kDropoutLanes, lane = i % kDropoutLanes, block = group * kDropoutLanes + lane;
-      const PhiloxBlock words =
-          philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 77, 9}, 0x0123456789abcdef);
+      const PhiloxBlock words = philox(
+          {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 77, 9}, 0x0123456789abcdef);
       CHECK(bits[i] == (words[half / 2] >> (half % 2 * 16) & 0xffff));
     }
   }
@@ -90,7 +93,8 @@ TEST_CASE("dropout: the same name gives the same bits, any other name others") {
 }
 
 TEST_CASE("dropout: a prefix of a longer tensor has the same mask") {
-  const std::vector<float> long_mask = mask(draw_of(1, 0, 0), 0.3, 1000), short_mask = mask(draw_of(1, 0, 0), 0.3, 701);
+  const std::vector<float> long_mask = mask(draw_of(1, 0, 0), 0.3, 1000),
+                           short_mask = mask(draw_of(1, 0, 0), 0.3, 701);
   CHECK(std::equal(short_mask.begin(), short_mask.end(), long_mask.begin()));
 }
 
@@ -112,7 +116,8 @@ TEST_CASE("generator: draws are counted within a step, and a step repeats") {
   CHECK(once != generator.uniform({50}, 0, 1).to_vector<double>());
   generator.set_seed(43);
   CHECK(generator.step() == 0);
-  CHECK_THROWS_WITH_AS(generator.set_step(-1), "generator: step -1 is outside [0, 2147483647]", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(generator.set_step(-1), "generator: step -1 is outside [0, 2147483647]",
+                       std::invalid_argument);
   CHECK_THROWS_AS(generator.set_step(int64_t{1} << 31), std::invalid_argument);
 }
 
@@ -121,7 +126,8 @@ TEST_CASE("generator: moments of the uniform and the normal distribution") {
   const auto moments = [](const std::vector<double>& x) {
     std::vector<double> m(5);
     for (double a : x)
-      for (int k = 1; k <= 4; ++k) m[static_cast<size_t>(k)] += std::pow(a, k) / static_cast<double>(x.size());
+      for (int k = 1; k <= 4; ++k)
+        m[static_cast<size_t>(k)] += std::pow(a, k) / static_cast<double>(x.size());
     return m;
   };
   const std::vector<double> u = Generator(1).uniform({n}, -1, 3).to_vector<double>();

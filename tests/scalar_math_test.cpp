@@ -1,4 +1,5 @@
-// The float functions of scalar_math.h against the double ones of the standard library, as kernels compute them.
+// The float functions of scalar_math.h against the double ones of the standard library, as kernels compute
+// them.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -39,7 +40,8 @@ struct Worst {
   float at = 0;
 };
 
-// The largest |y - expected| / scale(x, expected). What is lost below the smallest normal float does not count.
+// The largest |y - expected| / scale(x, expected). What is lost below the smallest normal float does not
+// count.
 template <class Fn, class Scale>
 Worst worst_of(const std::vector<float>& x, const std::vector<float>& y, Fn fn, Scale scale) {
   Worst worst;
@@ -65,7 +67,8 @@ std::vector<float> scalar(float (*fn)(float), const std::vector<float>& x) {
 double relative(double, double expected) { return std::fabs(expected); }
 
 template <class Fn>
-void check_relative(const char* name, const std::vector<float>& x, const std::vector<float>& y, Fn fn, double bound) {
+void check_relative(const char* name, const std::vector<float>& x, const std::vector<float>& y, Fn fn,
+                    double bound) {
   const Worst worst = worst_of(x, y, fn, relative);
   CHECK_MESSAGE(worst.error <= bound, name, "(", worst.at, ") is off by ", worst.error);
 }
@@ -97,8 +100,9 @@ TEST_CASE("scalar math: float functions are within 3e-7 of the double ones") {
 
 TEST_CASE("scalar math: gelu is exact where it is large and fades to zero where it is small") {
   for (const std::vector<float>& x : {grid(-12, 12, 1 << 20), magnitudes(1e30f)}) {
-    const Worst worst = worst_of(x, kernel(Unary::gelu, x), gelu64,
-                                 [](double at, double) { return std::fabs(at); });  // x Phi(x): Phi's error counts x times
+    const Worst worst = worst_of(x, kernel(Unary::gelu, x), gelu64, [](double at, double) {
+      return std::fabs(at);
+    });  // x Phi(x): Phi's error counts x times
     CHECK_MESSAGE(worst.error <= 2e-7, "gelu(", worst.at, ") is off by ", worst.error);
   }
   const std::vector<float> positive = grid(0, 12, 1 << 18);
@@ -153,5 +157,6 @@ TEST_CASE("scalar math: infinities, NaN and zero, alone and as kernels compute t
   expect(Unary::tanh, {1, -1, kNan, 0, 1, -1});
   expect(Unary::sigmoid, {1, 0, kNan, 0.5, 1, 0});
   expect(Unary::relu, {kInf, 0, kNan, 0, kLargest, 0});
-  expect(Unary::gelu, {kInf, kNan, kNan, 0, kLargest, 0});  // x Phi(x) at -infinity is -inf * 0, as in PyTorch
+  expect(Unary::gelu,
+         {kInf, kNan, kNan, 0, kLargest, 0});  // x Phi(x) at -infinity is -inf * 0, as in PyTorch
 }

@@ -12,12 +12,12 @@ using namespace gradus;
 int main() {
   // A tensor: numbers in a row-major block, and a shape.
   const Tensor a = Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {2, 3});
-  std::cout << "a = " << a << "\n\n";
+  std::cout << "a =\n" << a << "\n\n";
 
   // A Variable remembers how it was computed. y = sum x^2 has the gradient 2x.
   const Variable x(a, /*requires_grad=*/true);
   sum(x * x).backward();
-  std::cout << "d/dx sum x^2 = " << x.grad() << "\n\n";
+  std::cout << "d/dx sum x^2 =\n" << x.grad() << "\n\n";
 
   // Points on the line y = 2x - 1, and a Linear layer that does not know it.
   const Variable inputs(Tensor::from(std::vector<float>{-1, 0, 1, 2, 3}, {5, 1}));

@@ -36,18 +36,18 @@ Variable rows(const Variable& x, int64_t from, int64_t to);  // a view of [from,
 Variable concat(const std::vector<Variable>& parts, int axis);
 
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
-Variable softmax(const Variable& x);
-Variable log_softmax(const Variable& x);
+Variable softmax(const Variable& x, bool log = false);  // along the last axis
+inline Variable log_softmax(const Variable& x) { return softmax(x, /*log=*/true); }
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps = 1e-5);
 
 // activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.
 Variable linear(const Variable& x, const Variable& w, const Variable& b,
                 std::optional<Unary> activation = {});
 
-// Both are the identity on x when p is 0. Each call takes one draw from the generator.
-Variable dropout(const Variable& x, double p, Generator& generator);
-Variable dropout_add(const Variable& x, const Variable& residual, double p,
-                     Generator& generator);  // residual + dropout(x)
+// residual + dropout(x), or without a residual dropout(x) alone. Each call takes one draw from the generator,
+// unless p is 0.
+Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator);
+inline Variable dropout(const Variable& x, double p, Generator& g) { return dropout_add(x, {}, p, g); }
 
 Variable embedding(const Variable& table, const IdColumns& ids, double scale = 1,
                    const Tensor& positions = {});

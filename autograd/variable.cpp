@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <unordered_set>
-#include <utility>
 
 namespace gradus {
 namespace {
@@ -15,22 +14,17 @@ std::atomic<int64_t> nodes_created = 0;
 void check_finite(const Tensor& x, const char* what, const char* op) {
   const int64_t at = x.dtype() == DType::i32 ? -1 : backend(x.device()).first_nonfinite(x);
   if (at < 0) return;
-  std::vector<int64_t> place(static_cast<size_t>(x.shape().rank()));
-  int64_t rest = at;
-  for (int axis = x.shape().rank() - 1; axis >= 0; --axis) {
-    place[static_cast<size_t>(axis)] = rest % x.shape()[axis];
-    rest /= x.shape()[axis];
-  }
+  std::vector<int64_t> place;
+  for (int axis = 0; axis < x.shape().rank(); ++axis)
+    place.push_back(at / x.shape().after(axis) % x.shape()[axis]);
   check_world(false, "anomaly: ", what, " ", op, " is ", x.reshape({x.size()}).rows(at, at + 1).item(),
               " at ", Shape(place), " of ", x.shape());
 }
 
 }  // namespace
 
-NoGrad::NoGrad() : before_(std::exchange(recording, false)) {}
-NoGrad::~NoGrad() { recording = before_; }
-AnomalyMode::AnomalyMode() : before_(std::exchange(anomaly_mode, true)) {}
-AnomalyMode::~AnomalyMode() { anomaly_mode = before_; }
+NoGrad::NoGrad() : ScopedFlag(recording, false) {}
+AnomalyMode::AnomalyMode() : ScopedFlag(anomaly_mode, true) {}
 
 // The default destructor would recurse along the tape and overflow the stack after some 100,000 operations.
 Node::~Node() {
@@ -76,9 +70,8 @@ Variable::Variable(Tensor value, bool requires_grad) : value_(std::make_shared<T
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward) {
   if (anomaly_mode) check_finite(value, "the result of", op);
   Variable result(std::move(value));
-  const bool needed =
-      std::any_of(inputs.begin(), inputs.end(), [](const Variable& v) { return v.requires_grad(); });
-  if (!recording || !needed) return result;
+  const auto needs_grad = [](const Variable& v) { return v.requires_grad(); };
+  if (!recording || std::none_of(inputs.begin(), inputs.end(), needs_grad)) return result;
   result.node_ = std::make_shared<Node>(op, nodes_created++, result.value());
   for (Variable& input : inputs) result.node_->inputs.push_back(input.node_);
   result.node_->backward = std::move(backward);
@@ -86,8 +79,8 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Back
 }
 
 void Variable::backward() const {
-  check(static_cast<bool>(*this) && value_->size() == 1, "backward: expected a scalar, got ",
-        *this ? shape() : Shape{}, "; pass a seed of that shape");
+  check(value_ && value_->size() == 1, "backward: expected a scalar, got ", *this ? shape() : Shape{},
+        "; pass a seed of that shape");
   backward(Tensor::full(shape(), 1, value_->dtype(), value_->device()));
 }
 
@@ -109,7 +102,7 @@ std::vector<std::shared_ptr<Node>> newest_first(const std::shared_ptr<Node>& roo
 }
 
 void run_rule(Node& node) {
-  check(static_cast<bool>(node.backward), "backward: the tape behind ", node.op,
+  check(node.backward != nullptr, "backward: the tape behind ", node.op,
         " has been walked already; compute the loss again");
   std::vector<Gradient> gradients;
   for (const auto& input : node.inputs) gradients.emplace_back(input.get());

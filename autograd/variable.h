@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/ops.h"
@@ -94,28 +95,26 @@ struct Node {
   ~Node();
 };
 
-// While one lives, nothing is recorded: for evaluation and decoding.
-class NoGrad {
+class ScopedFlag {  // while one lives, the flag has this value
  public:
-  NoGrad();
-  ~NoGrad();
-  NoGrad(const NoGrad&) = delete;
+  ScopedFlag(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
+  ~ScopedFlag() { flag_ = before_; }
+  ScopedFlag(const ScopedFlag&) = delete;
 
  private:
-  bool before_;
+  bool &flag_, before_;
+};
+
+// While one lives, nothing is recorded: for evaluation and decoding.
+struct NoGrad : ScopedFlag {
+  NoGrad();
 };
 
 // While one lives, the first NaN or infinity in a result or in a gradient throws std::runtime_error that
 // names the operation, the shape and the place. Every element is looked at, so it is slow: for finding a
 // fault.
-class AnomalyMode {
- public:
+struct AnomalyMode : ScopedFlag {
   AnomalyMode();
-  ~AnomalyMode();
-  AnomalyMode(const AnomalyMode&) = delete;
-
- private:
-  bool before_;
 };
 
 }  // namespace gradus

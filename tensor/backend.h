@@ -149,8 +149,9 @@ class Backend {
   // update: lr f64 [1] and step i32 [1] are read through the tensor
   virtual void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) = 0;
   virtual void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) = 0;
-  virtual void sum_squares(In x, Out sum) = 0;                    // f64 [1]
-  virtual void clip(In sum_squares, double max_norm, Out x) = 0;  // x *= min(1, max_norm / (sqrt(sum_squares) + 1e-6))
+  virtual void sum_squares(In x, Out sum) = 0;  // f64 [1]
+  virtual void clip(In sum_squares, double max_norm,
+                    Out x) = 0;  // x *= min(1, max_norm / (sqrt(sum_squares) + 1e-6))
 };
 
 }  // namespace gradus

@@ -25,6 +25,12 @@ Tensor unary(Unary op, const Tensor& x) {
   return y;
 }
 
+Tensor unary_backward(Unary op, const Tensor& x, const Tensor& y, const Tensor& dy) {
+  Tensor dx = Tensor::like(dy);
+  backend(dy.device()).unary_backward(op, x, y, dy, dx);
+  return dx;
+}
+
 Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
   Backend& kernels = backend_of(name_of(op), {&a, &b});
   Tensor y = Tensor::like(a, broadcast(name_of(op), a.shape(), b.shape()));
@@ -150,45 +156,14 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   return c;
 }
 
-namespace {
-
-Tensor softmax_along_rows(const char* op, const Tensor& x, bool log) {
+Tensor softmax(const Tensor& x, bool log) {
+  const char* op = log ? "log_softmax" : "softmax";
   Backend& kernels = backend_of(op, {&x});
-  check(x.shape().rank() >= 1 && x.shape()[-1] >= 1, op, ": expected a last axis of at least 1, got ",
-        x.shape());
+  const Shape& s = x.shape();
+  check(s.rank() >= 1 && s[-1] >= 1, op, ": expected a last axis of at least 1, got ", s);
   Tensor y = Tensor::like(x);
   kernels.softmax(x, log, y);
   return y;
-}
-
-}  // namespace
-
-Tensor softmax(const Tensor& x) { return softmax_along_rows("softmax", x, false); }
-Tensor log_softmax(const Tensor& x) { return softmax_along_rows("log_softmax", x, true); }
-
-LayerNormResult layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps) {
-  Backend& kernels = backend_of("layer_norm", {&x, &gain, &bias});
-  check(x.shape().rank() >= 1 && gain.shape() == Shape{x.shape()[-1]} && bias.shape() == gain.shape(),
-        "layer_norm: expected gain and bias [D] for x [.., D], got x ", x.shape(), ", gain ", gain.shape(),
-        ", bias ", bias.shape());
-  const Shape rows{x.shape().before(-1)};
-  LayerNormResult result{Tensor::like(x), Tensor::like(x, rows), Tensor::like(x, rows)};
-  kernels.layer_norm(x, gain, bias, eps, result.y, result.mean, result.rstd);
-  return result;
-}
-
-LinearResult linear(const Tensor& x, const Tensor& w, const Tensor& b, std::optional<Unary> activation) {
-  Backend& kernels = backend_of("linear", {&x, &w, b ? &b : &w});
-  const Shape &sx = x.shape(), &sw = w.shape();
-  check(sx.rank() >= 1 && sw.rank() == 2 && sx[-1] == sw[1], "linear: expected x [.., K] and w [M, K], got ",
-        sx, " and ", sw);
-  check(!b || b.shape() == Shape{sw[0]}, "linear: expected b [", sw[0], "], got ", b.shape());
-  check(std::max({sx.before(-1), sw[0], sw[1]}) <= INT32_MAX, "linear: sizes above 2^31: ", sx, " and ", sw);
-  LinearResult result{Tensor::like(x, sx.with(-1, sw[0])), {}};
-  if (activation && visit(*activation, [](auto fn) { return fn.needs_x; }))
-    result.pre = Tensor::like(result.y);
-  kernels.linear(x, w, b, activation, result.y, result.pre);
-  return result;
 }
 
 void check_probability(const char* op, double p) {
@@ -203,74 +178,6 @@ Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& dr
   Tensor y = Tensor::like(x);
   kernels.dropout(x, residual, p, draw, y);
   return y;
-}
-
-namespace {
-
-void check_columns(const char* op, const IdColumns& ids) {
-  const Shape& s = ids.ids.shape();
-  check(ids.ids && ids.ids.dtype() == DType::i32 && s.rank() == 2 && ids.first >= 0 && ids.count >= 0 &&
-            ids.first + ids.count <= s[1],
-        op, ": expected ids i32 [B, T] with columns ", ids.first, " to ", ids.first + ids.count, ", got ",
-        ids.ids.dtype(), " ", s);
-}
-
-}  // namespace
-
-Tensor embedding(const Tensor& table, const IdColumns& ids, double scale, const Tensor& positions) {
-  Backend& kernels = backend_of("embedding", {&table, positions ? &positions : &table});
-  const Shape &v = table.shape(), &p = positions.shape();
-  check(v.rank() == 2, "embedding: expected a table [V, D], got ", v);
-  check_columns("embedding", ids);
-  check(!positions || (p.rank() == 2 && p[0] >= ids.count && p[1] == v[1]),
-        "embedding: expected positions [>= ", ids.count, ", ", v[1], "], got ", p);
-  kernels.check_ids("embedding", ids, v[0]);
-  Tensor y = Tensor::like(table, {ids.ids.shape()[0], ids.count, v[1]});
-  kernels.embedding(table, ids, scale, positions, y);
-  return y;
-}
-
-AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                          const AttentionSpec& spec) {
-  Backend& kernels = backend_of("attention", {&q.tensor, &k.tensor, &v.tensor});
-  check(spec.heads >= 1 && spec.d_model >= 1 && spec.d_model % spec.heads == 0, "attention: ", spec.heads,
-        " heads do not divide d_model ", spec.d_model);
-  for (const PackedHeads* x : {&q, &k, &v}) {
-    const Shape& s = x->tensor.shape();
-    check(s.rank() == 3 && s[0] == q.tensor.shape()[0] && x->first >= 0 && x->first + spec.d_model <= s[2],
-          "attention: expected [B, T, >= ", x->first + spec.d_model, "] with one B, got ", s,
-          " beside queries ", q.tensor.shape());
-  }
-  const int64_t batch = q.tensor.shape()[0], queries = q.tensor.shape()[1], keys = k.tensor.shape()[1];
-  check(v.tensor.shape()[1] == keys, "attention: ", keys, " keys but ", v.tensor.shape()[1], " values");
-  const Tensor& lengths = spec.key_lengths;
-  check(!lengths || (lengths.dtype() == DType::i32 && lengths.shape() == Shape{batch}),
-        "attention: expected key lengths i32 [", batch, "], got ", lengths.dtype(), " ", lengths.shape());
-  check_probability("attention", spec.dropout);
-  check(spec.dropout == 0 || spec.draw.step, "attention: dropout needs a draw of a generator");
-  AttentionResult result{Tensor::like(q.tensor, {batch, queries, spec.d_model}),
-                         Tensor::like(q.tensor, {batch, spec.heads, queries})};
-  kernels.attention(q, k, v, spec, result.y, result.log_sum_exp);
-  return result;
-}
-
-CrossEntropyResult cross_entropy(const Tensor& logits, const IdColumns& target,
-                                 const CrossEntropySpec& spec) {
-  Backend& kernels = backend_of("cross_entropy", {&logits, spec.class_weight ? &spec.class_weight : &logits});
-  const Shape &z = logits.shape(), &w = spec.class_weight.shape();
-  check_columns("cross_entropy", target);
-  check(z.rank() >= 1 && z.before(-1) == target.size(), "cross_entropy: logits ", z, " do not fit ",
-        target.size(), " targets");
-  const int64_t vocab = z[-1], rows = target.size();
-  check(!spec.class_weight || w == Shape{vocab}, "cross_entropy: expected class weights [", vocab, "], got ",
-        w);
-  check(spec.pad_id < vocab, "cross_entropy: pad id ", spec.pad_id, " is outside [0, ", vocab, ")");
-  kernels.check_ids("cross_entropy", target, vocab);
-  CrossEntropyResult result{
-      Tensor::like(logits, spec.reduction == Reduction::none ? z.without_last() : Shape{}),
-      Tensor::like(logits, {rows, 2}), Tensor({5}, DType::f64, logits.device())};
-  kernels.cross_entropy(logits, target, spec, result.log_sum_exp, result.loss, result.sums);
-  return result;
 }
 
 }  // namespace gradus

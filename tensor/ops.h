@@ -13,7 +13,8 @@ namespace gradus {
 Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors);
 
 Tensor unary(Unary op, const Tensor& x);
-Tensor binary(Binary op, const Tensor& a, const Tensor& b);  // broadcasts
+Tensor unary_backward(Unary op, const Tensor& x, const Tensor& y, const Tensor& dy);  // see Backend
+Tensor binary(Binary op, const Tensor& a, const Tensor& b);                           // broadcasts
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return binary(Binary::sub, a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
@@ -37,36 +38,10 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of
 // rank 2 and is then shared by the whole batch (a not transposed); else the leading axes must agree.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
-Tensor softmax(const Tensor& x);  // along the last axis, as are the next
-Tensor log_softmax(const Tensor& x);
+Tensor softmax(const Tensor& x, bool log = false);  // along the last axis
+inline Tensor log_softmax(const Tensor& x) { return softmax(x, /*log=*/true); }
 
-struct LayerNormResult {
-  Tensor y, mean, rstd;  // mean, rstd [rows]
-};
-LayerNormResult layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps = 1e-5);
-
-struct LinearResult {
-  Tensor y, pre;  // pre: only where the activation's slope reads it
-};
-// x [.., K], w [M, K], b [M] or none -> [.., M]
-LinearResult linear(const Tensor& x, const Tensor& w, const Tensor& b, std::optional<Unary> activation = {});
-
-Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);
-void check_probability(const char* op, double p);  // 0 <= p < 1
-
-// table [V, D], ids i32 -> [B, count, D]: scale table[id] + positions[column]; positions [*, D] or none
-Tensor embedding(const Tensor& table, const IdColumns& ids, double scale = 1, const Tensor& positions = {});
-
-struct AttentionResult {
-  Tensor y, log_sum_exp;
-};
-AttentionResult attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                          const AttentionSpec& spec);
-
-struct CrossEntropyResult {
-  Tensor loss, log_sum_exp, sums;
-};
-// logits [.., V], target i32 with as many ids as logits has rows
-CrossEntropyResult cross_entropy(const Tensor& logits, const IdColumns& target, const CrossEntropySpec& spec);
+Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);  // residual or none
+void check_probability(const char* op, double p);                                     // 0 <= p < 1
 
 }  // namespace gradus

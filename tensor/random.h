@@ -7,8 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
-#include <utility>
 
 #include "tensor/tensor.h"
 
@@ -39,8 +37,7 @@ struct Draw {
 // Dropout decides by 16 bits an element. Elements come in groups of 128 that share 16 counters: element
 // g * 128 + half * 16 + lane has half-word `half` of the block at counter g * 16 + lane, so that sixteen
 // counters run side by side in vector registers and each half-word leaves as sixteen neighbours.
-constexpr int64_t kDropoutGroup = 128;
-constexpr int kDropoutLanes = 16;
+constexpr int64_t kDropoutGroup = 128, kDropoutLanes = 16;
 
 // An element is kept when its 16 bits are at or above this; p is thereby rounded to 1/65,536.
 constexpr uint32_t dropout_threshold(double p) { return static_cast<uint32_t>(p * 65536 + 0.5); }
@@ -70,8 +67,7 @@ class Generator {
   Tensor normal(Shape shape, double deviation);
 
  private:
-  // Each pair of elements from a pair of uniforms in [0, 1) of 53 bits.
-  Tensor draw_pairs(Shape shape, const std::function<std::pair<double, double>(double, double)>& map);
+  template <class Map> Tensor draw_pairs(Shape shape, const Map& map);
 
   uint64_t seed_;
   uint32_t draws_ = 0;

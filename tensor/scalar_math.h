@@ -19,27 +19,27 @@
 namespace gradus {
 namespace math {
 
+// The polynomial with these coefficients, that of the highest power first.
+template <class... Rest> HOST_DEVICE float horner(float x, float sum, Rest... rest) {
+  ((sum = std::fma(sum, x, rest)), ...);
+  return sum;
+}
+
 // x = n ln 2 + r with |r| <= ln 2 / 2. Returns expm1(r), by Taylor to r^7, and sets half_scale = 2^(n-1),
 // which unlike 2^n is a float for every n that occurs. x must lie in [-86.9, kLargestExponent].
 HOST_DEVICE inline float reduced_expm1(float x, float& half_scale) {
   const float n = std::rint(x * std::numbers::log2e_v<float>);
-  float r =
-      std::fma(n, -0.693359375f, x);  // ln 2 in two parts: the first has few bits, so the product is exact
-  r = std::fma(n, 2.12194440e-4f, r);
+  // ln 2 in two parts: the first has few bits, so that its product is exact.
+  const float r = std::fma(n, 2.12194440e-4f, std::fma(n, -0.693359375f, x));
   half_scale = std::bit_cast<float>((static_cast<int32_t>(n) + 126) << 23);
-  float q = 1.f / 5040;
-  q = std::fma(q, r, 1.f / 720);
-  q = std::fma(q, r, 1.f / 120);
-  q = std::fma(q, r, 1.f / 24);
-  q = std::fma(q, r, 1.f / 6);
-  q = std::fma(q, r, 0.5f);
+  const float q = horner(r, 1.f / 5040, 1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, 0.5f);
   return std::fma(q * r, r, r);
 }
 
 constexpr float kLargestExponent = 88.72283f;  // the last float whose exp is finite
 
-HOST_DEVICE inline float clamp(float x, float low,
-                               float high) {  // NaN becomes low, so that it has an integer part
+// NaN becomes low, so that it has an integer part.
+HOST_DEVICE inline float clamp(float x, float low, float high) {
   return x > low ? (x < high ? x : high) : low;
 }
 
@@ -65,17 +65,9 @@ HOST_DEVICE inline float tanh(float x) {
 // 1 - erf(x) = exp(-x P(x)); P is our least-squares fit on [0, 4], beyond which erf is 1 in float.
 HOST_DEVICE inline float erf(float x) {
   const float a = clamp(std::fabs(x), 0, 4);
-  float p = -9.9462832e-08f;
-  p = std::fma(p, a, 2.51873802e-06f);
-  p = std::fma(p, a, -2.83903035e-05f);
-  p = std::fma(p, a, 1.8635799e-04f);
-  p = std::fma(p, a, -7.66707013e-04f);
-  p = std::fma(p, a, 1.81341723e-03f);
-  p = std::fma(p, a, -2.47183117e-04f);
-  p = std::fma(p, a, -1.91286478e-02f);
-  p = std::fma(p, a, 0.102775836f);
-  p = std::fma(p, a, 0.636619234f);
-  p = std::fma(p, a, 1.12837918f);
+  const float p =
+      horner(a, -9.9462832e-08f, 2.51873802e-06f, -2.83903035e-05f, 1.8635799e-04f, -7.66707013e-04f,
+             1.81341723e-03f, -2.47183117e-04f, -1.91286478e-02f, 0.102775836f, 0.636619234f, 1.12837918f);
   return x == x ? std::copysign(-expm1(-a * p), x) : x;
 }
 
@@ -123,17 +115,14 @@ struct Relu {  // written so that NaN stays NaN
   template <class T> HOST_DEVICE static T f(T x) { return x < 0 ? 0 : x; }
   template <class T> HOST_DEVICE static T slope(T, T y) { return y > 0 ? 1 : 0; }
 };
-struct Gelu {  // x Phi(x), exact (Hendrycks & Gimpel 2016), not the tanh approximation; slope Phi(x) + x
-               // phi(x)
+// x Phi(x), exact (Hendrycks & Gimpel 2016), not the tanh approximation; its slope is Phi(x) + x phi(x).
+struct Gelu {
   static constexpr bool needs_x = true, needs_y = false;
-  template <class T> HOST_DEVICE static T phi_integral(T x) {
-    return T(0.5) * (1 + math::erf(x * (std::numbers::sqrt2_v<T> / 2)));
-  }
-  template <class T> HOST_DEVICE static T f(T x) { return x * phi_integral(x); }
+  template <class T> static constexpr T kRootHalf = std::numbers::sqrt2_v<T> / 2;
+  template <class T> HOST_DEVICE static T Phi(T x) { return (1 + math::erf(x * kRootHalf<T>)) / 2; }
+  template <class T> HOST_DEVICE static T f(T x) { return x * Phi(x); }
   template <class T> HOST_DEVICE static T slope(T x, T) {
-    const T density =
-        math::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> * std::numbers::sqrt2_v<T> / 2);
-    return phi_integral(x) + x * density;
+    return Phi(x) + x * math::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> * kRootHalf<T>);
   }
 };
 

@@ -17,8 +17,6 @@ Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
   return y;
 }
 
-Tensor Tensor::zeros(Shape shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }
-
 Tensor Tensor::from_bytes(const void* values, Shape shape, DType dtype, Device device) {
   Tensor host(shape, dtype);
   if (host.size() > 0) std::memcpy(host.bytes(), values, host.byte_size());

@@ -21,8 +21,8 @@ class Tensor {
   Tensor() = default;  // no tensor: false in a condition
   explicit Tensor(Shape shape, DType dtype = DType::f32, Device device = Device::cpu);  // uninitialised
 
-  static Tensor zeros(Shape shape, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor full(Shape shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
+  static Tensor zeros(Shape s, DType t = DType::f32, Device d = Device::cpu) { return full(s, 0, t, d); }
   template <Element T>  // float, double or int32_t
   static Tensor from(std::span<const T> values, Shape shape, Device device = Device::cpu) {
     check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
@@ -33,9 +33,7 @@ class Tensor {
   static Tensor from(const std::vector<T>& values, Shape shape, Device device = Device::cpu) {
     return from(std::span<const T>(values), shape, device);
   }
-  static Tensor like(const Tensor& other, Shape shape) {
-    return Tensor(shape, other.dtype(), other.device());
-  }
+  static Tensor like(const Tensor& other, Shape s) { return Tensor(s, other.dtype(), other.device()); }
   static Tensor like(const Tensor& other) { return like(other, other.shape()); }
 
   explicit operator bool() const { return storage_ != nullptr; }

@@ -1,0 +1,80 @@
+// The operations that are one kernel each: what they refuse and in which words, and tensors without elements,
+// forward and backward.
+#include <functional>
+
+#include "autograd/ops.h"
+#include "compare.h"
+
+using namespace gradus;
+using namespace gradus::compare;
+
+namespace {
+
+Variable filled(Shape shape, DType dtype = DType::f32) {
+  return Variable(Tensor::full(shape, 0.5, dtype), true);
+}
+
+AttentionSpec heads(int64_t count, const Tensor& key_lengths = {}) {
+  return {8, count, false, key_lengths, 0, {}};
+}
+CrossEntropySpec plain() {
+  return {Smoothing::uniform, Reduction::mean, -1, false, Tensor::zeros({1}, DType::f64), {}};
+}
+
+void refused(const std::string& words, const std::function<void()>& call) { CHECK(error_of(call) == words); }
+
+}  // namespace
+
+TEST_CASE("fused operations: what is refused, and the words") {
+  const Variable a = filled({2, 3}), b = filled({2, 4}), cube = filled({2, 3, 8});
+  const IdColumns two{ints({0, 1}, {1, 2}), 0, 2}, outside{ints({9, 0, 1, 9, 9, 0, 2, 9}, {2, 4}), 1, 2};
+  const Columns x{cube}, shifted{cube, 1}, one{rows(cube, 0, 1)}, longer{filled({2, 4, 8})};
+  refused("linear: expected x [.., K] and w [M, K], got [2, 3] and [2, 4]", [&] { linear(a, b, {}); });
+  refused("linear: expected b [2], got [3]", [&] { linear(a, a, filled({3})); });
+  refused("layer_norm: expected gain and bias [D] for x [.., D], got x [2, 3], gain [3], bias [2]",
+          [&] { layer_norm(a, filled({3}), filled({2})); });
+  refused("embedding: expected a table [V, D], got [2, 3, 8]", [&] { embedding(cube, two); });
+  refused("embedding: expected positions [>= 2, 3], got [2, 4]", [&] { embedding(a, two, 1, b.value()); });
+  refused("embedding: id 2 at row 1, position 2 is outside [0, 2)", [&] { embedding(a, outside); });
+  refused("attention: expected [B, T, >= 9] with one B, got [2, 3, 8] beside queries [2, 3, 8]",
+          [&] { attention(x, shifted, x, heads(2)); });
+  refused("attention: expected [B, T, >= 8] with one B, got [1, 3, 8] beside queries [2, 3, 8]",
+          [&] { attention(x, one, x, heads(2)); });
+  refused("attention: 3 keys but 4 values", [&] { attention(x, x, longer, heads(2)); });
+  refused("attention: 3 heads do not divide d_model 8", [&] { attention(x, x, x, heads(3)); });
+  refused("attention: expected key lengths i32 [2], got i32 [3]", [&] {
+    attention(x, x, x, heads(2, ints({1, 2, 3})));
+  });
+  refused("cross_entropy: logits [2, 3, 8] do not fit 2 targets", [&] { cross_entropy(cube, two, plain()); });
+  refused("cross_entropy: id 2 at row 1, position 2 is outside [0, 2)", [&] {
+    cross_entropy(filled({4, 2}), outside, plain());
+  });
+}
+
+TEST_CASE("fused operations: tensors without elements, forward and backward") {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    const auto make = [&](Shape shape) { return filled(shape, dtype); };
+    // The result, after its gradient went back.
+    const auto walked = [&](const Variable& y) {
+      y.backward(Tensor::full(y.shape(), 1, dtype));
+      return y.value();
+    };
+    const Variable x = make({0, 3}), batch = make({0, 2, 8}), gain = make({3}), w = make({4, 3});
+    const Variable nothing = make({2, 0}), bias = make({4});
+    CHECK(walked(layer_norm(x, gain, gain)).shape() == x.shape());
+    CHECK(equal(gain.grad(), Tensor::zeros({3}, dtype)));
+    CHECK(walked(layer_norm(nothing, make({0}), make({0}))).shape() == nothing.shape());
+    CHECK(walked(linear(x, w, bias, Unary::gelu)).shape() == Shape{0, 4});
+    CHECK(equal(w.grad(), Tensor::zeros({4, 3}, dtype)));
+    CHECK(equal(bias.grad(), Tensor::zeros({4}, dtype)));
+    CHECK(equal(walked(linear(nothing, make({4, 0}), bias)), Tensor::full({2, 4}, 0.5, dtype)));
+    CHECK(walked(embedding(make({5, 3}), {Tensor({0, 2}, DType::i32), 0, 2})).shape() == Shape{0, 2, 3});
+    CHECK(walked(embedding(make({5, 3}), {ints({9, 9}, {2, 1}), 1, 0})).shape() == Shape{2, 0, 3});
+    CHECK(walked(attention({batch}, {batch}, {batch}, heads(2))).shape() == batch.shape());
+    const Variable q = make({1, 2, 8}), no_keys = make({1, 0, 8});
+    CHECK(walked(attention({no_keys}, {q}, {q}, heads(2))).shape() == no_keys.shape());
+    CHECK(equal(walked(attention({q}, {no_keys}, {no_keys}, heads(2))), Tensor::zeros({1, 2, 8}, dtype)));
+    CHECK(equal(q.grad(), Tensor::zeros({1, 2, 8}, dtype)));
+    CHECK(walked(cross_entropy(x, {Tensor({0, 2}, DType::i32), 0, 2}, plain()).loss).item() == 0);
+  }
+}

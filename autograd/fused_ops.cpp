@@ -88,38 +88,37 @@ Variable embedding(const Variable& table, const IdColumns& ids, double scale, co
   });
 }
 
-Variable attention(const Columns& query, const Columns& key, const Columns& value,
-                   const AttentionSpec& spec) {
-  const PackedHeads q{query.packed.value(), query.first}, k{key.packed.value(), key.first},
-      v{value.packed.value(), value.first};
-  Backend& kernels = backend_of("attention", {&q.tensor, &k.tensor, &v.tensor});
+Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& spec) {
+  const auto heads = [](const Columns& c) { return PackedHeads{c.packed.value(), c.first}; };
+  const Qkv x{heads(q), heads(k), heads(v)};
+  Backend& kernels = backend_of("attention", {&x.q.tensor, &x.k.tensor, &x.v.tensor});
   check(spec.heads >= 1 && spec.d_model >= 1 && spec.d_model % spec.heads == 0, "attention: ", spec.heads,
         " heads do not divide d_model ", spec.d_model);
-  for (const PackedHeads* x : {&q, &k, &v}) {
-    const Shape& s = x->tensor.shape();
-    check(s.rank() == 3 && s[0] == q.tensor.shape()[0] && x->first >= 0 && x->first + spec.d_model <= s[2],
-          "attention: expected [B, T, >= ", x->first + spec.d_model, "] with one B, got ", s,
-          " beside queries ", q.tensor.shape());
+  for (const auto& [tensor, first] : {x.q, x.k, x.v}) {
+    const Shape &s = tensor.shape(), &sq = x.q.tensor.shape();
+    check(s.rank() == 3 && s[0] == sq[0] && first >= 0 && first + spec.d_model <= s[2],
+          "attention: expected [B, T, >= ", first + spec.d_model, "] with one B, got ", s, " beside queries ",
+          sq);
   }
-  const int64_t batch = q.tensor.shape()[0], queries = q.tensor.shape()[1], keys = k.tensor.shape()[1];
-  check(v.tensor.shape()[1] == keys, "attention: ", keys, " keys but ", v.tensor.shape()[1], " values");
+  const int64_t batch = q.packed.shape()[0], queries = q.packed.shape()[1], keys = k.packed.shape()[1];
+  check(v.packed.shape()[1] == keys, "attention: ", keys, " keys but ", v.packed.shape()[1], " values");
   const Tensor& lengths = spec.key_lengths;
   check(!lengths || (lengths.dtype() == DType::i32 && lengths.shape() == Shape{batch}),
         "attention: expected key lengths i32 [", batch, "], got ", lengths.dtype(), " ", lengths.shape());
   check_probability("attention", spec.dropout);
   check(spec.dropout == 0 || spec.draw.step, "attention: dropout needs a draw of a generator");
-  const Tensor y = Tensor::like(q.tensor, {batch, queries, spec.d_model});
+  const Tensor y = Tensor::like(x.q.tensor, {batch, queries, spec.d_model});
   const Tensor log_sum_exp = Tensor::like(y, {batch, spec.heads, queries});
-  kernels.attention(q, k, v, spec, y, log_sum_exp);
-  return record("attention", y, {query.packed, key.packed, value.packed},
-                [q, k, v, spec, y, log_sum_exp](const Tensor& dy, Gradients d) {
-                  // Often two or three inputs are one tensor: each gradient adds to its own columns of it.
-                  const auto target = [&](int i, const PackedHeads& x) -> PackedHeads {
-                    return {d[i] ? d[i].buffer() : Tensor::like(x.tensor), x.first};
-                  };
-                  const PackedHeads dq = target(0, q), dk = target(1, k), dv = target(2, v);
-                  backend(y.device()).attention_backward(q, k, v, spec, y, log_sum_exp, dy, dq, dk, dv);
-                });
+  kernels.attention(x, spec, y, log_sum_exp);
+  const auto rule = [x, spec, y, log_sum_exp](const Tensor& dy, Gradients d) {
+    // Often two or three inputs are one tensor: each gradient adds to its own columns of it.
+    const auto target = [](Gradient& g, const PackedHeads& in) {
+      return PackedHeads{g ? g.buffer() : Tensor::like(in.tensor), in.first};
+    };
+    const Qkv dx{target(d[0], x.q), target(d[1], x.k), target(d[2], x.v)};
+    backend(y.device()).attention_backward(x, spec, y, log_sum_exp, dy, dx);
+  };
+  return record("attention", y, {q.packed, k.packed, v.packed}, rule);
 }
 
 CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target,

@@ -9,21 +9,54 @@ namespace gradus::losses {
 using gradus::Reduction;
 using gradus::Smoothing;
 
+inline void check_smoothing(const char* name, double smoothing) {
+  check(smoothing >= 0 && smoothing <= 1, name, ": expected smoothing in [0, 1], got ", smoothing);
+}
+
 class SmoothedLoss {
  public:
   // logits [B, T, V] or [N, V], target i32 [B, T] or [N] -> scalar, or target's shape for Reduction::none.
   // Rows whose target is the pad id do not count; a batch of nothing else has loss 0 and gradient 0 (PyTorch:
   // NaN).
-  Variable operator()(const Variable& logits, const Tensor& target) const;
+  Variable operator()(const Variable& logits, const Tensor& target) const {
+    const Shape& z = logits.shape();
+    check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name_,
+          ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ",
+          target.shape());
+    const Tensor rows = z.rank() == 3 ? target : target.reshape({1, z[0]});
+    return compute(logits, {rows, 0, rows.shape()[1]}).loss;
+  }
 
   // For schedules, between steps: a loss that is not yet walked backward sees the change, too.
-  void set_smoothing(double smoothing);
+  void set_smoothing(double smoothing) {
+    check_smoothing(name_, smoothing);
+    spec_.smoothing.assign(Tensor::full({1}, smoothing, DType::f64));
+  }
   double smoothing() const { return spec_.smoothing.item(); }
 
  protected:
   static constexpr int64_t kAnyVocab = -1;  // whatever the logits have
-  SmoothedLoss(const char* name, int64_t vocab_size, double smoothing, CrossEntropySpec spec);
-  CrossEntropyOutput compute(const Variable& logits, const IdColumns& target) const;
+  SmoothedLoss(const char* name, int64_t vocab_size, double smoothing, CrossEntropySpec spec)
+      : name_(name), vocab_size_(vocab_size), spec_(std::move(spec)) {
+    check_smoothing(name, smoothing);
+    spec_.smoothing = Tensor::full({1}, smoothing, DType::f64);
+    if (vocab_size != kAnyVocab) check_vocab(vocab_size);
+  }
+
+  CrossEntropyOutput compute(const Variable& logits, const IdColumns& target) const {
+    const int64_t vocab = logits.shape()[-1];
+    check(vocab_size_ == kAnyVocab || vocab_size_ == vocab, name_, ": expected a last axis of ", vocab_size_,
+          ", got logits ", logits.shape());
+    check_vocab(vocab);
+    return cross_entropy(logits, target, spec_);
+  }
+
+  void check_vocab(int64_t vocab_size) const {
+    const int64_t least = spec_.convention == Smoothing::others_not_pad && spec_.pad_id >= 0 ? 3 : 2;
+    check(vocab_size >= least, name_, ": expected a vocabulary of at least ", least, ", got ", vocab_size);
+    check(spec_.pad_id >= -1 && spec_.pad_id < vocab_size, name_, ": pad id ", spec_.pad_id,
+          " is neither -1 nor in [0, ", vocab_size, ")");
+  }
 
   const char* name_;  // for messages
   int64_t vocab_size_;

@@ -51,14 +51,13 @@ class TranslationLoss : private SmoothedLoss {
  public:
   explicit TranslationLoss(int64_t vocab_size, int32_t pad_id = 0, double smoothing = 0.1,
                            Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean)
-      : SmoothedLoss("translation loss", vocab_size, smoothing,
-                     {convention, reduction, pad_id, false, {}, {}}) {}
+      : SmoothedLoss("translation loss", vocab_size, smoothing, {convention, reduction, pad_id}) {}
   // LabelSmoothingLoss takes smoothing second; here it is the pad id. Swapped arguments do not compile.
   template <std::floating_point Swapped, class... Rest>
   TranslationLoss(int64_t vocab_size, Swapped smoothing, Rest...) = delete;
 
-  TranslationOutput operator()(const Variable& logits /*[B, T-1, V]*/,
-                               const Tensor& target_ids /*i32 [B, T], BOS first*/) const {
+  // logits [B, T-1, V], target_ids i32 [B, T], BOS first
+  TranslationOutput operator()(const Variable& logits, const Tensor& target_ids) const {
     const Shape &z = logits.shape(), &y = target_ids.shape();
     check(z.rank() == 3 && y.rank() == 2 && z[0] == y[0] && z[1] == y[1] - 1 && z[2] == vocab_size_,
           "translation loss: expected logits [B, T-1, ", vocab_size_, "] and target_ids [B, T], got ", z,

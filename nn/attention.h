@@ -25,9 +25,9 @@ class MultiHeadAttention : public Module {
   }
 
   // x [B, T, D], lengths i32 [B] or none -> [B, T, D]
-  Variable self_attention(const Variable& x, const Tensor& lengths, bool causal) {
+  Variable self_attention(const Variable& x, const Tensor& lengths, bool causal = false) {
     const Variable qkv = linear(x, in_proj_weight_, in_proj_bias_);
-    return attend({qkv, 0}, {qkv, d_}, {qkv, 2 * d_}, lengths, causal);
+    return attend({qkv}, {qkv, d_}, {qkv, 2 * d_}, lengths, causal);
   }
 
   Variable cross_attention(const Variable& x, const Variable& memory, const Tensor& memory_lengths) {
@@ -37,8 +37,7 @@ class MultiHeadAttention : public Module {
   // The same in two steps, for decoding one token at a time: keys and values are projected once and kept.
   Variable project_memory(const Variable& memory) const { return project(memory, d_, 3 * d_); }  // [B, S, 2D]
   Variable attend_memory(const Variable& x, const Variable& keys_values, const Tensor& memory_lengths) {
-    return attend({project(x, 0, d_), 0}, {keys_values, 0}, {keys_values, d_}, memory_lengths,
-                  /*causal=*/false);
+    return attend({project(x, 0, d_)}, {keys_values}, {keys_values, d_}, memory_lengths);
   }
 
   // x [B, 1, D] is token number `position`; its key and value join cache [B, longest, 2D]. Not for training:
@@ -46,9 +45,8 @@ class MultiHeadAttention : public Module {
   Variable attend_cached(const Variable& x, const Tensor& cache, int64_t position) {
     const Variable qkv = linear(x, in_proj_weight_, in_proj_bias_), keys_values(cache);
     store_columns(qkv.value(), d_, cache, position);
-    const double seen = static_cast<double>(position + 1);
-    const Tensor lengths = Tensor::full({cache.shape()[0]}, seen, DType::i32, cache.device());
-    return attend({qkv, 0}, {keys_values, 0}, {keys_values, d_}, lengths, /*causal=*/false);
+    const Tensor lengths = Tensor::full({cache.shape()[0]}, position + 1, DType::i32, cache.device());
+    return attend({qkv}, {keys_values}, {keys_values, d_}, lengths);
   }
 
  private:
@@ -57,7 +55,7 @@ class MultiHeadAttention : public Module {
   }
 
   Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths,
-                  bool causal) {
+                  bool causal = false) {
     const double p = training() ? dropout_ : 0;
     const Draw draw = p > 0 ? generator().next_draw() : Draw{};
     return out_proj_(attention(q, k, v, {d_, heads_, causal, key_lengths, p, draw}));

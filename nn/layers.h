@@ -57,7 +57,7 @@ class Embedding : public Module {
   explicit Embedding(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight
 
   void members(Visitor& visit) override {
-    visit("weight", weight_, {Init::normal, 1 / std::sqrt(static_cast<double>(weight_.shape()[1]))});
+    visit("weight", weight_, {Init::normal, 1 / std::sqrt(weight_.shape()[1])});
   }
 
   // ids i32 -> [B, count, d_model]: scale * row + position
@@ -65,9 +65,7 @@ class Embedding : public Module {
     return embedding(weight_, ids, scale, positions);
   }
 
-  const Variable& weight() const {
-    return weight_;
-  }  // [vocab_size, d_model]; also the output layer's when tied
+  const Variable& weight() const { return weight_; }  // [vocab_size, d_model]
 
  private:
   Variable weight_;
@@ -84,8 +82,7 @@ class SinusoidalPositions {
     std::vector<double> values;
     for (int64_t t = 0; t < longest_; ++t)
       for (int64_t column = 0; column < d_model_; ++column) {
-        const double pair = static_cast<double>(column / 2 * 2) / static_cast<double>(d_model_);
-        const double angle = static_cast<double>(t) * std::pow(10000., -pair);
+        const double angle = t * std::pow(10000., -double(column / 2 * 2) / d_model_);
         values.push_back(column % 2 == 0 ? std::sin(angle) : std::cos(angle));
       }
     return table_ = Tensor::from(values, {longest_, d_model_}).to(dtype).to(device);

@@ -46,17 +46,15 @@ std::map<std::string, Tensor> Module::state() {
 void Module::load(const std::map<std::string, Tensor>& tensors) {
   const std::vector<NamedParameter> own = parameters();
   for (const auto& [name, variable] : own) {
-    const auto found = tensors.find(name);
-    check(found != tensors.end(), "load: the file has no ", name, " ", variable.shape());
-    check(found->second.shape() == variable.shape(), "load: ", name, " is ", variable.shape(),
-          " in the model and ", found->second.shape(), " in the file");
-    check(found->second.dtype() != DType::i32, "load: ", name, " is i32 in the file");
+    check(tensors.contains(name), "load: the file has no ", name, " ", variable.shape());
+    const Tensor& found = tensors.at(name);
+    check(found.shape() == variable.shape(), "load: ", name, " is ", variable.shape(), " in the model and ",
+          found.shape(), " in the file");
+    check(found.dtype() != DType::i32, "load: ", name, " is i32 in the file");
   }
-  if (tensors.size() != own.size())
-    for (const auto& [name, tensor] : tensors)
-      check(std::any_of(own.begin(), own.end(),
-                        [&, &name = name](const NamedParameter& p) { return p.name == name; }),
-            "load: the model has no ", name, " ", tensor.shape());
+  for (const auto& [name, tensor] : tensors)
+    check(std::ranges::count(own, name, &NamedParameter::name) > 0, "load: the model has no ", name, " ",
+          tensor.shape());
   for (const auto& [name, variable] : own)
     variable.value().assign(tensors.at(name).to(variable.value().dtype()).to(variable.value().device()));
 }
@@ -67,7 +65,7 @@ void Module::init(uint64_t seed) {
   const auto draw = [&](const Shape& shape, const Init& init) {
     if (init.kind == Init::constant) return Tensor::full(shape, init.value, DType::f64);
     if (init.kind == Init::normal) return source.normal(shape, init.value);
-    const double bound = std::sqrt(6. / static_cast<double>(shape[0] + shape[-1]));
+    const double bound = std::sqrt(6. / (shape[0] + shape[-1]));
     return source.uniform(shape, -bound, bound);
   };
   Visitor([&](const std::string&, Variable& p, const Init& init) {
@@ -76,13 +74,13 @@ void Module::init(uint64_t seed) {
 }
 
 void Module::to(DType dtype) {
-  for (const NamedParameter& p : parameters())
-    if (p.variable.value().dtype() != dtype) p.variable.rebind(p.variable.value().to(dtype), {});
+  for (const auto& [name, p] : parameters())
+    if (p.value().dtype() != dtype) p.rebind(p.value().to(dtype), {});
 }
 
 void Module::to(Device device) {
-  for (const NamedParameter& p : parameters())
-    if (p.variable.value().device() != device) p.variable.rebind(p.variable.value().to(device), {});
+  for (const auto& [name, p] : parameters())
+    if (p.value().device() != device) p.rebind(p.value().to(device), {});
   generator().to(device);
 }
 

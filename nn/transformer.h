@@ -18,11 +18,20 @@ struct TransformerConfig {
 // What encoder and decoder layers share: self-attention, feed-forward, and the residual branch around each
 // sublayer.
 class Layer : public Module {
- protected:
+ public:
   explicit Layer(const TransformerConfig& c)
       : self_attn_(c.d_model, c.heads, c.dropout), linear1_(c.d_model, c.ff), linear2_(c.ff, c.d_model),
         norm1_(c.d_model), norm2_(c.d_model), config_(c) {}
 
+  void members(Visitor& visit) override {
+    visit("self_attn", self_attn_);
+    visit("linear1", linear1_);
+    visit("linear2", linear2_);
+    visit("norm1", norm1_);
+    visit("norm2", norm2_);
+  }
+
+ protected:
   // x + dropout(f(norm(x))), or norm(x + dropout(f(x)))
   template <class F> Variable residual(const Variable& x, const LayerNorm& norm, const F& f) {
     if (config_.norm_first) return dropout_add(f(norm(x)), x, rate(), generator());
@@ -46,20 +55,10 @@ class Layer : public Module {
 
 class EncoderLayer : public Layer {
  public:
-  explicit EncoderLayer(const TransformerConfig& config) : Layer(config) {}
-
-  void members(Visitor& visit) override {
-    visit("self_attn", self_attn_);
-    visit("linear1", linear1_);
-    visit("linear2", linear2_);
-    visit("norm1", norm1_);
-    visit("norm2", norm2_);
-  }
+  using Layer::Layer;
 
   Variable operator()(const Variable& x, const Tensor& lengths) {
-    const auto self = [&](const Variable& h) {
-      return self_attn_.self_attention(h, lengths, /*causal=*/false);
-    };
+    const auto self = [&](const Variable& h) { return self_attn_.self_attention(h, lengths); };
     return feed_forward(residual(x, norm1_, self), norm2_);
   }
 };
@@ -70,12 +69,8 @@ class DecoderLayer : public Layer {
       : Layer(c), multihead_attn_(c.d_model, c.heads, c.dropout), norm3_(c.d_model) {}
 
   void members(Visitor& visit) override {
-    visit("self_attn", self_attn_);
+    Layer::members(visit);
     visit("multihead_attn", multihead_attn_);
-    visit("linear1", linear1_);
-    visit("linear2", linear2_);
-    visit("norm1", norm1_);
-    visit("norm2", norm2_);
     visit("norm3", norm3_);
   }
 

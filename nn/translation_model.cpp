@@ -40,7 +40,7 @@ Variable TranslationModel::embed(const Embedding& table, const IdColumns& ids, i
         " tokens is longer than its ", config_.longest, " positions");
   const Tensor& weight = table.weight().value();
   const Tensor positions = positions_.as(weight.dtype(), weight.device()).rows(position, config_.longest);
-  const Variable x = table(ids, std::sqrt(static_cast<double>(config_.transformer.d_model)), positions);
+  const Variable x = table(ids, std::sqrt(config_.transformer.d_model), positions);
   return dropout(x, training() ? config_.transformer.dropout : 0, generator());
 }
 

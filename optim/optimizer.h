@@ -15,8 +15,8 @@ class Optimizer {
   virtual void step() = 0;
   void zero_grad();
 
-  // Scales all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together (Pascanu et al. 2013).
-  // Returns the norm before; reading it synchronises.
+  // Scales all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together (Pascanu et al.
+  // 2013). Returns the norm before; reading it synchronises.
   Tensor clip_gradients(double max_norm);
   // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches
   // of B/k equal to one of B.

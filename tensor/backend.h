@@ -26,9 +26,8 @@ struct IdColumns {
   int64_t first = 0, count = 0;
 
   int64_t size() const { return ids.shape()[0] * count; }
-  int32_t at(int64_t i) const {  // number i of them, row by row; on the host
-    return ids.data<int32_t>()[i / count * ids.shape()[-1] + first + i % count];
-  }
+  // Number i of them, row by row; on the host.
+  int32_t at(int64_t i) const { return ids.data<int32_t>()[i / count * ids.shape()[-1] + first + i % count]; }
 };
 
 // A batch of products c = alpha op(a) op(b) + beta c with op(a) [m, k], op(b) [k, n], c [m, n], each
@@ -47,6 +46,10 @@ struct PackedHeads {
   int64_t first = 0;
 };
 
+struct Qkv {
+  PackedHeads q, k, v;
+};
+
 struct AttentionSpec {
   int64_t d_model, heads;
   bool causal = false;      // query i of Tq sees keys up to i + Tk - Tq: the last query sees all
@@ -58,11 +61,10 @@ struct AttentionSpec {
 struct CrossEntropySpec {
   Smoothing convention;
   Reduction reduction;
-  int32_t pad_id;         // rows with this target are ignored; -1: none are
-  bool subtract_entropy;  // add sum q ln q to each row: KL(q || p) instead of the cross-entropy
-  Tensor smoothing = {};  // f64 [1]
-  Tensor class_weight =
-      {};  // [V] or none: row n counts class_weight[target n] times, also in the mean's divisor
+  int32_t pad_id;                 // rows with this target are ignored; -1: none are
+  bool subtract_entropy = false;  // add sum q ln q to each row: KL(q || p) instead of the cross-entropy
+  Tensor smoothing = {};          // f64 [1]
+  Tensor class_weight = {};  // [V] or none: row n counts class_weight[target n] times, in the divisor too
 };
 
 struct AdamSpec {
@@ -130,21 +132,17 @@ class Backend {
                                       In log_sum_exp, In sums, In dy, Out dlogits) = 0;
 
   // gather
-  virtual void check_ids(const char* op, const IdColumns& ids,
-                         int64_t vocab) = 0;  // names row, position, id, vocab
+  virtual void check_ids(const char* op, const IdColumns& ids, int64_t vocab) = 0;  // or throws
   // y[r] = scale table[id r] + positions[r mod count]; positions [*, D] or none
   virtual void embedding(In table, const IdColumns& ids, double scale, In positions, Out y) = 0;
   virtual void embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) = 0;  // +=
 
   // attention: per batch and head, y = dropout(softmax(mask(q k^T / sqrt(d_head)))) v.
   // log_sum_exp [B, heads, Tq] of the masked scores is all that backward needs to compute the weights again,
-  // so memory stays linear in T. A query that sees no key gives 0.
-  virtual void attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                         const AttentionSpec& spec, Out y, Out log_sum_exp) = 0;
-  virtual void attention_backward(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                                  const AttentionSpec& spec, In y, In log_sum_exp, In dy,
-                                  const PackedHeads& dq, const PackedHeads& dk,
-                                  const PackedHeads& dv) = 0;  // +=
+  // so memory stays linear in T. A query that sees no key gives 0. dx is added to.
+  virtual void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) = 0;
+  virtual void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
+                                  const Qkv& dx) = 0;
 
   // update: lr f64 [1] and step i32 [1] are read through the tensor
   virtual void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) = 0;

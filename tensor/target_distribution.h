@@ -20,7 +20,7 @@ struct TargetDistribution {
   int64_t excluded;  // the column with q = 0, or -1
 
   HOST_DEVICE static TargetDistribution of(Smoothing convention, double eps, int64_t vocab, int32_t pad_id) {
-    const double v = static_cast<double>(vocab);
+    const double v = vocab;
     if (convention == Smoothing::uniform) return {1 - eps + eps / v, eps / v, v - 1, -1};
     if (convention == Smoothing::as_printed) return {1 - eps, eps / v, v - 1, -1};
     if (convention == Smoothing::others || pad_id < 0) return {1 - eps, eps / (v - 1), v - 1, -1};
@@ -28,9 +28,8 @@ struct TargetDistribution {
   }
 
   HOST_DEVICE double sum() const { return on + off * off_count; }
-  HOST_DEVICE double negative_entropy() const {
-    return x_log_x(on) + off_count * x_log_x(off);
-  }  // sum q ln q
+  // sum q ln q
+  HOST_DEVICE double negative_entropy() const { return x_log_x(on) + off_count * x_log_x(off); }
   HOST_DEVICE static double x_log_x(double x) { return x > 0 ? x * std::log(x) : 0; }
 };
 

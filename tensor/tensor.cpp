@@ -63,10 +63,10 @@ Tensor Tensor::copy() const {
 void Tensor::assign(const Tensor& other) const {
   check(shape_ == other.shape_ && dtype_ == other.dtype_, "assign: expected ", dtype_, " ", shape_, ", got ",
         other.dtype_, " ", other.shape_);
-  const Tensor source =
-      storage_ == other.storage_ && offset_ != other.offset_ ? other.copy() : other;  // may overlap
+  const bool may_overlap = storage_ == other.storage_ && offset_ != other.offset_;
   // The CPU cannot reach device memory; a device backend copies in both directions.
-  backend(device() == Device::cpu ? other.device() : device()).copy(source, *this);
+  backend(device() == Device::cpu ? other.device() : device())
+      .copy(may_overlap ? other.copy() : other, *this);
 }
 
 double Tensor::item() const {
@@ -90,7 +90,7 @@ template <class T> void print(std::ostream& out, const T* x, const Shape& shape,
   out << '[';
   for (int64_t i = 0; i < n; ++i) {
     if (i > 0) out << between;
-    if (!all && i == kEdge && n > 2 * kEdge) {
+    if (i == kEdge && n > (all ? kPrintAll : 2 * kEdge)) {
       out << "..." << between;
       i = n - kEdge;
     }
@@ -104,8 +104,9 @@ template <class T> void print(std::ostream& out, const T* x, const Shape& shape,
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
   if (!tensor) return out << "(no tensor)";
   const Tensor host = tensor.to(Device::cpu);
-  visit(host.dtype(),
-        [&](auto t) { print(out, host.data<decltype(t)>(), host.shape(), 0, host.size() <= kPrintAll); });
+  visit(host.dtype(), [&]<class T>(T) {
+    print(out, host.data<T>(), host.shape(), 0, host.size() <= kPrintAll);
+  });
   return out << "  " << tensor.dtype() << ' ' << tensor.shape();
 }
 

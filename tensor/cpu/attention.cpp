@@ -22,9 +22,9 @@ struct Head {
   int64_t index, b, queries, keys, d_head, seen_keys;  // seen_keys: those before key_lengths[b]
   double scale;
 
-  Head(int64_t i, const PackedHeads& q, const PackedHeads& k, const AttentionSpec& s)
-      : spec(s), index(i), b(i / s.heads), queries(q.tensor.shape()[1]), keys(k.tensor.shape()[1]),
-        d_head(s.d_model / s.heads), seen_keys(keys), scale(1 / std::sqrt(static_cast<double>(d_head))) {
+  Head(int64_t i, const Qkv& x, const AttentionSpec& s)
+      : spec(s), index(i), b(i / s.heads), queries(x.q.tensor.shape()[1]), keys(x.k.tensor.shape()[1]),
+        d_head(s.d_model / s.heads), seen_keys(keys), scale(1 / std::sqrt(d_head)) {
     if (s.key_lengths) seen_keys = std::clamp<int64_t>(s.key_lengths.data<int32_t>()[b], 0, keys);
   }
 
@@ -49,11 +49,11 @@ struct Head {
     const uint32_t threshold = dropout_threshold(spec.dropout);
     const int64_t n = queries * keys, groups = cpu::blocks_of(n, kDropoutGroup);
     if (threshold == 0) return std::fill(keep, keep + n, T(1));
-    const uint32_t step = static_cast<uint32_t>(*spec.draw.step.data<int32_t>());
-    const T factor = static_cast<T>(dropout_scale(threshold));
+    const uint32_t step = *spec.draw.step.data<int32_t>();
+    const T factor = dropout_scale(threshold);
     uint16_t bits[kDropoutGroup];
     for (int64_t group = 0; group < groups; ++group) {
-      cpu::dropout_bits(static_cast<uint64_t>(index * groups + group), spec.draw, step, bits);
+      cpu::dropout_bits(index * groups + group, spec.draw, step, bits);
       const int64_t begin = group * kDropoutGroup;
       cpu::lanes(begin, std::min(n, begin + kDropoutGroup),
                  [=, b = bits](int64_t i) { keep[i] = b[i - begin] >= threshold ? factor : T(0); });
@@ -63,7 +63,7 @@ struct Head {
 
 template <class T> T* scratch(int64_t size) {  // kept per thread, so that a head costs no allocation
   thread_local std::vector<T> buffer;
-  if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(static_cast<size_t>(size));
+  if (int64_t(buffer.size()) < size) buffer.resize(size);
   return buffer.data();
 }
 
@@ -83,7 +83,7 @@ void attend(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, co
     std::fill(w + seen, w + m, T(0));
     if (seen == 0) continue;
     const T max = cpu::max(seen, w);
-    const T sum = static_cast<T>(cpu::sum<T>(seen, [=](int64_t j) { return w[j] = math::exp(w[j] - max); }));
+    const T sum = cpu::sum<T>(seen, [=](int64_t j) { return w[j] = math::exp(w[j] - max); });
     cpu::lanes(0, seen, [=, scale = 1 / sum](int64_t j) { w[j] *= scale * kept[j]; });
     log_sum_exp[i] = max + std::log(sum);
   }
@@ -105,8 +105,7 @@ void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<
   for (int64_t i = 0; i < n; ++i) {
     T *w = weights + i * pitch, *ds = scores + i * pitch, *kept = keep + i * pitch;
     const int64_t seen = head.seen_by(i);
-    const T dot =
-        static_cast<T>(cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; }));
+    const T dot = cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; });
     cpu::lanes(0, seen, [=, log_sum = log_sum_exp[i]](int64_t j) {
       const T p = math::exp(w[j] - log_sum);
       ds[j] = p * (kept[j] * ds[j] - dot);
@@ -122,26 +121,24 @@ void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<
 
 }  // namespace
 
-void CpuBackend::attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                           const AttentionSpec& spec, Out y, Out log_sum_exp) {
+void CpuBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) {
   visit_real(y.dtype(), [&]<class T>(T) {
-    cpu::parallel_products(q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
-      const Head head(i, q, k, spec);
-      attend(head, head.of<T>(q), head.of<T>(k), head.of<T>(v), head.of<T>({y}),
+    cpu::parallel_products(y.shape()[0] * spec.heads, [&](int64_t i) {
+      const Head head(i, x, spec);
+      attend(head, head.of<T>(x.q), head.of<T>(x.k), head.of<T>(x.v), head.of<T>({y}),
              log_sum_exp.data<T>() + i * head.queries);
     });
   });
 }
 
-void CpuBackend::attention_backward(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                                    const AttentionSpec& spec, In y, In log_sum_exp, In dy,
-                                    const PackedHeads& dq, const PackedHeads& dk, const PackedHeads& dv) {
+void CpuBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
+                                    const Qkv& dx) {
   visit_real(y.dtype(), [&]<class T>(T) {
-    cpu::parallel_products(q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
-      const Head head(i, q, k, spec);
-      attend_backward(head, head.of<T>(q), head.of<T>(k), head.of<T>(v), head.of<T>({y}), head.of<T>({dy}),
-                      log_sum_exp.data<T>() + i * head.queries, head.of<T>(dq), head.of<T>(dk),
-                      head.of<T>(dv));
+    cpu::parallel_products(y.shape()[0] * spec.heads, [&](int64_t i) {
+      const Head head(i, x, spec);
+      attend_backward(head, head.of<T>(x.q), head.of<T>(x.k), head.of<T>(x.v), head.of<T>({y}),
+                      head.of<T>({dy}), log_sum_exp.data<T>() + i * head.queries, head.of<T>(dx.q),
+                      head.of<T>(dx.k), head.of<T>(dx.v));
     });
   });
 }

@@ -44,11 +44,9 @@ class CpuBackend final : public Backend {
   void embedding(In table, const IdColumns& ids, double scale, In positions, Out y) override;
   void embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) override;
 
-  void attention(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v, const AttentionSpec& spec,
-                 Out y, Out log_sum_exp) override;
-  void attention_backward(const PackedHeads& q, const PackedHeads& k, const PackedHeads& v,
-                          const AttentionSpec& spec, In y, In log_sum_exp, In dy, const PackedHeads& dq,
-                          const PackedHeads& dk, const PackedHeads& dv) override;
+  void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) override;
+  void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
+                          const Qkv& dx) override;
 
   void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) override;
   void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) override;

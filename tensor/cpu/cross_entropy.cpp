@@ -16,7 +16,7 @@ TargetDistribution distribution(const CrossEntropySpec& spec, int64_t vocab) {
 // 0 ln 0 = 0 even where ln p = -infinity; with eps = 0 what is left is plain cross-entropy.
 template <class T>
 double row_loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y, const TargetDistribution& q) {
-  double loss = q.on != 0 ? q.on * (log_sum - static_cast<double>(z[y] - max)) : 0;
+  double loss = q.on != 0 ? q.on * (log_sum - (z[y] - max)) : 0;
   if (q.off == 0) return loss;
   double others = 0;
   int64_t begin = 0;
@@ -34,8 +34,8 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
   const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
   const TargetDistribution q = distribution(spec, vocab);
   const double constant = spec.subtract_entropy ? q.negative_entropy() : 0;
-  const Tensor per_row =
-      Tensor::zeros({n, 5}, DType::f64);  // loss, nll, correct, 1, weight; all 0 where ignored
+  // Per row: loss, nll, correct, 1, weight; all 0 where ignored.
+  const Tensor per_row = Tensor::zeros({n, 5}, DType::f64);
   double *rows = per_row.data<double>(), *total = sums.data<double>();
   visit_real(logits.dtype(), [&]<class T>(T) {
     cpu::parallel_rows(n, vocab, [&](int64_t r) {
@@ -44,23 +44,21 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
       const T *z = logits.data<T>() + r * vocab, max = cpu::max(vocab, z);
       const double log_sum = std::log(cpu::sum<T>(vocab, [=](int64_t j) { return math::exp(z[j] - max); }));
       log_sum_exp.data<T>()[2 * r] = max;
-      log_sum_exp.data<T>()[2 * r + 1] = static_cast<T>(log_sum);
+      log_sum_exp.data<T>()[2 * r + 1] = log_sum;
       const bool correct = z[y] == max && std::find(z, z + y, max) == z + y;  // ties go to the lowest index
-      const double w = spec.class_weight ? static_cast<double>(spec.class_weight.data<T>()[y]) : 1;
-      const double nll = log_sum - static_cast<double>(z[y] - max);
+      const double w = spec.class_weight ? spec.class_weight.data<T>()[y] : 1;
+      const double nll = log_sum - (z[y] - max);
       const double smoothed = row_loss(z, max, log_sum, vocab, y, q) + constant;
-      const double row[] = {w > 0 ? w * smoothed : 0, w > 0 ? w * nll : 0, correct ? 1. : 0., 1, w};
+      const double row[] = {w > 0 ? w * smoothed : 0, w > 0 ? w * nll : 0, double(correct), 1, w};
       std::copy(row, row + 5, rows + 5 * r);
     });
     std::fill(total, total + 5, 0.);
     for (int64_t i = 0; i < 5 * n; ++i) total[i % 5] += rows[i];
     T* out = loss.data<T>();
-    if (spec.reduction == Reduction::none)
-      for (int64_t r = 0; r < n; ++r) out[r] = static_cast<T>(rows[5 * r]);
+    const double divisor = spec.reduction == Reduction::mean && total[4] > 0 ? total[4] : 1;
+    if (spec.reduction != Reduction::none) *out = total[0] / divisor;
     else
-      *out = static_cast<T>(spec.reduction == Reduction::sum ? total[0]
-                            : total[4] > 0                   ? total[0] / total[4]
-                                                             : 0);
+      for (int64_t r = 0; r < n; ++r) out[r] = rows[5 * r];
   });
 }
 
@@ -74,18 +72,14 @@ void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, cons
       const int32_t y = target.at(r);
       const T* z = logits.data<T>() + r * vocab;
       T* dz = dlogits.data<T>() + r * vocab;
-      const double w = y == spec.pad_id    ? 0
-                       : spec.class_weight ? static_cast<double>(spec.class_weight.data<T>()[y])
-                                           : 1;
+      const double w = y == spec.pad_id ? 0 : spec.class_weight ? spec.class_weight.data<T>()[y] : 1;
       if (w == 0) return std::fill(dz, dz + vocab, T(0));  // the row may hold anything
       const double scale = dy.data<T>()[spec.reduction == Reduction::none ? r : 0] * w / divisor;
       const T max = log_sum_exp.data<T>()[2 * r], log_sum = log_sum_exp.data<T>()[2 * r + 1];
-      const T mass = static_cast<T>(scale * q.sum()), off = static_cast<T>(scale * q.off);
+      const T mass = scale * q.sum(), off = scale * q.off;
       const auto pull = [=](int64_t j) { return mass * math::exp(z[j] - max - log_sum); };
-      const T at_target = pull(y) - static_cast<T>(scale * q.on),
-              at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;
-      cpu::lanes(0, vocab,
-                 [=](int64_t j) { dz[j] = pull(j) - off; });  // dz may be z: the two above came first
+      const T at_target = pull(y) - T(scale * q.on), at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;
+      cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = pull(j) - off; });  // dz may be z: the two came first
       if (q.excluded >= 0) dz[q.excluded] = at_excluded;
       dz[y] = at_target;
     });

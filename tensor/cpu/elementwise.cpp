@@ -8,16 +8,15 @@ namespace gradus {
 
 void CpuBackend::fill(double value, Out y) {
   visit(y.dtype(), [&]<class T>(T) {
-    cpu::elementwise(y.size(), [=, out = y.data<T>()](int64_t i) { out[i] = static_cast<T>(value); });
+    cpu::elementwise(y.size(), [out = y.data<T>(), number = T(value)](int64_t i) { out[i] = number; });
   });
 }
 
 void CpuBackend::cast(In x, Out y) {
   visit(x.dtype(), [&]<class From>(From) {
     visit(y.dtype(), [&]<class To>(To) {
-      cpu::elementwise(x.size(), [in = x.data<From>(), out = y.data<To>()](int64_t i) {
-        out[i] = static_cast<To>(in[i]);
-      });
+      const From* in = x.data<From>();
+      cpu::elementwise(x.size(), [in, out = y.data<To>()](int64_t i) { out[i] = To(in[i]); });
     });
   });
 }
@@ -25,8 +24,8 @@ void CpuBackend::cast(In x, Out y) {
 void CpuBackend::unary(Unary op, In x, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
     visit(op, [&](auto fn) {
-      cpu::elementwise(x.size(),
-                       [in = x.data<T>(), out = y.data<T>(), fn](int64_t i) { out[i] = fn.f(in[i]); });
+      const T* in = x.data<T>();
+      cpu::elementwise(x.size(), [in, out = y.data<T>(), fn](int64_t i) { out[i] = fn.f(in[i]); });
     });
   });
 }
@@ -87,14 +86,14 @@ void CpuBackend::binary(Binary op, In a, In b, Out y) {
 }
 
 void CpuBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
-  const uint32_t threshold = dropout_threshold(p), step = static_cast<uint32_t>(*draw.step.data<int32_t>());
+  const uint32_t threshold = dropout_threshold(p), step = *draw.step.data<int32_t>();
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *in = x.data<T>(), *base = residual ? residual.data<T>() : nullptr;
     T* out = y.data<T>();
-    const T scale = static_cast<T>(dropout_scale(threshold));
+    const T scale = dropout_scale(threshold);
     cpu::parallel_rows(cpu::blocks_of(x.size(), kDropoutGroup), kDropoutGroup, [&](int64_t group) {
       uint16_t bits[kDropoutGroup];
-      cpu::dropout_bits(static_cast<uint64_t>(group), draw, step, bits);
+      cpu::dropout_bits(group, draw, step, bits);
       const int64_t begin = group * kDropoutGroup, n = std::min(kDropoutGroup, x.size() - begin);
       const auto kept = [=, b = bits](int64_t i) { return b[i] >= threshold ? scale * in[begin + i] : T(0); };
       if (base) cpu::lanes(0, n, [=](int64_t i) { out[begin + i] = base[begin + i] + kept(i); });

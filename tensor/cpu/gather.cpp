@@ -15,7 +15,7 @@ void CpuBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) 
 void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {
   const int64_t d = table.shape()[-1];  // table [V, D], y [B, count, D]
   visit_real(table.dtype(), [&]<class T>(T) {
-    const T factor = static_cast<T>(scale);
+    const T factor = scale;
     cpu::parallel_rows(ids.size(), d, [&](int64_t r) {
       const T* in = table.data<T>() + ids.at(r) * d;
       const T* offset = positions ? positions.data<T>() + r % ids.count * d : nullptr;
@@ -29,7 +29,7 @@ void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In posi
 void CpuBackend::embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) {
   const int64_t d = dtable.shape()[-1];
   visit_real(dy.dtype(), [&]<class T>(T) {
-    const T factor = static_cast<T>(scale);
+    const T factor = scale;
     cpu::parallel_blocks(d, 32, ids.size(), [&](int64_t, int64_t begin, int64_t end) {
       for (int64_t r = 0; r < ids.size(); ++r) {
         const T* dout = dy.data<T>() + r * d;

@@ -15,16 +15,13 @@ template <class T>
 void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, const T* b, int64_t b_pitch,
              double beta, T* c, int64_t c_pitch) {
   const auto op = [](bool transpose) { return transpose ? CblasTrans : CblasNoTrans; };
-  const auto narrow = [](int64_t n) {
-    return static_cast<blasint>(std::max<int64_t>(n, 1));
-  };  // ops.h bounds sizes
-  const blasint m = static_cast<blasint>(s.m), n = static_cast<blasint>(s.n), k = static_cast<blasint>(s.k);
-  if constexpr (std::is_same_v<T, float>)
-    cblas_sgemm(CblasRowMajor, op(s.transpose_a), op(s.transpose_b), m, n, k, static_cast<float>(alpha), a,
-                narrow(a_pitch), b, narrow(b_pitch), static_cast<float>(beta), c, narrow(c_pitch));
-  else
-    cblas_dgemm(CblasRowMajor, op(s.transpose_a), op(s.transpose_b), m, n, k, alpha, a, narrow(a_pitch), b,
-                narrow(b_pitch), beta, c, narrow(c_pitch));
+  const auto call = [&](auto gemm) {  // its integers are 32 bits wide: the checked functions bound the sizes
+    gemm(CblasRowMajor, op(s.transpose_a), op(s.transpose_b), s.m, s.n, s.k, alpha, a,
+         std::max<int64_t>(a_pitch, 1), b, std::max<int64_t>(b_pitch, 1), beta, c,
+         std::max<int64_t>(c_pitch, 1));
+  };
+  if constexpr (std::is_same_v<T, float>) call(cblas_sgemm);
+  else call(cblas_dgemm);
 }
 
 // Calls fn(i) for i in [0, n) on all threads. Within, OpenBLAS must not divide a product among threads of its

@@ -17,12 +17,11 @@ template <class T> void sum_axis(int64_t outer, int64_t n, int64_t inner, const 
     const int64_t begin = i % blocks * block, size = std::min(block, n - begin);
     const T* in = x + (i / blocks * n + begin) * inner;
     T* out = partial + i * inner;
-    if (inner == 1) {
-      *out = static_cast<T>(cpu::sum<T>(size, [=](int64_t j) { return in[j]; }));
-      return;
-    }
     std::fill(out, out + inner, T(0));
-    for (int64_t r = 0; r < size; ++r) cpu::lanes(0, inner, [=](int64_t j) { out[j] += in[r * inner + j]; });
+    if (inner == 1) *out = cpu::sum<T>(size, [=](int64_t j) { return in[j]; });
+    else
+      for (int64_t r = 0; r < size; ++r)
+        cpu::lanes(0, inner, [=](int64_t j) { out[j] += in[r * inner + j]; });
   });
   if (blocks > 1) sum_axis(outer, blocks, inner, partial, y);
 }
@@ -65,10 +64,10 @@ void CpuBackend::permute(In x, std::span<const int> axes, Out y) {
 
 void CpuBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
                               int64_t y_first, int64_t y_pitch) {
-  const int64_t element = static_cast<int64_t>(size_of(x.dtype()));
+  const int64_t element = size_of(x.dtype());
   cpu::parallel_rows(rows, width, [&](int64_t r) {
     std::memcpy(y.bytes() + (r * y_pitch + y_first) * element, x.bytes() + (r * x_pitch + x_first) * element,
-                static_cast<size_t>(width * element));
+                width * element);
   });
 }
 

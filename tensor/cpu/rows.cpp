@@ -11,8 +11,7 @@ void CpuBackend::softmax(In x, bool log, Out y) {
     cpu::parallel_rows(x.shape().before(-1), d, [&](int64_t r) {
       const T *in = x.data<T>() + r * d, max = cpu::max(d, in);
       T* out = y.data<T>() + r * d;
-      const T sum =
-          static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); }));
+      const T sum = cpu::sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
       const T log_sum = std::log(sum), scale = 1 / sum;
       cpu::lanes(0, d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
     });
@@ -26,8 +25,7 @@ void CpuBackend::softmax_backward(In y, In dy, bool log, Out dx) {
     cpu::parallel_rows(y.shape().before(-1), d, [&](int64_t r) {
       const T *out = y.data<T>() + r * d, *dout = dy.data<T>() + r * d;
       T* din = dx.data<T>() + r * d;
-      const T sum =
-          static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; }));
+      const T sum = cpu::sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; });
       cpu::lanes(0, d, [=](int64_t j) {
         din[j] = log ? dout[j] - math::exp(out[j]) * sum : out[j] * (dout[j] - sum);
       });
@@ -37,15 +35,14 @@ void CpuBackend::softmax_backward(In y, In dy, bool log, Out dx) {
 
 void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
   const int64_t d = x.shape()[-1];
-  const double n = static_cast<double>(d);
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *g = gain.data<T>(), *b = bias.data<T>();
     cpu::parallel_rows(x.shape().before(-1), d, [&](int64_t r) {
       const T* in = x.data<T>() + r * d;
       T* out = y.data<T>() + r * d;
-      const T mu = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return in[j]; }) / n);
-      const double variance = cpu::sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); }) / n;
-      const T scale = static_cast<T>(1 / std::sqrt(variance + eps));
+      const T mu = cpu::sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
+      const double variance = cpu::sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); }) / d;
+      const T scale = 1 / std::sqrt(variance + eps);
       cpu::lanes(0, d, [=](int64_t j) { out[j] = (in[j] - mu) * scale * g[j] + b[j]; });
       mean.data<T>()[r] = mu;
       rstd.data<T>()[r] = scale;
@@ -70,17 +67,15 @@ void CpuBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out
         cpu::lanes(0, d, [=](int64_t j) { dg[j] += dout[j] * h(j), db[j] += dout[j]; });
         if (!dx) continue;
         T* din = dx.data<T>() + r * d;
-        const T mean_u =
-            static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j]; })) / static_cast<T>(d);
-        const T mean_uh = static_cast<T>(cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j] * h(j); })) /
-                          static_cast<T>(d);
+        const T mean_u = cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j]; }) / d;
+        const T mean_uh = cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j] * h(j); }) / d;
         cpu::lanes(0, d, [=](int64_t j) { din[j] = scale * (g[j] * dout[j] - mean_u - h(j) * mean_uh); });
       }
     });
     const auto add_blocks = [&](int64_t which, T* out) {
-      for (int64_t block = 0; block < partial.shape()[0]; ++block)
-        cpu::lanes(0, d,
-                   [=, in = partial.data<T>() + (2 * block + which) * d](int64_t j) { out[j] += in[j]; });
+      const T* in = partial.data<T>() + which * d;
+      for (int64_t block = 0; block < partial.shape()[0]; ++block, in += 2 * d)
+        cpu::lanes(0, d, [=](int64_t j) { out[j] += in[j]; });
     };
     if (dgain) add_blocks(0, dgain.data<T>());
     if (dbias) add_blocks(1, dbias.data<T>());

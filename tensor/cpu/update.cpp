@@ -12,14 +12,11 @@ void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out wei
                second_correction = 1 - std::pow(spec.beta2, t);
   visit_real(weight.dtype(), [&]<class T>(T) {
     T *g = gradient.data<T>(), *w = weight.data<T>(), *mean = m.data<T>(), *square = v.data<T>();
-    const T beta1 = static_cast<T>(spec.beta1), beta2 = static_cast<T>(spec.beta2),
-            eps = static_cast<T>(spec.eps);
-    const T rest1 = static_cast<T>(1 - spec.beta1), rest2 = static_cast<T>(1 - spec.beta2);
-    const T step_size = static_cast<T>(rate / first_correction);
-    const T root_correction = static_cast<T>(1 / std::sqrt(second_correction));
+    const T beta1 = spec.beta1, beta2 = spec.beta2, rest1 = 1 - spec.beta1, rest2 = 1 - spec.beta2;
+    const T step_size = rate / first_correction, eps = spec.eps;
+    const T root_correction = 1 / std::sqrt(second_correction);
     const auto update = [=](int64_t begin, int64_t end, double decay, bool decoupled) {
-      const T shrink = static_cast<T>(decoupled ? 1 - rate * decay : 1),
-              l2 = static_cast<T>(decoupled ? 0 : decay);
+      const T shrink = decoupled ? 1 - rate * decay : 1, l2 = decoupled ? 0 : decay;
       cpu::lanes(begin, end, [=](int64_t i) {
         const T gi = g[i] + l2 * w[i];
         mean[i] = beta1 * mean[i] + rest1 * gi;
@@ -39,8 +36,7 @@ void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out wei
 void CpuBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) {
   visit_real(weight.dtype(), [&]<class T>(T) {
     T *g = gradient.data<T>(), *w = weight.data<T>(), *u = velocity.data<T>();
-    const T rate = static_cast<T>(*lr.data<double>()), momentum = static_cast<T>(spec.momentum);
-    const T decay = static_cast<T>(spec.weight_decay);
+    const T rate = *lr.data<double>(), momentum = spec.momentum, decay = spec.weight_decay;
     cpu::elementwise(weight.size(), [=, decayed = spec.decayed, nesterov = spec.nesterov](int64_t i) {
       const T gi = g[i] + (i < decayed ? decay * w[i] : T(0));
       u[i] = momentum * u[i] + gi;
@@ -62,12 +58,10 @@ void CpuBackend::sum_squares(In x, Out sum) {
 }
 
 void CpuBackend::clip(In sum_squares, double max_norm, Out x) {
-  const double scale =
-      max_norm / (std::sqrt(*sum_squares.data<double>()) + 1e-6);  // as PyTorch: never divides by 0
+  const double scale = max_norm / (std::sqrt(*sum_squares.data<double>()) + 1e-6);  // 1e-6 as PyTorch
   if (scale >= 1) return;
   visit_real(x.dtype(), [&]<class T>(T) {
-    cpu::elementwise(x.size(),
-                     [out = x.data<T>(), factor = static_cast<T>(scale)](int64_t i) { out[i] *= factor; });
+    cpu::elementwise(x.size(), [out = x.data<T>(), factor = T(scale)](int64_t i) { out[i] *= factor; });
   });
 }
 

@@ -69,8 +69,12 @@ class DecoderLayer : public Layer {
       : Layer(c), multihead_attn_(c.d_model, c.heads, c.dropout), norm3_(c.d_model) {}
 
   void members(Visitor& visit) override {
-    Layer::members(visit);
+    visit("self_attn", self_attn_);  // in torch's order
     visit("multihead_attn", multihead_attn_);
+    visit("linear1", linear1_);
+    visit("linear2", linear2_);
+    visit("norm1", norm1_);
+    visit("norm2", norm2_);
     visit("norm3", norm3_);
   }
 

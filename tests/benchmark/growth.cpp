@@ -26,7 +26,9 @@ void measure(const char* what, int factor, const Config& config, int64_t steps) 
 }  // namespace
 
 void growth(const Options& options) {
-  const Config toy = Options{.config = "toy"}.model();
+  Options of_toy = options;
+  of_toy.config = "toy";
+  const Config toy = of_toy.model();
   const std::pair<const char*, int64_t Config::*> axes[] = {{"batch", &Config::batch},
                                                             {"length", &Config::length},
                                                             {"vocabulary", &Config::vocab},

@@ -13,7 +13,7 @@ for row in 'linear: output +1 +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ GFLOP/s' \
 done
 
 step=$("$benchmark" train_step --config toy --steps 1)
-grep -qE '^\{"who":"gradus","config":"toy","parameters":1182208,"step_ms":[0-9.]+,.*"steps":1\}$' <<<"$step" ||
+grep -qE '^\{"who": "gradus", "config": "toy", "parameters": 1182208, "step_ms": [0-9.]+, .*"steps": 1\}$' <<<"$step" ||
   fail "train_step: not its line: $step"
 grep -qE '^attention +6 ' <<<"$("$benchmark" profile --config toy --steps 1)" || fail 'profile: no six attentions'
 

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# One training step in gradus and in PyTorch, in one sitting, as one table.
+set -euo pipefail
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd -- "$here/../.." && pwd)
+
+usage='Usage: bash tests/benchmark/compare.sh [--steps N] [--threads N] [toy] [small]
+
+Times a training step of the toy and the small model in gradus and, where $PYTHON (default python3) has PyTorch, in
+PyTorch, eager and compiled; gradus once more at the end, so that a change in the machine shows. "floor" is the time
+of the products alone (benchmark --help). Build the target "benchmark" first, and keep the machine idle.
+PyTorch gets its best settings: no pin of OpenBLAS kernels, the OpenMP build of OpenBLAS, a malloc that keeps its memory.'
+steps=20 threads=$(nproc) configs=()
+while (($#)); do
+  case $1 in
+    --help) echo "$usage"; exit ;;
+    --steps | --threads)
+      [[ ${2-} =~ ^[1-9][0-9]*$ ]] || { printf '%s: expected a whole number\n' "$1" >&2; exit 2; }
+      declare "${1#--}=$2"; shift ;;
+    toy | small) configs+=("$1") ;;
+    *) printf "compare.sh: unknown argument '%s'\n\n%s\n" "$1" "$usage" >&2; exit 2 ;;
+  esac
+  shift
+done
+((${#configs[@]})) || configs=(toy small)
+
+benchmark=$root/build/tests/benchmark python=${PYTHON-python3}
+[[ -x $benchmark ]] || { echo 'compare.sh: build/tests/benchmark is missing; cmake --build build --target benchmark' >&2; exit 1; }
+
+common=(env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OMP_NUM_THREADS="$threads")
+openblas=$(ldd "$benchmark" | sed -nE 's|.*=> (.*)/libopenblas.*|\1|p')  # PyTorch from Debian takes the first it finds
+gradus() { "${common[@]}" "$benchmark" train_step --config "$1" --steps "$steps"; }
+torch() {
+  "${common[@]}" LD_LIBRARY_PATH="$openblas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" MALLOC_MMAP_THRESHOLD_=1073741824 \
+    MALLOC_TRIM_THRESHOLD_=4294967295 MALLOC_TOP_PAD_=268435456 \
+    "$python" "$here/torch_train_step.py" --config "$1" --mode "$2" --threads "$threads" --steps "$steps"
+}
+value() { sed -nE "s/.*\"($1)\": \"?([^,\"}]*).*/\2/p" <<<"$line"; }
+row() {  # row NAME COMMAND...
+  if ! line=$("${@:2}" 2>"$log"); then
+    printf '%-22s failed: %s\n' "$1" "$(tail -n 1 "$log")"
+    return
+  fi
+  printf '%-22s %-6s %9s %9s %9s %12s %9s\n' "$1" "$(value config)" "$(value step_ms)" "$(value min_ms)" \
+    "$(value gemm_floor_ms)" "$(value 'tokens_per_second|target_tokens_per_s')" "$(value 'peak_memory_mb|peak_mb')"
+}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null) ||
+  echo "($python has no PyTorch: gradus alone. PYTHON=... names another.)"
+printf '%d threads, %d steps\n%-22s %-6s %9s %9s %9s %12s %9s\n' "$threads" "$steps" '' model 'step ms' 'min ms' 'floor ms' \
+  'tokens/s' 'peak MB'
+for config in "${configs[@]}"; do
+  row gradus gradus "$config"
+  if [[ $version ]]; then
+    row "torch $version" torch "$config" eager
+    row '  torch.compile' torch "$config" compile
+    row 'gradus again' gradus "$config"
+  fi
+done

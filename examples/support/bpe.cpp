@@ -1,17 +1,11 @@
 #include "examples/support/bpe.h"
 
-#include <algorithm>
-#include <queue>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 
 namespace gradus::examples {
 namespace {
-
-constexpr const char* kHeader = "bpe\n";
-
-uint64_t key(Bpe::Pair pair) { return uint64_t(pair.first) << 32 | uint32_t(pair.second); }
 
 Ids bytes_of(std::string_view piece) {
   Ids ids;
@@ -30,83 +24,65 @@ void merge(Ids& ids, Bpe::Pair pair, int32_t id) {
   ids.resize(kept);
 }
 
-// The distinct pieces with their counts, and for each pair of neighbours how often it occurs and where. A
-// merge visits only the pieces that have the pair. It can make other pairs rarer, but not more frequent,
-// unless they have the new entry: so a pair's place in the queue is right or too high, and is put right when
-// it comes up.
-class Learner {
- public:
-  explicit Learner(const std::unordered_map<std::string, int64_t>& counts) {
-    for (const auto& [piece, count] : counts) pieces_.push_back({bytes_of(piece), count});
-    for (size_t i = 0; i < pieces_.size(); ++i) count(i, 1, /*newest=*/0);
-    queue_new_pairs();
+// The distinct pieces with their counts, and for each pair of neighbours how often it occurs and where, so
+// that a merge visits only the pieces that have the pair.
+struct PairCounts {
+  struct Occurrences {
+    int64_t count = 0;
+    std::set<size_t> pieces;  // all that have the pair, and some that had it once
+  };
+  std::vector<std::pair<Ids, int64_t>> pieces;
+  std::map<Bpe::Pair, Occurrences> pairs;
+  std::set<std::pair<int64_t, Bpe::Pair>> queue;  // by - count; some counts are out of date
+
+  explicit PairCounts(const std::map<std::string, int64_t>& counts) {
+    for (const auto& [piece, count] : counts) pieces.emplace_back(bytes_of(piece), count);
+    for (size_t i = 0; i < pieces.size(); ++i) add(i, 1);
   }
 
-  // The most frequent pair and its count, which is 0 when nothing is left to merge.
-  std::pair<Bpe::Pair, int64_t> best() {
-    for (; !queue_.empty(); queue_.pop()) {
-      const auto [queued, inverse] = queue_.top();
-      const int64_t count = pairs_.at(~inverse).count;
-      if (queued == count) return {{~inverse >> 32, ~inverse & 0xFFFFFFFF}, count};
-      if (count > 0) new_pairs_.insert(~inverse);
-      if (count > 0) queue_new_pairs();
+  // Adds the pairs of one piece, or with sign -1 takes them away. Counts that fall stay in the queue.
+  void add(size_t number, int64_t sign) {
+    const auto& [ids, count] = pieces[number];
+    for (size_t i = 1; i < ids.size(); ++i) {
+      const Bpe::Pair pair(ids[i - 1], ids[i]);
+      Occurrences& found = pairs[pair];
+      found.count += sign * count;
+      if (sign < 0) continue;
+      found.pieces.insert(number);
+      queue.emplace(-found.count, pair);
+    }
+  }
+
+  // The most frequent pair with its count; count 0 when nothing is left to merge.
+  std::pair<int64_t, Bpe::Pair> most_frequent() {
+    while (!queue.empty()) {
+      const auto [queued, pair] = *queue.begin();
+      const int64_t count = pairs[pair].count;
+      if (count == -queued) return {count, pair};
+      queue.erase(queue.begin());
+      if (count > 0) queue.emplace(-count, pair);
     }
     return {};
   }
 
-  void apply(Bpe::Pair pair, int32_t id) {
-    for (const size_t i : std::exchange(pairs_[key(pair)].pieces, {})) {
-      count(i, -1, id);
-      merge(pieces_[i].ids, pair, id);
-      count(i, 1, id);
-    }
-    queue_new_pairs();
-  }
-
- private:
-  struct Piece {
-    Ids ids;
-    int64_t count;
-  };
-  struct Occurrences {
-    int64_t count = 0;
-    std::vector<size_t> pieces;  // all that have the pair, and some that had it once
-  };
-
-  // Adds or takes away the pairs of one piece; those with the newest entry are met for the first time.
-  void count(size_t number, int64_t sign, int32_t newest) {
-    const Piece& piece = pieces_[number];
-    for (size_t i = 1; i < piece.ids.size(); ++i) {
-      const uint64_t pair = key({piece.ids[i - 1], piece.ids[i]});
-      Occurrences& at = pairs_[pair];
-      at.count += sign * piece.count;
-      if (std::max(piece.ids[i - 1], piece.ids[i]) < newest) continue;
-      if (at.pieces.empty() || at.pieces.back() != number) at.pieces.push_back(number);
-      new_pairs_.insert(pair);
+  void merge_all(Bpe::Pair pair, int32_t id) {
+    for (const size_t i : std::exchange(pairs[pair].pieces, {})) {
+      add(i, -1);
+      merge(pieces[i].first, pair, id);
+      add(i, 1);
     }
   }
-
-  void queue_new_pairs() {
-    for (const uint64_t pair : new_pairs_) queue_.emplace(pairs_[pair].count, ~pair);
-    new_pairs_.clear();
-  }
-
-  std::vector<Piece> pieces_;
-  std::unordered_map<uint64_t, Occurrences> pairs_;
-  std::set<uint64_t> new_pairs_;
-  std::priority_queue<std::pair<int64_t, uint64_t>>
-      queue_;  // count, and ~key: of equal counts the lowest key
 };
 
 }  // namespace
 
 std::vector<std::string> split_pieces(std::string_view line) {
-  enum class Kind { none, space, letter, mark } before = Kind::none;
+  constexpr int kSpace = 0, kLetter = 1, kMark = 2;
   std::vector<std::string> pieces;
-  for (size_t at = 0; at < line.size();) {
+  for (size_t at = 0, before = kLetter; at < line.size();) {
     const auto [c, length, valid] = decode_utf8(line, at);
-    const Kind kind = is_space(c) ? Kind::space : is_letter(c) ? Kind::letter : Kind::mark;
-    const bool continues = kind != Kind::space && (kind == before || before == Kind::space) &&
+    const size_t kind = is_space(c) ? kSpace : is_letter(c) ? kLetter : kMark;
+    const bool continues = kind != kSpace && (before == kind || before == kSpace) && !pieces.empty() &&
                            pieces.back().size() + length <= Bpe::longest_piece;
     if (!continues) pieces.emplace_back();
     pieces.back() += line.substr(at, length);
@@ -116,47 +92,46 @@ std::vector<std::string> split_pieces(std::string_view line) {
   return pieces;
 }
 
-Bpe::Bpe(std::vector<Pair> merges) : merges_(std::move(merges)), entries_(first_byte) {
+Bpe::Bpe(std::vector<Pair> merges) : entries_(first_byte), merges_(std::move(merges)) {
   for (int c = 0; c < 256; ++c) entries_.emplace_back(1, static_cast<char>(c));
-  const auto is_entry = [&](int32_t id) { return id >= first_byte && id < size(); };
-  for (const Pair& pair : merges_) {
-    const auto& [left, right] = pair;
-    const std::string name = "merge " + std::to_string(size() - first_merge + 1) + " is of " +
-                             std::to_string(left) + " and " + std::to_string(right);
-    if (!is_entry(left) || !is_entry(right))
-      throw std::invalid_argument("bpe: " + name + "; expected ids from " + std::to_string(first_byte) +
-                                  " to " + std::to_string(size() - 1));
-    entries_.push_back(entries_[static_cast<size_t>(left)] + entries_[static_cast<size_t>(right)]);
-    if (entries_.back().size() > longest_piece)
-      throw std::invalid_argument("bpe: " + name + ": " + std::to_string(entries_.back().size()) +
-                                  " bytes; expected at most " + std::to_string(longest_piece));
-    if (!ids_.emplace(key(pair), size() - 1).second)
-      throw std::invalid_argument("bpe: " + name + ", as is an earlier one");
+  const auto bytes = [&](int32_t id) {
+    return id >= first_byte && id < size() ? entries_[static_cast<size_t>(id)] : "";
+  };
+  for (const auto& [left, right] : merges_) {
+    const std::string a = bytes(left), b = bytes(right);
+    const bool fits = !a.empty() && !b.empty() && a.size() + b.size() <= longest_piece;
+    if (!fits || !ids_.emplace(Pair(left, right), size()).second)
+      throw std::invalid_argument("bpe: entry " + std::to_string(size()) +
+                                  ": expected two earlier entries, of at most " +
+                                  std::to_string(longest_piece) + " bytes together and not merged yet, got " +
+                                  std::to_string(left) + " and " + std::to_string(right));
+    entries_.push_back(a + b);
   }
 }
 
 Bpe Bpe::learn(const std::vector<std::string>& lines, int64_t size, int64_t min_count) {
-  std::unordered_map<std::string, int64_t> counts;
+  std::map<std::string, int64_t> counts;
   for (const std::string& line : lines)
     for (const std::string& piece : split_pieces(' ' + line)) ++counts[piece];
-  Learner learner(counts);
+  PairCounts text(counts);
   std::vector<Pair> merges;
-  for (int64_t id = first_merge; id < size; ++id) {
-    const auto [pair, count] = learner.best();
+  int32_t id = first_merge;
+  for (; id < size; ++id) {
+    const auto [count, pair] = text.most_frequent();
     if (count < std::max<int64_t>(min_count, 1)) break;
-    learner.apply(pair, static_cast<int32_t>(id));
+    text.merge_all(pair, id);
     merges.push_back(pair);
   }
-  const int64_t learned = first_merge + static_cast<int64_t>(merges.size());
-  if (learned != size)
-    throw std::invalid_argument("bpe: this text allows a vocabulary of " + std::to_string(first_merge) +
-                                " to " + std::to_string(learned) + " entries (by pairs seen at least " +
-                                std::to_string(min_count) + " times), got " + std::to_string(size));
+  if (id != size)
+    throw std::invalid_argument("bpe: expected a vocabulary of " + std::to_string(first_merge) + " to " +
+                                std::to_string(id) + " entries, by pairs seen at least " +
+                                std::to_string(min_count) + " times in this text; got " +
+                                std::to_string(size));
   return Bpe(std::move(merges));
 }
 
 std::string Bpe::to_string() const {
-  std::string text = kHeader;
+  std::string text = "bpe\n";
   for (const auto& [left, right] : merges_) text += std::to_string(left) + ' ' + std::to_string(right) + '\n';
   return text;
 }
@@ -177,19 +152,19 @@ Bpe Bpe::parse(const std::string& text) {
 }
 
 const Ids& Bpe::encode_piece(const std::string& piece) const {
-  constexpr size_t kCached = 1 << 17;  // pieces: far more than a corpus has words, and still no leak
+  constexpr size_t kCached = 1 << 17;  // far more pieces than a corpus has words, and still no leak
   const auto found = cache_.find(piece);
   if (found != cache_.end()) return found->second;
   if (cache_.size() >= kCached) cache_.clear();
   Ids ids = bytes_of(piece);
   while (true) {  // the merge that was learned first goes first
-    auto first = ids_.end();
+    int32_t first = size();
     for (size_t i = 1; i < ids.size(); ++i) {
-      const auto merged = ids_.find(key({ids[i - 1], ids[i]}));
-      if (merged != ids_.end() && (first == ids_.end() || merged->second < first->second)) first = merged;
+      const auto merged = ids_.find({ids[i - 1], ids[i]});
+      if (merged != ids_.end()) first = std::min(first, merged->second);
     }
-    if (first == ids_.end()) return cache_.emplace(piece, std::move(ids)).first->second;
-    merge(ids, merges_[static_cast<size_t>(first->second - first_merge)], first->second);
+    if (first == size()) return cache_[piece] = ids;
+    merge(ids, merges_[static_cast<size_t>(first - first_merge)], first);
   }
 }
 

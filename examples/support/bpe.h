@@ -7,6 +7,8 @@
 // first word is the same piece as in the middle. Ids: Vocabulary's four specials, 256 bytes, then the merges.
 #pragma once
 
+#include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -37,17 +39,16 @@ class Bpe {
   static Bpe parse(const std::string& text);
 
   int32_t size() const { return static_cast<int32_t>(entries_.size()); }
-  const std::vector<Pair>& merges() const { return merges_; }
   Ids encode(std::string_view line) const;                 // nothing added
   std::string decode(std::span<const int32_t> ids) const;  // up to eos; the bytes, whatever they spell
 
  private:
   const Ids& encode_piece(const std::string& piece) const;
 
+  std::vector<std::string> entries_;  // the bytes of each id; none for the specials
   std::vector<Pair> merges_;
-  std::vector<std::string> entries_;           // the bytes of each id; none for the specials
-  std::unordered_map<uint64_t, int32_t> ids_;  // of a pair
-  mutable std::unordered_map<std::string, Ids> cache_;
+  std::map<Pair, int32_t> ids_;
+  mutable std::unordered_map<std::string, Ids> cache_;  // of pieces
 };
 
 // The pieces of a line; one after the other they are the line.

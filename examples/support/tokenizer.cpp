@@ -38,12 +38,4 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   return text;
 }
 
-Words Tokenizer::unknown(const std::string& line) const {
-  Words unknown;
-  if (const auto* words = std::get_if<Vocabulary>(&kind_))
-    for (const std::string& word : split_words(line))
-      if (words->id(word) == Vocabulary::unk) unknown.push_back(word);
-  return unknown;
-}
-
 }  // namespace gradus::examples

@@ -27,7 +27,6 @@ class Tokenizer {
   Ids encode(const std::string& line) const;  // nothing added
   // Up to eos; always one line of UTF-8: bytes that a model put together wrongly become U+FFFD.
   std::string decode(std::span<const int32_t> ids) const;
-  Words unknown(const std::string& line) const;  // its words that are read as <unk>
 
  private:
   std::variant<Vocabulary, Bpe> kind_;

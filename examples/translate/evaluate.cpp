@@ -11,8 +11,8 @@ losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationL
                          const std::vector<IdPair>& pairs, int64_t batch_tokens) {
   const nn::Evaluating evaluating(model);
   losses::LossSums sums;
-  for (const std::vector<size_t>& chosen : bucketed_batches(pairs, batch_tokens, 0, 0)) {
-    const TensorBatch b(make_batch(pairs, chosen));
+  for (const BatchPlan& plan : bucketed_batches(pairs, batch_tokens, 0, 0)) {
+    const TensorBatch b(make_batch(pairs, plan));
     sums += criterion(model(b.source, b.source_lengths, b.target, b.target_lengths), b.target).sums;
   }
   return sums;

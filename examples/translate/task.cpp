@@ -82,7 +82,7 @@ class TextTask : public Task {
   TensorBatch next_batch() override {
     if (next_ == order_.size()) {
       order_ =
-          bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), epoch_++);
+          bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), ++epoch_);
       next_ = 0;
     }
     return TensorBatch(make_batch(pairs_, order_[next_++]));
@@ -118,9 +118,9 @@ class TextTask : public Task {
 
   TrainOptions options_;
   std::vector<IdPair> pairs_;
-  std::vector<std::vector<size_t>> order_;
+  std::vector<BatchPlan> order_;  // of this epoch
+  int64_t epoch_ = -1;            // with next_, where training is: all of it
   size_t next_ = 0;
-  int64_t epoch_ = 0;
 };
 
 ParallelText read_pairs(const std::string& source, const std::string& target, std::ostream& log) {

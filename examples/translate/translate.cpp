@@ -36,8 +36,9 @@ namespace {
 // cut.
 std::string translate_line(TrainedModel& trained, const std::string& line, int64_t number) {
   if (split_words(line).empty()) return "";
-  for (const std::string& word : trained.source.unknown(line))
-    std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
+  for (const std::string& word : split_words(line))
+    if (trained.source.encode(word) == Ids{Vocabulary::unk})
+      std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
   Ids ids = trained.source.encode(line);
   const size_t longest = static_cast<size_t>(trained.options.longest);
   if (ids.size() > longest) {

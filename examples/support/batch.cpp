@@ -1,11 +1,11 @@
 #include "examples/support/batch.h"
 
 #include <algorithm>
-#include <functional>
+#include <array>
 #include <numeric>
 #include <random>
+#include <span>
 #include <stdexcept>
-#include <tuple>
 
 namespace gradus::examples {
 namespace {
@@ -18,13 +18,70 @@ std::vector<size_t> all(const std::vector<IdPair>& pairs) {
   return numbers;
 }
 
+// Positions on the source side, and on the target side, where the decoder reads bos and the words.
+using Lengths = std::array<int64_t, 2>;
+
+Lengths lengths_of(const IdPair& pair) { return {length(pair.source), length(pair.target) + 1}; }
+
+struct Bucket {
+  std::vector<size_t> pairs;
+  Lengths width = {1, 1}, padding = {0, 0};
+
+  size_t rows(int64_t tokens) const {
+    return static_cast<size_t>(std::max<int64_t>(1, tokens / std::ranges::max(width)));
+  }
+  bool holds(Lengths other) const { return width[0] >= other[0] && width[1] >= other[1]; }
+};
+
+Bucket make_bucket(const std::vector<IdPair>& pairs, const std::vector<size_t>& chosen) {
+  Bucket bucket{chosen};
+  for (const size_t side : {0, 1}) {
+    for (const size_t i : chosen)
+      bucket.width[side] = std::max(bucket.width[side], lengths_of(pairs[i])[side]);
+    for (const size_t i : chosen) bucket.padding[side] += bucket.width[side] - lengths_of(pairs[i])[side];
+  }
+  return bucket;
+}
+
+// From one bucket of all pairs: again and again that with the most padding is cut in two, half way between
+// mean and longest of its worse side, unless a part would not fill a batch. The last one is as wide as any.
+std::vector<Bucket> make_buckets(const std::vector<IdPair>& pairs, int64_t tokens) {
+  std::vector<Bucket> buckets = {make_bucket(pairs, all(pairs))};
+  const Bucket widest{{}, buckets[0].width};
+  while (buckets.size() < max_shapes - 2) {  // the widest, and an incomplete batch of it
+    Bucket& most =
+        *std::ranges::max_element(buckets, {}, [](const Bucket& b) { return b.padding[0] + b.padding[1]; });
+    const size_t side = most.padding[1] > most.padding[0];
+    if (most.padding[side] == 0) break;
+    const auto twice = 2 * static_cast<int64_t>(most.pairs.size());
+    const int64_t middle = most.width[side] - (most.padding[side] + twice - 1) / twice;
+    std::vector<size_t> low, high;
+    for (const size_t i : most.pairs) (lengths_of(pairs[i])[side] <= middle ? low : high).push_back(i);
+    const Bucket narrow = make_bucket(pairs, low), wide = make_bucket(pairs, high);
+    most.padding = {0, 0};
+    if (low.size() < narrow.rows(tokens) || high.size() < wide.rows(tokens)) continue;
+    most = narrow;
+    buckets.push_back(wide);
+  }
+  std::ranges::stable_sort(buckets, {}, [](const Bucket& b) { return b.width[0] + b.width[1]; });
+  if (!buckets.back().holds(widest.width)) buckets.push_back(widest);
+  return buckets;
+}
+
+// The standard fixes mt19937_64, but not std::shuffle and the distributions.
+template <class T> void shuffle(std::vector<T>& items, std::mt19937_64& random) {
+  for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random() % i]);
+}
+
 }  // namespace
 
-Batch make_batch(const std::vector<IdPair>& pairs, std::span<const size_t> chosen) {
-  if (chosen.empty()) throw std::invalid_argument("make_batch: expected at least one pair, got none");
+Batch make_batch(const std::vector<IdPair>& pairs, const BatchPlan& plan) {
+  if (plan.pairs.empty()) throw std::invalid_argument("make_batch: expected at least one pair, got none");
   Batch batch;
-  batch.rows = static_cast<int64_t>(chosen.size());
-  for (const size_t i : chosen) {
+  batch.rows = static_cast<int64_t>(plan.pairs.size());
+  batch.source_width = plan.source_width;
+  batch.target_width = plan.target_width;
+  for (const size_t i : plan.pairs) {
     const auto& [source, target, line] = pairs.at(i);
     if (source.empty())
       throw std::invalid_argument("make_batch: line " + std::to_string(line) + ": empty source");
@@ -37,7 +94,7 @@ Batch make_batch(const std::vector<IdPair>& pairs, std::span<const size_t> chose
   batch.source.assign(static_cast<size_t>(batch.rows * batch.source_width), Vocabulary::pad);
   batch.target.assign(static_cast<size_t>(batch.rows * batch.target_width), Vocabulary::pad);
   auto source_row = batch.source.begin(), target_row = batch.target.begin();
-  for (const size_t i : chosen) {
+  for (const size_t i : plan.pairs) {
     std::copy(pairs[i].source.begin(), pairs[i].source.end(), source_row);
     *target_row = Vocabulary::bos;
     *std::copy(pairs[i].target.begin(), pairs[i].target.end(), target_row + 1) = Vocabulary::eos;
@@ -47,9 +104,9 @@ Batch make_batch(const std::vector<IdPair>& pairs, std::span<const size_t> chose
   return batch;
 }
 
-Batch make_batch(const std::vector<IdPair>& pairs) { return make_batch(pairs, all(pairs)); }
+Batch make_batch(const std::vector<IdPair>& pairs) { return make_batch(pairs, {all(pairs)}); }
 
-int64_t positions(const IdPair& pair) { return std::max(length(pair.source), length(pair.target) + 1); }
+int64_t positions(const IdPair& pair) { return std::ranges::max(lengths_of(pair)); }
 
 std::string find_too_long(const std::vector<IdPair>& pairs, int64_t max_positions) {
   const auto too_long = [=](const IdPair& pair) { return positions(pair) > max_positions; };
@@ -60,32 +117,29 @@ std::string find_too_long(const std::vector<IdPair>& pairs, int64_t max_position
          " (lines too long: " + std::to_string(std::count_if(first, pairs.end(), too_long)) + ")";
 }
 
-std::vector<std::vector<size_t>> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens,
-                                                  uint64_t seed, int64_t epoch) {
+std::vector<BatchPlan> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens, uint64_t seed,
+                                        int64_t epoch) {
   if (tokens < 1) {
     throw std::invalid_argument("bucketed_batches: expected at least 1 token, got " + std::to_string(tokens));
   }
-  // The standard fixes mt19937_64, but not std::shuffle and the distributions: hence the arithmetic below.
   std::mt19937_64 random(seed + 0x9E3779B97F4A7C15 * static_cast<uint64_t>(epoch));
-  std::vector<uint64_t> draw(pairs.size());
-  std::generate(draw.begin(), draw.end(), std::ref(random));
-  const auto key = [&](size_t i) {
-    return std::tuple(pairs[i].target.size(), pairs[i].source.size(), draw[i], i);
-  };
-  std::vector<size_t> order = all(pairs);
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-
-  std::vector<std::vector<size_t>> batches;
-  int64_t width = 0;
-  for (const size_t i : order) {
-    width = std::max(width, positions(pairs[i]));
-    if (batches.empty() || width * (static_cast<int64_t>(batches.back().size()) + 1) > tokens) {
-      batches.emplace_back();
-      width = positions(pairs[i]);
+  std::vector<Bucket> buckets = make_buckets(pairs, tokens);
+  std::vector<BatchPlan> batches;
+  for (auto bucket = buckets.begin(); bucket != buckets.end(); ++bucket) {
+    shuffle(bucket->pairs, random);
+    // What does not fill a batch goes to the next bucket that is as wide on both sides. Only numbers decide
+    // where, so shapes do not depend on the shuffling.
+    const auto next =
+        std::find_if(bucket + 1, buckets.end(), [&](const Bucket& b) { return b.holds(bucket->width); });
+    for (std::span<const size_t> rest = bucket->pairs; !rest.empty();) {
+      const auto batch = rest.first(std::min(rest.size(), bucket->rows(tokens)));
+      rest = rest.subspan(batch.size());
+      if (batch.size() < bucket->rows(tokens) && next != buckets.end())
+        next->pairs.insert(next->pairs.end(), batch.begin(), batch.end());
+      else batches.push_back({{batch.begin(), batch.end()}, bucket->width[0], bucket->width[1] + 1});
     }
-    batches.back().push_back(i);
   }
-  for (size_t i = batches.size(); i > 1; --i) std::swap(batches[i - 1], batches[random() % i]);
+  shuffle(batches, random);
   return batches;
 }
 

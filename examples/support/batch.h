@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -24,8 +23,15 @@ struct Batch {
   int64_t target_tokens = 0;  // those to be predicted: the words and eos
 };
 
-// The pairs numbered `chosen`, in that order; or all of them. No pair, or an empty source, is an error.
-Batch make_batch(const std::vector<IdPair>& pairs, std::span<const size_t> chosen);
+// Which pairs make a batch, and how wide its rectangles are at least.
+struct BatchPlan {
+  std::vector<size_t> pairs;
+  int64_t source_width = 0, target_width = 0;
+  bool operator==(const BatchPlan&) const = default;
+};
+
+// The pairs of a plan, in its order; or all of them. No pair, or an empty source, is an error.
+Batch make_batch(const std::vector<IdPair>& pairs, const BatchPlan& plan);
 Batch make_batch(const std::vector<IdPair>& pairs);
 
 // How many positions a pair takes on its longer side. The decoder reads bos and the words, never eos.
@@ -34,10 +40,13 @@ int64_t positions(const IdPair& pair);
 // Empty if all pairs fit a model of `max_positions`; else a message: the first line that does not, how many.
 std::string find_too_long(const std::vector<IdPair>& pairs, int64_t max_positions);
 
-// One epoch: every pair once, pairs of like length together, in batches of at most `tokens` padded
-// positions on their longer side (a longer pair stands alone). Order depends on (seed, epoch) alone and is
-// the same on every machine.
-std::vector<std::vector<size_t>> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens,
-                                                  uint64_t seed, int64_t epoch);
+// One epoch: every pair once, in batches of at most `tokens` padded positions on their longer side (a longer
+// pair stands alone). Pairs of like lengths share a bucket, and a bucket's batches have one shape: there are
+// at most `max_shapes` of (rows, source_width, target_width), the same ones in every epoch, so that whoever
+// prepares something for a shape does it a few times, not once a batch. Order depends on (seed, epoch) alone
+// and is the same on every machine, so (epoch, index of the batch) is a place to go on from.
+constexpr size_t max_shapes = 24;
+std::vector<BatchPlan> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens, uint64_t seed,
+                                        int64_t epoch);
 
 }  // namespace gradus::examples

@@ -71,11 +71,15 @@ namespace {
 bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_apostrophe(char32_t c) { return c == U'\'' || c == U'’'; }
 
-bool is_letter(char32_t c) {  // or a digit: all that is neither white space nor punctuation
+}  // namespace
+
+bool is_letter(char32_t c) {
   constexpr std::u32string_view marks = U"«»…–—“”‘’„‹›¡¿";
   if (c >= 0x80) return !is_space(c) && marks.find(c) == marks.npos;
   return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
+
+namespace {
 
 // Whether a mark between two letters belongs to their word: blue-eyed, l'arbre, 3.14, 10:30.
 bool binds(char32_t before, char32_t mark, char32_t after) {

@@ -32,6 +32,9 @@ std::optional<size_t> find_invalid_utf8(std::string_view text);
 // White space in Unicode's sense (that of Python's str.split), no-break spaces included.
 bool is_space(char32_t c);
 
+// A letter or a digit of any script: all that is neither white space nor punctuation.
+bool is_letter(char32_t c);
+
 // Reads one line, without its LF or CRLF; false at the end. `name` and `number` tell where, in the errors
 // (std::runtime_error): bytes that are not UTF-8, a failing read.
 bool next_line(std::istream& in, const std::string& name, int64_t number, std::string& line);

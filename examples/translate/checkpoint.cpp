@@ -12,7 +12,7 @@ constexpr const char* kFormat = "gradus translate 1";
 }  // namespace
 
 void save_checkpoint(const std::string& path, nn::TranslationModel& model, const std::string& options_text,
-                     const Vocabulary& source, const Vocabulary& target, int64_t step) {
+                     const Tokenizer& source, const Tokenizer& target, int64_t step) {
   write_safetensors(path, model.state(),
                     {{"format", kFormat},
                      {"options", options_text},
@@ -37,8 +37,8 @@ TrainedModel load_checkpoint(const std::string& path) {
     options.declare(declared);
     std::istringstream lines(text("options"));
     declared.read(lines, path);
-    Vocabulary source = Vocabulary::parse(text("source_vocabulary")),
-               target = Vocabulary::parse(text("target_vocabulary"));
+    Tokenizer source = Tokenizer::parse(text("source_vocabulary")),
+              target = Tokenizer::parse(text("target_vocabulary"));
     nn::TranslationModel model(options.model(source.size(), target.size()));
     model.load(file.tensors);
     return {options, std::move(source), std::move(target), std::move(model)};

@@ -22,7 +22,7 @@ losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationL
                          const std::vector<IdPair>& pairs, int64_t batch_tokens);
 
 // Greedy translations of source sentences, in their order.
-std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target,
-                                 const std::vector<Ids>& sources);
+std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
+                                       const std::vector<Ids>& sources);
 
 }  // namespace gradus::examples

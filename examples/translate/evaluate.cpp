@@ -11,8 +11,8 @@ losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationL
                          const std::vector<IdPair>& pairs, int64_t batch_tokens) {
   const nn::Evaluating evaluating(model);
   losses::LossSums sums;
-  for (const std::vector<size_t>& chosen : bucketed_batches(pairs, batch_tokens, 0, 0)) {
-    const TensorBatch b(make_batch(pairs, chosen));
+  for (const BatchPlan& plan : bucketed_batches(pairs, batch_tokens, 0, 0)) {
+    const TensorBatch b(make_batch(pairs, plan));
     sums += criterion(model(b.source, b.source_lengths, b.target, b.target_lengths), b.target).sums;
   }
   return sums;
@@ -30,7 +30,7 @@ Test toy_test(const TrainedModel& trained, int64_t count) {
             {},
             {}};
   for (size_t i = 0; i < test.held_out.pairs.size(); ++i) {
-    test.sources.push_back(join_words(trained.source.decode(test.held_out.pairs[i].source)));
+    test.sources.push_back(trained.source.decode(test.held_out.pairs[i].source));
     test.references.push_back(join_words(test.held_out.best[i]));
   }
   return test;
@@ -40,10 +40,9 @@ Test text_test(const TrainedModel& trained, const std::string& source, const std
   const ParallelText text = read_parallel(source, target);
   Test test{{}, text.source, text.target};
   for (size_t i = 0; i < text.source.size(); ++i) {
-    IdPair pair{trained.source.encode(split_words(text.source[i])),
-                trained.target.encode(split_words(text.target[i])), text.lines[i]};
+    IdPair pair{trained.source.encode(text.source[i]), trained.target.encode(text.target[i]), text.lines[i]};
     check_world(positions(pair) <= trained.options.longest, "evaluate: line ", pair.line, " has ",
-                positions(pair), " words, the model ", trained.options.longest, " positions");
+                positions(pair), " tokens, the model ", trained.options.longest, " positions");
     test.held_out.pairs.push_back(std::move(pair));
   }
   return test;
@@ -81,9 +80,9 @@ int evaluate_command(std::span<const std::string> arguments) {
   for (const IdPair& pair : test.held_out.pairs) sources.push_back(pair.source);
   std::vector<Words> hypotheses, references;
   size_t exact = 0;
-  const std::vector<Words> found = translate_all(trained.model, trained.target, sources);
+  const std::vector<std::string> found = translate_all(trained.model, trained.target, sources);
   for (size_t i = 0; i < found.size(); ++i) {
-    const std::string text = join_words(found[i]);
+    const std::string& text = found[i];
     exact += text == test.references[i];
     hypotheses.push_back(tokenize_13a(text));
     references.push_back(tokenize_13a(test.references[i]));
@@ -93,7 +92,7 @@ int evaluate_command(std::span<const std::string> arguments) {
   }
   const double n = static_cast<double>(found.size());
   std::cout << std::fixed << std::setprecision(2) << found.size() << " sentences, "
-            << static_cast<int64_t>(sums.tokens()) << " words to predict\n"
+            << static_cast<int64_t>(sums.tokens()) << (toy ? " words" : " tokens") << " to predict\n"
             << "BLEU " << corpus_bleu(hypotheses, references).score << " (" << bleu_signature << ")"
             << (toy ? ", against the most probable translation\n" : "\n") << "exact match "
             << 100 * static_cast<double>(exact) / n << " %\n"

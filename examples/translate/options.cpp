@@ -12,11 +12,17 @@ void TrainOptions::declare(Options& o) {
   o.add("--toy", &toy, "", "the toy language: English to French by a small grammar, drawn fresh as it goes");
   o.add("--source", &source, "FILE", "a text file, one sentence a line");
   o.add("--target", &target, "FILE", "its translation, line by line");
+  o.add("--valid-source", &valid_source, "FILE", "sentences to validate on");
+  o.add("--valid-target", &valid_target, "FILE", "their translations");
   o.add("--held-out", &held_out, "X",
-        "the share of sentences put aside for validation, by a hash of the source", {0.0001, 0.5});
-  o.add("--vocab-size", &vocab_size, "N", "the most frequent words kept on each side", {5, 1e6});
-  o.add("--min-count", &min_count, "N", "words seen less often become <unk>", {1, kMany});
-  o.add("--longest", &longest, "N", "positions: pairs with more words are skipped", {4, 4096});
+        "without these, the share of sentences put aside instead, by a hash of the source", {0.0001, 0.5});
+  o.add("--tokenizer", &tokenizer, "auto|word|bpe",
+        "whole words, or byte pairs learned from both files;\nauto: word for --toy, else bpe");
+  o.add("--vocab-size", &vocab_size, "N", "byte pairs in all, or the most frequent words of each side",
+        {5, 1e6});
+  o.add("--min-count", &min_count, "N", "words seen less often become <unk>, pairs are not joined",
+        {1, kMany});
+  o.add("--longest", &longest, "N", "positions: pairs of sentences with more tokens are skipped", {4, 4096});
 
   o.group("The model");
   o.add("--d-model", &d_model, "N", "width of embeddings and layers", {1, 8192});

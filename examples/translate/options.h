@@ -11,6 +11,7 @@ namespace gradus::examples {
 struct TrainOptions {
   bool toy = false;
   std::string source, target, out = "model";
+  std::string tokenizer = "auto", valid_source, valid_target;
   int64_t vocab_size = 8000, min_count = 2, longest = 128;
   int64_t d_model = 128, heads = 4, layers = 2, ff = 512;
   double dropout = 0, smoothing = 0.1;
@@ -21,6 +22,7 @@ struct TrainOptions {
   int64_t seed = 1, threads = 0;
 
   void declare(Options& options);
+  bool words() const { return tokenizer == "word" || (toy && tokenizer == "auto"); }
   nn::TranslationModelConfig model(int64_t source_vocab, int64_t target_vocab) const;
   Smoothing convention() const;
   // step counts from 1; time_used is the share of --max-minutes that is gone: whichever of the two is nearer

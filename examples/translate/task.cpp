@@ -1,7 +1,6 @@
 #include "examples/translate/task.h"
 
 #include <cmath>
-#include <map>
 #include <ostream>
 
 #include "examples/support/corpus.h"
@@ -15,8 +14,8 @@ TensorBatch::TensorBatch(const Batch& b)
       target(Tensor::from(b.target, {b.rows, b.target_width})),
       target_lengths(Tensor::from(b.target_lengths, {b.rows})) {}
 
-HeldOut toy_held_out(bool test, size_t count, const TrainOptions& o, const Vocabulary& source,
-                     const Vocabulary& target) {
+HeldOut toy_held_out(bool test, size_t count, const TrainOptions& o, const Tokenizer& source,
+                     const Tokenizer& target) {
   toy::Rng rng(test ? 20170706 : 20151202);  // whatever the training seed: the same sentences for every model
   const auto labels = TargetDistribution::of(o.convention(), o.smoothing, target.size(), Vocabulary::pad);
   HeldOut held_out;
@@ -24,7 +23,7 @@ HeldOut toy_held_out(bool test, size_t count, const TrainOptions& o, const Vocab
   while (held_out.pairs.size() < count) {
     const Words sentence = toy::sample_source(rng, test ? toy::Split::test : toy::Split::valid);
     const Words reference = toy::sample_translation(rng, sentence);
-    held_out.pairs.push_back({source.encode(sentence), target.encode(reference)});
+    held_out.pairs.push_back({source.encode(join_words(sentence)), target.encode(join_words(reference))});
     held_out.best.push_back(toy::translations(sentence)[0].words);
     for (double q : toy::token_probabilities(sentence, reference)) {
       held_out.floor -= std::log(q);
@@ -43,7 +42,7 @@ namespace {
 class ToyTask : public Task {
  public:
   explicit ToyTask(const TrainOptions& options)
-      : Task(Vocabulary(toy::source_words()), Vocabulary(toy::target_words())),
+      : Task(Tokenizer(Vocabulary(toy::source_words())), Tokenizer(Vocabulary(toy::target_words()))),
         batch_tokens_(options.batch_tokens), rng_(static_cast<uint64_t>(options.seed)) {
     validation_ = toy_held_out(/*test=*/false, 500, options, source_, target_);
   }
@@ -53,7 +52,8 @@ class ToyTask : public Task {
     std::vector<IdPair> pairs;
     while (static_cast<int64_t>(pairs.size()) < std::max<int64_t>(1, batch_tokens_ / kPositions)) {
       const Words source = toy::sample_source(rng_, toy::Split::train);
-      pairs.push_back({source_.encode(source), target_.encode(toy::sample_translation(rng_, source))});
+      pairs.push_back({source_.encode(join_words(source)),
+                       target_.encode(join_words(toy::sample_translation(rng_, source)))});
     }
     return TensorBatch(make_batch(pairs));
   }
@@ -63,80 +63,92 @@ class ToyTask : public Task {
   toy::Rng rng_;
 };
 
-struct WordPair {
-  Words source, target;
-  int64_t line;
-};
-
-// The words of both files, counted over the training part alone.
+// Two files and, for validation, two others or a part put aside. Tokens are learned from the training part
+// alone.
 class TextTask : public Task {
  public:
-  TextTask(const std::vector<WordPair>& train, const std::vector<WordPair>& valid, const TrainOptions& o,
-           std::ostream& log)
-      : Task(vocabulary(train, &WordPair::source, o), vocabulary(train, &WordPair::target, o)), options_(o) {
+  TextTask(const ParallelText& train, const ParallelText& valid, const TrainOptions& o, std::ostream& log)
+      : TextTask(learn(train, o), o) {
     pairs_ = encode(train, log);
     validation_.pairs = encode(valid, log);
     check_world(!pairs_.empty() && !validation_.pairs.empty(), "train: ", pairs_.size(),
                 " pairs to learn from and ", validation_.pairs.size(),
                 " held out; need both (see --longest and --held-out)");
     log << pairs_.size() << " pairs to learn from, " << validation_.pairs.size()
-        << " held out; vocabularies of " << source_.size() << " and " << target_.size() << " words\n";
+        << " held out; vocabularies of " << source_.size() << " and " << target_.size()
+        << (o.words() ? " words\n" : " byte pairs\n");
   }
 
   TensorBatch next_batch() override {
     if (next_ == order_.size()) {
       order_ =
-          bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), epoch_++);
+          bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), ++epoch_);
       next_ = 0;
     }
     return TensorBatch(make_batch(pairs_, order_[next_++]));
   }
 
  private:
-  static Vocabulary vocabulary(const std::vector<WordPair>& pairs, Words WordPair::*side,
-                               const TrainOptions& o) {
-    std::map<std::string, int64_t> counts;
-    for (const WordPair& pair : pairs)
-      for (const std::string& word : pair.*side) {
-        ++counts[word];
-        if (o.tie == "all")  // one vocabulary for both sides
-          for (const std::string& other : side == &WordPair::source ? pair.target : pair.source)
-            counts[other] += 0;
-      }
-    return Vocabulary::from_counts(counts, o.vocab_size, o.min_count);
+  using Tokenizers = std::pair<Tokenizer, Tokenizer>;
+  TextTask(Tokenizers sides, const TrainOptions& o) : Task(sides.first, sides.second), options_(o) {}
+
+  static Tokenizers learn(const ParallelText& text, const TrainOptions& o) {
+    const auto of = [&](const std::vector<std::string>& lines) {
+      return o.words() ? Tokenizer::of_words(lines, o.vocab_size, o.min_count)
+                       : Tokenizer(Bpe::learn(lines, o.vocab_size, o.min_count));
+    };
+    if (o.words() && o.tie != "all") return {of(text.source), of(text.target)};
+    std::vector<std::string> both = text.source;  // byte pairs, and tables that are one, need one vocabulary
+    both.insert(both.end(), text.target.begin(), text.target.end());
+    const Tokenizer joint = of(both);
+    return {joint, joint};
   }
 
-  std::vector<IdPair> encode(const std::vector<WordPair>& words, std::ostream& log) const {
+  std::vector<IdPair> encode(const ParallelText& text, std::ostream& log) const {
     std::vector<IdPair> pairs;
-    for (const WordPair& pair : words) {
-      const IdPair ids{source_.encode(pair.source), target_.encode(pair.target), pair.line};
-      if (positions(ids) <= options_.longest) pairs.push_back(ids);
+    for (size_t i = 0; i < text.source.size(); ++i) {
+      IdPair ids{source_.encode(text.source[i]), target_.encode(text.target[i]), text.lines[i]};
+      if (positions(ids) <= options_.longest) pairs.push_back(std::move(ids));
     }
-    if (pairs.size() < words.size())
-      log << words.size() - pairs.size() << " pairs longer than " << options_.longest
-          << " words are left out\n";
+    if (pairs.size() < text.source.size())
+      log << text.source.size() - pairs.size() << " pairs longer than " << options_.longest
+          << " tokens are left out\n";
     return pairs;
   }
 
   TrainOptions options_;
   std::vector<IdPair> pairs_;
-  std::vector<std::vector<size_t>> order_;
+  std::vector<BatchPlan> order_;  // of this epoch
+  int64_t epoch_ = -1;            // with next_, where training is: all of it
   size_t next_ = 0;
-  int64_t epoch_ = 0;
 };
+
+ParallelText read_pairs(const std::string& source, const std::string& target, std::ostream& log) {
+  ParallelText text = read_parallel(source, target);
+  if (text.dropped > 0) log << text.dropped << " pairs with an empty side are left out\n";
+  return text;
+}
 
 }  // namespace
 
 std::unique_ptr<Task> make_task(const TrainOptions& o, std::ostream& log) {
   check(o.toy != !o.source.empty() && o.source.empty() == o.target.empty(),
         "train: name what to learn: either --toy, or both --source FILE and --target FILE");
+  check(!o.toy || o.words(), "train: the toy language is made of words: expected --tokenizer word, got ",
+        o.tokenizer);
+  check(o.valid_source.empty() == o.valid_target.empty() && (!o.toy || o.valid_source.empty()),
+        "train: --valid-source and --valid-target go together, and with --source and --target");
   if (o.toy) return std::make_unique<ToyTask>(o);
-  const ParallelText text = read_parallel(o.source, o.target);
-  if (text.dropped > 0) log << text.dropped << " pairs with an empty side are left out\n";
-  std::vector<WordPair> train, valid;
-  for (size_t i = 0; i < text.source.size(); ++i)
-    (is_held_out(text.source[i], o.held_out) ? valid : train)
-        .push_back({split_words(text.source[i]), split_words(text.target[i]), text.lines[i]});
+  const ParallelText text = read_pairs(o.source, o.target, log);
+  if (!o.valid_source.empty())
+    return std::make_unique<TextTask>(text, read_pairs(o.valid_source, o.valid_target, log), o, log);
+  ParallelText train, valid;
+  for (size_t i = 0; i < text.source.size(); ++i) {
+    ParallelText& part = is_held_out(text.source[i], o.held_out) ? valid : train;
+    part.source.push_back(text.source[i]);
+    part.target.push_back(text.target[i]);
+    part.lines.push_back(text.lines[i]);
+  }
   return std::make_unique<TextTask>(train, valid, o, log);
 }
 

@@ -1,4 +1,4 @@
-// A Task is what there is to learn: two vocabularies, training batches without end, and sentences held out.
+// A Task is what there is to learn: two tokenizers, training batches without end, and sentences held out.
 // There are two: the toy language, drawn fresh, whose true distribution is known; and a parallel corpus in
 // two text files.
 #pragma once
@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "examples/support/batch.h"
-#include "examples/support/vocabulary.h"
+#include "examples/support/tokenizer.h"
 #include "examples/translate/options.h"
 #include "tensor/tensor.h"
 
@@ -31,20 +31,20 @@ class Task {
  public:
   virtual ~Task() = default;
   virtual TensorBatch next_batch() = 0;
-  const Vocabulary& source_vocabulary() const { return source_; }
-  const Vocabulary& target_vocabulary() const { return target_; }
+  const Tokenizer& source_vocabulary() const { return source_; }
+  const Tokenizer& target_vocabulary() const { return target_; }
   const HeldOut& validation() const { return validation_; }
 
  protected:
-  Task(Vocabulary source, Vocabulary target) : source_(std::move(source)), target_(std::move(target)) {}
-  Vocabulary source_, target_;
+  Task(Tokenizer source, Tokenizer target) : source_(std::move(source)), target_(std::move(target)) {}
+  Tokenizer source_, target_;
   HeldOut validation_;
 };
 
 std::unique_ptr<Task> make_task(const TrainOptions& options, std::ostream& log);
 
 // The toy language's held-out sentences: `count` of the validation or, with `test`, of the test split.
-HeldOut toy_held_out(bool test, size_t count, const TrainOptions& options, const Vocabulary& source,
-                     const Vocabulary& target);
+HeldOut toy_held_out(bool test, size_t count, const TrainOptions& options, const Tokenizer& source,
+                     const Tokenizer& target);
 
 }  // namespace gradus::examples

@@ -9,14 +9,14 @@
 
 namespace gradus::examples {
 
-std::vector<Words> translate_all(nn::TranslationModel& model, const Vocabulary& target,
-                                 const std::vector<Ids>& sources) {
+std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
+                                       const std::vector<Ids>& sources) {
   constexpr size_t kBatch = 64;
   std::vector<size_t> by_length(sources.size());
   std::iota(by_length.begin(), by_length.end(), size_t{0});
   std::stable_sort(by_length.begin(), by_length.end(),
                    [&](size_t a, size_t b) { return sources[a].size() < sources[b].size(); });
-  std::vector<Words> translated(sources.size());
+  std::vector<std::string> translated(sources.size());
   for (size_t begin = 0; begin < sources.size(); begin += kBatch) {
     const size_t end = std::min(sources.size(), begin + kBatch);
     std::vector<IdPair> pairs;
@@ -35,19 +35,17 @@ namespace {
 // One line to its translation. Words the model does not know are told, as is a line too long for it, which is
 // cut.
 std::string translate_line(TrainedModel& trained, const std::string& line, int64_t number) {
-  Ids ids;
-  for (const std::string& word : split_words(line)) {
-    ids.push_back(trained.source.id(word));
-    if (ids.back() == Vocabulary::unk)
+  if (split_words(line).empty()) return "";
+  for (const std::string& word : split_words(line))
+    if (trained.source.encode(word) == Ids{Vocabulary::unk})
       std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
-  }
+  Ids ids = trained.source.encode(line);
   const size_t longest = static_cast<size_t>(trained.options.longest);
   if (ids.size() > longest) {
-    std::cerr << "line " << number << ": " << ids.size() << " words, cut to the model's " << longest << "\n";
+    std::cerr << "line " << number << ": " << ids.size() << " tokens, cut to the model's " << longest << "\n";
     ids.resize(longest);
   }
-  if (ids.empty()) return "";
-  return join_words(translate_all(trained.model, trained.target, {ids})[0]);
+  return translate_all(trained.model, trained.target, {ids})[0];
 }
 
 }  // namespace

@@ -1,0 +1,194 @@
+#include "examples/support/bpe.h"
+
+#include <set>
+#include <sstream>
+#include <stdexcept>
+
+namespace gradus::examples {
+namespace {
+
+Ids bytes_of(std::string_view piece) {
+  Ids ids;
+  for (const char c : piece) ids.push_back(Bpe::first_byte + static_cast<unsigned char>(c));
+  return ids;
+}
+
+// Every occurrence of the pair becomes one id, from the left: of three equal ones the first two.
+void merge(Ids& ids, Bpe::Pair pair, int32_t id) {
+  size_t kept = 0;
+  for (size_t i = 0; i < ids.size(); ++i, ++kept) {
+    const bool found = i + 1 < ids.size() && Bpe::Pair(ids[i], ids[i + 1]) == pair;
+    ids[kept] = found ? id : ids[i];
+    i += found;
+  }
+  ids.resize(kept);
+}
+
+// The distinct pieces with their counts, and for each pair of neighbours how often it occurs and where, so
+// that a merge visits only the pieces that have the pair.
+struct PairCounts {
+  struct Occurrences {
+    int64_t count = 0;
+    std::set<size_t> pieces;  // all that have the pair, and some that had it once
+  };
+  std::vector<std::pair<Ids, int64_t>> pieces;
+  std::map<Bpe::Pair, Occurrences> pairs;
+  std::set<std::pair<int64_t, Bpe::Pair>> queue;  // by - count; some counts are out of date
+
+  explicit PairCounts(const std::map<std::string, int64_t>& counts) {
+    for (const auto& [piece, count] : counts) pieces.emplace_back(bytes_of(piece), count);
+    for (size_t i = 0; i < pieces.size(); ++i) add(i, 1);
+  }
+
+  // Adds the pairs of one piece, or with sign -1 takes them away. Counts that fall stay in the queue.
+  void add(size_t number, int64_t sign) {
+    const auto& [ids, count] = pieces[number];
+    for (size_t i = 1; i < ids.size(); ++i) {
+      const Bpe::Pair pair(ids[i - 1], ids[i]);
+      Occurrences& found = pairs[pair];
+      found.count += sign * count;
+      if (sign < 0) continue;
+      found.pieces.insert(number);
+      queue.emplace(-found.count, pair);
+    }
+  }
+
+  // The most frequent pair with its count; count 0 when nothing is left to merge.
+  std::pair<int64_t, Bpe::Pair> most_frequent() {
+    while (!queue.empty()) {
+      const auto [queued, pair] = *queue.begin();
+      const int64_t count = pairs[pair].count;
+      if (count == -queued) return {count, pair};
+      queue.erase(queue.begin());
+      if (count > 0) queue.emplace(-count, pair);
+    }
+    return {};
+  }
+
+  void merge_all(Bpe::Pair pair, int32_t id) {
+    for (const size_t i : std::exchange(pairs[pair].pieces, {})) {
+      add(i, -1);
+      merge(pieces[i].first, pair, id);
+      add(i, 1);
+    }
+  }
+};
+
+}  // namespace
+
+std::vector<std::string> split_pieces(std::string_view line) {
+  constexpr int kSpace = 0, kLetter = 1, kMark = 2;
+  std::vector<std::string> pieces;
+  for (size_t at = 0, before = kLetter; at < line.size();) {
+    const auto [c, length, valid] = decode_utf8(line, at);
+    const size_t kind = is_space(c) ? kSpace : is_letter(c) ? kLetter : kMark;
+    const bool continues = kind != kSpace && (before == kind || before == kSpace) && !pieces.empty() &&
+                           pieces.back().size() + length <= Bpe::longest_piece;
+    if (!continues) pieces.emplace_back();
+    pieces.back() += line.substr(at, length);
+    before = kind;
+    at += length;
+  }
+  return pieces;
+}
+
+Bpe::Bpe(std::vector<Pair> merges) : entries_(first_byte), merges_(std::move(merges)) {
+  for (int c = 0; c < 256; ++c) entries_.emplace_back(1, static_cast<char>(c));
+  const auto bytes = [&](int32_t id) {
+    return id >= first_byte && id < size() ? entries_[static_cast<size_t>(id)] : "";
+  };
+  for (const auto& [left, right] : merges_) {
+    const std::string a = bytes(left), b = bytes(right);
+    const bool fits = !a.empty() && !b.empty() && a.size() + b.size() <= longest_piece;
+    if (!fits || !ids_.emplace(Pair(left, right), size()).second)
+      throw std::invalid_argument("bpe: entry " + std::to_string(size()) +
+                                  ": expected two earlier entries, of at most " +
+                                  std::to_string(longest_piece) + " bytes together and not merged yet, got " +
+                                  std::to_string(left) + " and " + std::to_string(right));
+    entries_.push_back(a + b);
+  }
+}
+
+Bpe Bpe::learn(const std::vector<std::string>& lines, int64_t size, int64_t min_count) {
+  std::map<std::string, int64_t> counts;
+  for (const std::string& line : lines)
+    for (const std::string& piece : split_pieces(' ' + line)) ++counts[piece];
+  PairCounts text(counts);
+  std::vector<Pair> merges;
+  int32_t id = first_merge;
+  for (; id < size; ++id) {
+    const auto [count, pair] = text.most_frequent();
+    if (count < std::max<int64_t>(min_count, 1)) break;
+    text.merge_all(pair, id);
+    merges.push_back(pair);
+  }
+  if (id != size)
+    throw std::invalid_argument("bpe: expected a vocabulary of " + std::to_string(first_merge) + " to " +
+                                std::to_string(id) + " entries, by pairs seen at least " +
+                                std::to_string(min_count) + " times in this text; got " +
+                                std::to_string(size));
+  return Bpe(std::move(merges));
+}
+
+std::string Bpe::to_string() const {
+  std::string text = "bpe\n";
+  for (const auto& [left, right] : merges_) text += std::to_string(left) + ' ' + std::to_string(right) + '\n';
+  return text;
+}
+
+Bpe Bpe::parse(const std::string& text) {
+  std::istringstream in(text);
+  std::string header;
+  std::getline(in, header);
+  std::vector<Pair> merges;
+  for (Pair pair; in >> pair.first >> pair.second;) merges.push_back(pair);
+  try {
+    Bpe bpe(std::move(merges));
+    if (bpe.to_string() == text) return bpe;      // what else can be read as numbers is refused
+  } catch (const std::invalid_argument& error) {  // the caller passed on what some file says
+    throw std::runtime_error(error.what());
+  }
+  throw std::runtime_error("bpe: expected a line `bpe` and then two ids a line, one space between them");
+}
+
+const Ids& Bpe::encode_piece(const std::string& piece) const {
+  constexpr size_t kCached = 1 << 17;  // far more pieces than a corpus has words, and still no leak
+  const auto found = cache_.find(piece);
+  if (found != cache_.end()) return found->second;
+  if (cache_.size() >= kCached) cache_.clear();
+  Ids ids = bytes_of(piece);
+  while (true) {  // the merge that was learned first goes first
+    int32_t first = size();
+    for (size_t i = 1; i < ids.size(); ++i) {
+      const auto merged = ids_.find({ids[i - 1], ids[i]});
+      if (merged != ids_.end()) first = std::min(first, merged->second);
+    }
+    if (first == size()) return cache_[piece] = ids;
+    merge(ids, merges_[static_cast<size_t>(first - first_merge)], first);
+  }
+}
+
+Ids Bpe::encode(std::string_view line) const {
+  Ids ids;
+  if (line.empty()) return ids;
+  for (const std::string& piece : split_pieces(' ' + std::string(line))) {
+    const Ids& found = encode_piece(piece);
+    ids.insert(ids.end(), found.begin(), found.end());
+  }
+  return ids;
+}
+
+std::string Bpe::decode(std::span<const int32_t> ids) const {
+  std::string text;
+  for (const int32_t id : ids) {
+    if (id == Vocabulary::eos) break;
+    if (id < 0 || id >= size())
+      throw std::invalid_argument("bpe: expected an id below " + std::to_string(size()) + ", got " +
+                                  std::to_string(id));
+    text += entries_[static_cast<size_t>(id)];
+  }
+  if (text.starts_with(' ')) text.erase(0, 1);
+  return text;
+}
+
+}  // namespace gradus::examples

@@ -20,6 +20,10 @@ class Adam : public Optimizer {
     kernels().adam(spec_, lr_, step_, gradients_, weights_, m_, v_);
   }
 
+  std::map<std::string, Tensor> state() const override {
+    return {{"adam.m", m_}, {"adam.v", v_}, {"adam.step", step_}};
+  }
+
  protected:
   Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& o, bool decoupled)
       : Optimizer(parameters, o.lr), spec_{o.beta1, o.beta2, o.eps, o.weight_decay, decoupled, decayed_},

@@ -65,6 +65,17 @@ void Optimizer::scale_gradients(double factor) {
   backend(gradients_.device()).binary(Binary::mul, gradients_, scalar, gradients_);
 }
 
+void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
+  for (const auto& [name, own] : state()) {
+    const auto found = tensors.find(name);
+    check(found != tensors.end(), "optimizer: the file has no ", name, " ", own.shape());
+    check(found->second.shape() == own.shape() && found->second.dtype() == own.dtype(), "optimizer: ", name,
+          " is ", own.dtype(), " ", own.shape(), ", in the file ", found->second.dtype(), " ",
+          found->second.shape());
+    own.assign(found->second.to(own.device()));
+  }
+}
+
 void Optimizer::set_lr(double lr) {
   check(lr >= 0 && std::isfinite(lr), "optimizer: expected a learning rate >= 0, got ", lr);
   backend(lr_.device()).fill(lr, lr_);

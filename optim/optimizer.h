@@ -3,6 +3,8 @@
 // gradient norm one sum, however many parameters there are. Make it after the model has its dtype and device.
 #pragma once
 
+#include <map>
+
 #include "autograd/variable.h"
 
 namespace gradus::optim {
@@ -21,6 +23,11 @@ class Optimizer {
   // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches
   // of B/k equal to one of B.
   void scale_gradients(double factor);
+
+  // What the method remembers between steps, by name, for checkpoints; the weights are the model's to keep.
+  // load writes into it; a missing or misshapen name throws and is named.
+  virtual std::map<std::string, Tensor> state() const = 0;
+  void load(const std::map<std::string, Tensor>& tensors);
 
   void set_lr(double lr);
   double lr() const { return lr_.item(); }

@@ -1,5 +1,6 @@
 #include "examples/translate/checkpoint.h"
 
+#include <charconv>
 #include <sstream>
 
 #include "tensor/safetensors.h"
@@ -7,21 +8,32 @@
 namespace gradus::examples {
 namespace {
 
-constexpr const char* kFormat = "gradus translate 1";
+constexpr const char* kFormat = "gradus translate 2";
+constexpr const char* kOptimizer = "optimizer.";  // before the names of what it remembers
+
+double number(const std::string& text) {
+  double value = NAN;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
 
 }  // namespace
 
-void save_checkpoint(const std::string& path, nn::TranslationModel& model, const std::string& options_text,
-                     const Tokenizer& source, const Tokenizer& target, int64_t step) {
-  write_safetensors(path, model.state(),
+void save_checkpoint(const std::string& path, const Checkpoint& c) {
+  std::map<std::string, Tensor> tensors = c.weights;
+  for (const auto& [name, tensor] : c.optimizer) tensors[kOptimizer + name] = tensor;
+  write_safetensors(path, tensors,
                     {{"format", kFormat},
-                     {"options", options_text},
-                     {"source_vocabulary", source.to_string()},
-                     {"target_vocabulary", target.to_string()},
-                     {"step", std::to_string(step)}});
+                     {"options", c.options_text},
+                     {"data_hash", c.data_hash},
+                     {"source_tokenizer", c.source.to_string()},
+                     {"target_tokenizer", c.target.to_string()},
+                     {"step", std::to_string(c.position.step)},
+                     {"best_nll", shortest(c.position.best_nll)},
+                     {"seconds", shortest(c.position.seconds)}});
 }
 
-TrainedModel load_checkpoint(const std::string& path) {
+Checkpoint load_checkpoint(const std::string& path) {
   const SafetensorsFile file = read_safetensors_file(path);
   const auto text = [&](const std::string& key) {
     const auto found = file.metadata.find(key);
@@ -37,14 +49,46 @@ TrainedModel load_checkpoint(const std::string& path) {
     options.declare(declared);
     std::istringstream lines(text("options"));
     declared.read(lines, path);
-    Tokenizer source = Tokenizer::parse(text("source_vocabulary")),
-              target = Tokenizer::parse(text("target_vocabulary"));
-    nn::TranslationModel model(options.model(source.size(), target.size()));
-    model.load(file.tensors);
-    return {options, std::move(source), std::move(target), std::move(model)};
+    const double step = number(text("step"));
+    check(step >= 0 && step < 1e9 && step == std::floor(step), "no step: `", text("step"), "`");
+    Checkpoint c{text("options"),
+                 text("data_hash"),
+                 options,
+                 Tokenizer::parse(text("source_tokenizer")),
+                 Tokenizer::parse(text("target_tokenizer")),
+                 {static_cast<int64_t>(step), number(text("best_nll")), number(text("seconds"))},
+                 {},
+                 {}};
+    for (const auto& [name, tensor] : file.tensors) {
+      if (name.starts_with(kOptimizer)) c.optimizer[name.substr(std::string(kOptimizer).size())] = tensor;
+      else c.weights[name] = tensor;
+    }
+    return c;
   } catch (const std::invalid_argument& error) {  // here the fault is the file's
     throw std::runtime_error(path + ": " + error.what());
   }
+}
+
+TrainedModel load_model(const std::string& path) {
+  Checkpoint c = load_checkpoint(path);
+  try {
+    nn::TranslationModel model(c.options.model(c.source.size(), c.target.size()));
+    model.load(c.weights);
+    return {c.options, std::move(c.source), std::move(c.target), std::move(model)};
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(path + ": " + error.what());
+  }
+}
+
+Checkpoint average_of(const std::vector<std::string>& paths) {
+  Checkpoint mean = load_checkpoint(paths.back());
+  mean.optimizer.clear();
+  for (size_t i = 0; i + 1 < paths.size(); ++i) {
+    const Checkpoint other = load_checkpoint(paths[i]);
+    for (const auto& [name, tensor] : mean.weights) add_to(tensor, other.weights.at(name));
+  }
+  for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / static_cast<double>(paths.size()));
+  return mean;
 }
 
 }  // namespace gradus::examples

@@ -1,20 +1,42 @@
-// A checkpoint is one safetensors file: the weights by torch's names, and in its metadata the options, both
-// tokenizers and how far training had come. It is written atomically, so there is always a whole one.
+// A checkpoint is one safetensors file: the weights by torch's names, what Adam remembers, and in its
+// metadata the options, both tokenizers and how far training had come. It is written atomically, so there is
+// always a whole one. Random numbers and batches are named by seed and step, so nothing else is needed to go
+// on.
 #pragma once
+
+#include <cmath>
 
 #include "examples/support/tokenizer.h"
 #include "examples/translate/options.h"
+#include "optim/optimizer.h"
 
 namespace gradus::examples {
+
+// Where training is. The next batch follows from the step.
+struct Position {
+  int64_t step = 0;
+  double best_nll = INFINITY, seconds = 0;  // seconds: of training so far; 0 unless --max-minutes counts them
+};
+
+struct Checkpoint {
+  std::string options_text, data_hash;
+  TrainOptions options;
+  Tokenizer source, target;
+  Position position;
+  std::map<std::string, Tensor> weights, optimizer;
+};
+
+void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
+Checkpoint load_checkpoint(const std::string& path);
 
 struct TrainedModel {
   TrainOptions options;
   Tokenizer source, target;
   nn::TranslationModel model;
 };
+TrainedModel load_model(const std::string& path);
 
-void save_checkpoint(const std::string& path, nn::TranslationModel& model, const std::string& options_text,
-                     const Tokenizer& source, const Tokenizer& target, int64_t step);
-TrainedModel load_checkpoint(const std::string& path);
+// The mean of the weights of several checkpoints of one model; the rest is the last one's.
+Checkpoint average_of(const std::vector<std::string>& paths);
 
 }  // namespace gradus::examples

@@ -68,7 +68,7 @@ int evaluate_command(std::span<const std::string> arguments) {
   check(source.empty() == target.empty(), "evaluate: --source and --target go together");
   if (threads > 0) set_num_threads(static_cast<int>(threads));
 
-  TrainedModel trained = load_checkpoint(path);
+  TrainedModel trained = load_model(path);
   check(trained.options.toy || !source.empty(),
         "evaluate: name the test sentences: --source FILE --target FILE");
   const bool toy = source.empty();

@@ -42,7 +42,11 @@ void TrainOptions::declare(Options& o) {
 
   o.group("Training");
   o.add("--batch-tokens", &batch_tokens, "N", "padded target words in a batch, about", {1, 1e7});
+  o.add("--accumulate", &accumulate, "N", "batches that make one step: k of B/k words are one of B",
+        {1, kMany});
   o.add("--steps", &steps, "N", "optimiser steps", {1, kMany});
+  o.add("--epochs", &epochs, "N", "passes over the text, which then give the steps; 0: as --steps says",
+        {0, kMany});
   o.add("--max-minutes", &max_minutes, "X", "stop after so long, if the steps are not done; 0: no limit",
         {0, kMany});
   o.add("--lr", &lr, "X", "the largest learning rate", {0, 10});
@@ -51,9 +55,13 @@ void TrainOptions::declare(Options& o) {
   o.add("--clip", &clip, "X", "largest gradient norm", {1e-6, kMany});
   o.add("--validate-every", &validate_every, "N", "steps between validations; each one saves a checkpoint",
         {1, kMany});
+  o.add("--average", &average, "N",
+        "keep the last N checkpoints and, at the end, their mean in average.safetensors; 0: do not",
+        {0, 1000});
   o.add("--seed", &seed, "N", "of initial values, dropout and the order of the data", {0, kMany});
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
   o.add("--out", &out, "DIR", "where best.safetensors, last.safetensors and log.jsonl go");
+  o.add("--resume", &resume, "", "go on from DIR/last.safetensors, with its options, as if never stopped");
 }
 
 nn::TranslationModelConfig TrainOptions::model(int64_t source_vocab, int64_t target_vocab) const {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <ostream>
+#include <sstream>
 
 #include "examples/support/corpus.h"
 #include "examples/support/toy_language.h"
@@ -12,7 +13,7 @@ TensorBatch::TensorBatch(const Batch& b)
     : source(Tensor::from(b.source, {b.rows, b.source_width})),
       source_lengths(Tensor::from(b.source_lengths, {b.rows})),
       target(Tensor::from(b.target, {b.rows, b.target_width})),
-      target_lengths(Tensor::from(b.target_lengths, {b.rows})) {}
+      target_lengths(Tensor::from(b.target_lengths, {b.rows})), target_tokens(b.target_tokens) {}
 
 HeldOut toy_held_out(bool test, size_t count, const TrainOptions& o, const Tokenizer& source,
                      const Tokenizer& target) {
@@ -43,24 +44,24 @@ class ToyTask : public Task {
  public:
   explicit ToyTask(const TrainOptions& options)
       : Task(Tokenizer(Vocabulary(toy::source_words())), Tokenizer(Vocabulary(toy::target_words()))),
-        batch_tokens_(options.batch_tokens), rng_(static_cast<uint64_t>(options.seed)) {
+        batch_tokens_(options.batch_tokens), seed_(options.seed) {
     validation_ = toy_held_out(/*test=*/false, 500, options, source_, target_);
   }
 
-  TensorBatch next_batch() override {
+  TensorBatch batch(int64_t number) override {
+    toy::Rng rng(static_cast<uint64_t>(seed_) << 32 | static_cast<uint64_t>(number));
     constexpr int64_t kPositions = 16;  // of the longest target: a batch padded to it holds batch_tokens
     std::vector<IdPair> pairs;
     while (static_cast<int64_t>(pairs.size()) < std::max<int64_t>(1, batch_tokens_ / kPositions)) {
-      const Words source = toy::sample_source(rng_, toy::Split::train);
+      const Words source = toy::sample_source(rng, toy::Split::train);
       pairs.push_back({source_.encode(join_words(source)),
-                       target_.encode(join_words(toy::sample_translation(rng_, source)))});
+                       target_.encode(join_words(toy::sample_translation(rng, source)))});
     }
     return TensorBatch(make_batch(pairs));
   }
 
  private:
-  int64_t batch_tokens_;
-  toy::Rng rng_;
+  int64_t batch_tokens_, seed_;
 };
 
 // Two files and, for validation, two others or a part put aside. Tokens are learned from the training part
@@ -70,26 +71,38 @@ class TextTask : public Task {
   TextTask(const ParallelText& train, const ParallelText& valid, const TrainOptions& o, std::ostream& log)
       : TextTask(learn(train, o), o) {
     pairs_ = encode(train, log);
+    std::string all;
+    for (const auto* lines : {&train.source, &train.target, &valid.source, &valid.target})
+      for (const std::string& line : *lines) all += line + '\n';
+    std::ostringstream hash;
+    hash << std::hex << content_hash(all);
+    hash_ = hash.str();
     validation_.pairs = encode(valid, log);
     check_world(!pairs_.empty() && !validation_.pairs.empty(), "train: ", pairs_.size(),
                 " pairs to learn from and ", validation_.pairs.size(),
                 " held out; need both (see --longest and --held-out)");
+    order_ = order_of(0);
     log << pairs_.size() << " pairs to learn from, " << validation_.pairs.size()
         << " held out; vocabularies of " << source_.size() << " and " << target_.size()
         << (o.words() ? " words\n" : " byte pairs\n");
   }
 
-  TensorBatch next_batch() override {
-    if (next_ == order_.size()) {
-      order_ =
-          bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), ++epoch_);
-      next_ = 0;
-    }
-    return TensorBatch(make_batch(pairs_, order_[next_++]));
+  TensorBatch batch(int64_t number) override {
+    const int64_t epoch = number / batches_per_epoch();
+    if (epoch != epoch_) order_ = order_of(epoch);
+    epoch_ = epoch;
+    return TensorBatch(make_batch(pairs_, order_[static_cast<size_t>(number % batches_per_epoch())]));
   }
+
+  int64_t batches_per_epoch() const override { return static_cast<int64_t>(order_.size()); }
+  std::string data_hash() const override { return hash_; }
 
  private:
   using Tokenizers = std::pair<Tokenizer, Tokenizer>;
+  std::vector<BatchPlan> order_of(int64_t epoch) const {
+    return bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), epoch);
+  }
+
   TextTask(Tokenizers sides, const TrainOptions& o) : Task(sides.first, sides.second), options_(o) {}
 
   static Tokenizers learn(const ParallelText& text, const TrainOptions& o) {
@@ -118,9 +131,9 @@ class TextTask : public Task {
 
   TrainOptions options_;
   std::vector<IdPair> pairs_;
-  std::vector<BatchPlan> order_;  // of this epoch
-  int64_t epoch_ = -1;            // with next_, where training is: all of it
-  size_t next_ = 0;
+  std::vector<BatchPlan> order_;  // of epoch_; as many in every epoch
+  int64_t epoch_ = 0;
+  std::string hash_;
 };
 
 ParallelText read_pairs(const std::string& source, const std::string& target, std::ostream& log) {

@@ -16,6 +16,7 @@ namespace gradus::examples {
 struct TensorBatch {
   explicit TensorBatch(const Batch& batch);
   Tensor source, source_lengths, target, target_lengths;
+  int64_t target_tokens;  // those to be predicted
 };
 
 // Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the least nll per word
@@ -30,7 +31,11 @@ struct HeldOut {
 class Task {
  public:
   virtual ~Task() = default;
-  virtual TensorBatch next_batch() = 0;
+  // Training batch `number`, from 0, without end. It follows from the seed and the number alone, so a run
+  // that goes on needs to know no more than its step.
+  virtual TensorBatch batch(int64_t number) = 0;
+  virtual int64_t batches_per_epoch() const { return 0; }  // 0: there are no epochs
+  virtual std::string data_hash() const { return "toy"; }  // differs where the training data do
   const Tokenizer& source_vocabulary() const { return source_; }
   const Tokenizer& target_vocabulary() const { return target_; }
   const HeldOut& validation() const { return validation_; }

@@ -1,9 +1,11 @@
+#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
 
+#include "examples/support/interrupt.h"
 #include "examples/support/json_line.h"
 #include "examples/support/progress.h"
 #include "examples/support/text.h"
@@ -25,7 +27,11 @@ class Trainer {
       : options_(options), options_text_(std::move(options_text)), out_(out), task_(make_task(options, out)),
         model_(options.model(task_->source_vocabulary().size(), task_->target_vocabulary().size())),
         criterion_(task_->target_vocabulary().size(), Vocabulary::pad, options.smoothing,
-                   options.convention()) {
+                   options.convention(), Reduction::sum) {
+    check(options.epochs == 0 || task_->batches_per_epoch() > 0, "train: the toy language has no --epochs");
+    if (options.epochs > 0)
+      options_.steps =
+          (options.epochs * task_->batches_per_epoch() + options.accumulate - 1) / options.accumulate;
     model_.init(static_cast<uint64_t>(options.seed));
     adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
     const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
@@ -33,107 +39,162 @@ class Trainer {
     label_floor_ = -q.negative_entropy();
     std::error_code error;
     std::filesystem::create_directories(options.out, error);
-    log_.open(path("log.jsonl"));
+    const bool begun = std::filesystem::exists(path("last.safetensors"));
+    check(options.resume || !begun, "train: ", path("last.safetensors"),
+          " is there already: go on from it with --resume, or name another --out");
+    log_.open(path("log.jsonl"), options.resume ? std::ios::app : std::ios::trunc);
     check_world(!error && log_.good(), "train: cannot write ", path("log.jsonl"),
                 error ? ": " + error.message() : "");
     out_ << model_.parameter_count() << " parameters\n";
   }
 
-  void run() {
-    Progress progress(out_, {.total = options_.steps, .columns = terminal_columns(1)});
-    const double begun = seconds_now();
+  void go_on_from(const Checkpoint& c) {
+    check(c.data_hash == task_->data_hash(), "train --resume: other data than in ", path("last.safetensors"),
+          ": content hash ", task_->data_hash(), ", there ", c.data_hash);
+    model_.load(c.weights);
+    adam_->load(c.optimizer);
+    at_ = c.position;
+    out_ << "going on after step " << at_.step << "\n";
+  }
+
+  // False if it was interrupted; what was learned is saved then, too.
+  bool run() {
+    Progress progress(out_, {.total = options_.steps, .start = at_.step, .columns = terminal_columns(1)});
+    const double begun = seconds_now() - at_.seconds;
     losses::LossSums since;
     double since_time = seconds_now();
-    for (int64_t step = 1; step <= options_.steps; ++step) {
-      const double minutes = (seconds_now() - begun) / 60;
-      const double time_used = options_.max_minutes > 0 ? minutes / options_.max_minutes : 0;
-      since += train_step(step, time_used, task_->next_batch());
-      const bool last = step == options_.steps || time_used >= 1;
-      if (step % 20 == 0 || last) {
+    for (bool last = at_.step >= options_.steps; !last;) {
+      if (options_.max_minutes > 0) at_.seconds = seconds_now() - begun;
+      const double time_used = options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0;
+      since += train_step(++at_.step, time_used);
+      last = at_.step == options_.steps || time_used >= 1;
+      if (at_.step % 20 == 0 || last) {
         const double now = seconds_now();
-        report(progress, step, since, since.tokens() / (now - since_time));
+        report(progress, since, since.tokens() / (now - since_time));
         since = {};
         since_time = now;
       }
-      if (step % options_.validate_every == 0 || last) validate(progress, step);
-      if (last) break;
+      if (at_.step % options_.validate_every == 0 || last) validate(progress);
+      if (last || !interrupted()) continue;
+      save(path("last.safetensors"));
+      progress.say(message("stopped after step ", at_.step));
+      return false;
     }
+    if (options_.average > 0) average(progress);
+    return true;
   }
 
  private:
-  std::string path(const char* name) const { return (std::filesystem::path(options_.out) / name).string(); }
-
-  Variable forward(const TensorBatch& b, losses::LossSums& sums) {
-    const losses::TranslationOutput out =
-        criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
-    sums = out.sums;
-    return out.loss;
+  std::string path(const std::string& name) const {
+    return (std::filesystem::path(options_.out) / name).string();
   }
 
-  losses::LossSums train_step(int64_t step, double time_used, const TensorBatch& batch) {
-    losses::LossSums sums;
+  // The losses of a step's batches, summed; their gradients, divided by the tokens of all, go to the
+  // parameters.
+  losses::LossSums losses_of(int64_t step) {
+    std::vector<TensorBatch> batches;
+    double tokens = 0;
+    for (int64_t i = 0; i < options_.accumulate; ++i) {
+      batches.push_back(task_->batch((step - 1) * options_.accumulate + i));
+      tokens += static_cast<double>(batches.back().target_tokens);
+    }
     model_.generator().set_step(step);
+    losses::LossSums sums;
+    for (const TensorBatch& b : batches) {
+      const losses::TranslationOutput out =
+          criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
+      out.loss.backward(Tensor::full({}, 1 / tokens));
+      sums += out.sums;
+    }
+    return sums;
+  }
+
+  losses::LossSums train_step(int64_t step, double time_used) {
     adam_->set_lr(options_.learning_rate(step, time_used));
     adam_->zero_grad();
-    forward(batch, sums).backward();
+    const losses::LossSums sums = losses_of(step);
     const double norm = adam_->clip_gradients(options_.clip).item();
-    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(step, norm, batch);
+    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(step, norm);
     adam_->step();
     return sums;
   }
 
   // The step that went wrong once more, with a look at every result: all random numbers have names, so it
   // goes wrong in the same place. The weights are still those before the step.
-  [[noreturn]] void explain_anomaly(int64_t step, double norm, const TensorBatch& batch) {
+  [[noreturn]] void explain_anomaly(int64_t step, double norm) {
     std::string cause =
         message("no single result is, but the gradient's norm is ", norm, ": training diverges");
     try {
       const AnomalyMode anomaly_mode;
-      losses::LossSums sums;
-      model_.generator().set_step(step);
-      forward(batch, sums).backward();
+      losses_of(step);
     } catch (const std::runtime_error& error) {
       cause = error.what();
     }
     throw std::runtime_error(
         message("train: the loss or gradient of step ", step, " is not finite; the step was not made. ",
                 cause, ". A lower --lr may help. ",
-                best_nll_ < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
-                                     : "No model was saved yet"));
+                at_.best_nll < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
+                                        : "No model was saved yet"));
   }
 
-  void report(Progress& progress, int64_t step, const losses::LossSums& s, double tokens_per_second) {
-    progress.update(
-        step, message("loss ", fixed(s.mean_smoothed(), 4), " (", fixed(s.mean_smoothed() - label_floor_, 4),
-                      " above its floor)  nll ", fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2),
-                      "  acc ", fixed(100 * s.accuracy(), 1), "%  ", static_cast<int64_t>(tokens_per_second),
-                      " tok/s"));
-    write_log("train", step, s, tokens_per_second);
+  void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
+    progress.update(at_.step, message("loss ", fixed(s.mean_smoothed(), 4), " (",
+                                      fixed(s.mean_smoothed() - label_floor_, 4), " above its floor)  nll ",
+                                      fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2), "  acc ",
+                                      fixed(100 * s.accuracy(), 1), "%  ",
+                                      static_cast<int64_t>(tokens_per_second), " tok/s"));
+    write_log("train", s, tokens_per_second);
   }
 
-  void validate(Progress& progress, int64_t step) {
+  losses::LossSums validation_loss(Progress& progress, const std::string& of) {
     const HeldOut& held_out = task_->validation();
     const losses::LossSums s = loss_of(model_, criterion_, held_out.pairs, options_.batch_tokens);
-    progress.say(message("step ", step, ": on held-out sentences nll ", fixed(s.mean_nll(), 4),
+    progress.say(message(of, ": on held-out sentences nll ", fixed(s.mean_nll(), 4),
                          held_out.floor > 0
                              ? message(" (floor ", fixed(held_out.floor, 4), ", smoothed optimum ",
                                        fixed(held_out.smoothed_floor, 4), ")")
                              : "",
                          ", accuracy ", fixed(100 * s.accuracy(), 1), "%"));
-    write_log("valid", step, s, 0);
-    const auto save = [&](const char* name) {
-      save_checkpoint(path(name), model_, options_text_, task_->source_vocabulary(),
-                      task_->target_vocabulary(), step);
-    };
-    save("last.safetensors");
-    if (s.mean_nll() >= best_nll_) return;
-    best_nll_ = s.mean_nll();
-    save("best.safetensors");
+    return s;
   }
 
-  void write_log(const char* kind, int64_t step, const losses::LossSums& s, double tokens_per_second) {
+  std::string step_file(int64_t step) const { return path("step-" + std::to_string(step) + ".safetensors"); }
+
+  void validate(Progress& progress) {
+    const losses::LossSums s = validation_loss(progress, message("step ", at_.step));
+    write_log("valid", s, 0);
+    const bool best = s.mean_nll() < at_.best_nll;
+    if (best) at_.best_nll = s.mean_nll();
+    if (options_.average > 0) {
+      save(step_file(at_.step), /*optimizer=*/false);
+      std::filesystem::remove(step_file(at_.step - options_.average * options_.validate_every));
+    }
+    if (best) save(path("best.safetensors"));
+    save(path("last.safetensors"));  // after the others: from here a killed run goes on
+  }
+
+  // The last step need not be a multiple of --validate-every; those before it are.
+  void average(Progress& progress) {
+    std::vector<std::string> files{step_file(at_.step)};
+    for (int64_t step = (at_.step - 1) / options_.validate_every * options_.validate_every;
+         step > 0 && static_cast<int64_t>(files.size()) < options_.average; step -= options_.validate_every)
+      if (std::filesystem::exists(step_file(step))) files.push_back(step_file(step));
+    std::reverse(files.begin(), files.end());
+    const Checkpoint mean = average_of(files);
+    model_.load(mean.weights);
+    validation_loss(progress, message("mean of ", files.size(), " checkpoints"));
+    save_checkpoint(path("average.safetensors"), mean);
+  }
+
+  void save(const std::string& file, bool optimizer = true) {
+    save_checkpoint(file, {options_text_, task_->data_hash(), options_, task_->source_vocabulary(),
+                           task_->target_vocabulary(), at_, model_.state(),
+                           optimizer ? adam_->state() : std::map<std::string, Tensor>()});
+  }
+
+  void write_log(const char* kind, const losses::LossSums& s, double tokens_per_second) {
     JsonLine line;
-    line.add("kind", std::string(kind)).add("step", step).add("loss", s.mean_smoothed());
+    line.add("kind", std::string(kind)).add("step", at_.step).add("loss", s.mean_smoothed());
     line.add("loss_above_floor", s.mean_smoothed() - label_floor_).add("nll", s.mean_nll());
     line.add("perplexity", s.perplexity()).add("accuracy", s.accuracy()).add("lr", adam_->lr());
     if (tokens_per_second > 0) line.add("tokens_per_second", tokens_per_second);
@@ -149,23 +210,56 @@ class Trainer {
   losses::TranslationLoss criterion_;
   std::optional<optim::Adam> adam_;
   std::ofstream log_;
-  double label_floor_ = 0, best_nll_ = INFINITY;
+  Position at_;
+  double label_floor_ = 0;
 };
+
+// The options a run began with, over which those given again are laid: they may not differ, but for these.
+Checkpoint checkpoint_to_resume(const std::string& path, std::span<const std::string> arguments) {
+  Checkpoint c = load_checkpoint(path);
+  Options options("", "");
+  c.options.declare(options);
+  options.parse(arguments);
+  c.options.resume = false;
+  std::istringstream before(c.options_text), now(options.dump());
+  for (std::string was, is; std::getline(before, was) && std::getline(now, is);) {
+    const std::string name = is.substr(0, is.find(' '));
+    check(was == is || name == "threads" || name == "out" || name == "max-minutes", "train --resume: ", path,
+          " was made with `", was, "`, now it says `", is, "`");
+  }
+  c.options_text = options.dump();
+  c.options.resume = true;
+  return c;
+}
 
 }  // namespace
 
 int train_command(std::span<const std::string> arguments) {
   TrainOptions settings;
-  Options options("translate train (--toy | --source FILE --target FILE) [options]",
-                  "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors.");
+  Options options(
+      "translate train (--toy | --source FILE --target FILE) [options]",
+      "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors. Ctrl-C stops\n"
+      "it and saves; --resume goes on.");
   settings.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
+  const std::filesystem::path out = settings.out;
+  std::optional<Checkpoint> begun;
+  if (settings.resume) begun = checkpoint_to_resume((out / "last.safetensors").string(), arguments);
+  if (begun) settings = begun->options;
   if (settings.threads > 0) set_num_threads(static_cast<int>(settings.threads));
+  Trainer trainer(settings, begun ? begun->options_text : options.dump(), std::cout);
+  if (begun) trainer.go_on_from(*begun);
   std::cout << describe(Device::cpu) << "\n";
-  Trainer(settings, options.dump(), std::cout).run();
-  const std::string model = (std::filesystem::path(settings.out) / "best.safetensors").string();
-  std::cout << "\nTo translate:  translate translate --model " << model
-            << "\nTo measure:    translate evaluate --model " << model
+  watch_interrupts();
+  const std::string program = program_invocation_name;
+  if (!trainer.run()) {
+    std::cout << "To go on:      " << program << " train --resume --out " << out.string() << "\n";
+    return 130;  // as a shell tells of Ctrl-C
+  }
+  const std::string model =
+      (out / (settings.average > 0 ? "average.safetensors" : "best.safetensors")).string();
+  std::cout << "\nTo translate:  " << program << " translate --model " << model
+            << "\nTo measure:    " << program << " evaluate --model " << model
             << (settings.toy ? "" : " --source FILE --target FILE") << "\n";
   return 0;
 }

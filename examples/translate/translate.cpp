@@ -61,7 +61,7 @@ int translate_command(std::span<const std::string> arguments) {
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "translate: name a model: --model FILE");
   if (threads > 0) set_num_threads(static_cast<int>(threads));
-  TrainedModel trained = load_checkpoint(path);
+  TrainedModel trained = load_model(path);
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal && trained.options.toy)
     std::cout << "The toy language knows sentences such as `the small dogs see a garden`. Ctrl-D ends.\n";

@@ -1,0 +1,10 @@
+// Ctrl-C and SIGTERM as a question that a long job asks itself between two steps. The first signal only sets
+// the answer, so that the job can save what it has; a second one ends the program at once.
+#pragma once
+
+namespace gradus::examples {
+
+void watch_interrupts();
+bool interrupted();
+
+}  // namespace gradus::examples

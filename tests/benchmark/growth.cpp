@@ -18,9 +18,8 @@ void measure(const char* what, int factor, const Config& config, int64_t steps) 
   const double ms = median(times), tokens = static_cast<double>(config.tokens());
   const double peak = static_cast<double>(memory_use(Device::cpu).peak);
   const double state = 16 * static_cast<double>(trainer.parameters());  // weight, gradient, Adam's two means
-  std::printf("%-10s x%d %6lld %10.2f %10.2f %10.1f %12.1f %16.1f\n", what, factor,
-              static_cast<long long>(config.tokens()), ms, ms * 1000 / tokens, peak / (1 << 20),
-              state / (1 << 20), (peak - state) / tokens / 1024);
+  std::printf("%-10s x%d %6ld %10.2f %10.2f %10.1f %12.1f %16.1f\n", what, factor, config.tokens(), ms,
+              ms * 1000 / tokens, peak / (1 << 20), state / (1 << 20), (peak - state) / tokens / 1024);
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ struct Row {
   int64_t calls;  // in a step
   std::vector<In> inputs;
   std::function<Variable(Inputs, Generator&)> f;
-  double flops = 0;  // forward; backward has twice as many. 0: the rate is in bytes
-  double bytes = 0;  // of inputs, where not all of them are read
+  double flops = 0;        // forward; backward has twice as many. 0: the rate is in bytes
+  double input_bytes = 0;  // where not all of the inputs is read
 };
 
 struct Times {
@@ -30,7 +30,8 @@ struct Times {
   int64_t outputs = 0;               // elements of the result
 };
 
-// Repeats until `budget` ms are used, but at least three times; once if it is 0.
+// Repeats until `budget` ms are used, but at least three times after a first that does not count; with no
+// budget, once. What is off the tape has no backward.
 Times time_of(const Row& row, double budget) {
   Generator generator(1);
   const Variable leaf(Tensor::zeros({1}), /*requires_grad=*/true);
@@ -52,11 +53,11 @@ Times time_of(const Row& row, double budget) {
     forward.push_back(milliseconds([&] { y = row.f(x, generator); }));
     x.clear();
     const Tensor dy = Tensor::full(y.shape(), 1);
-    backward.push_back(milliseconds([&] { y.backward(dy); }));
+    backward.push_back(y.requires_grad() ? milliseconds([&] { y.backward(dy); }) : 0);
     times.outputs = y.shape().numel();
     used += forward.back() + backward.back();
   }
-  if (forward.size() > 1) forward.erase(forward.begin()), backward.erase(backward.begin());  // a warm-up
+  if (forward.size() > 1) forward.erase(forward.begin()), backward.erase(backward.begin());
   times.forward = median(forward), times.backward = median(backward);
   return times;
 }
@@ -120,19 +121,32 @@ std::vector<Row> rows_of_step(const Config& c) {
                     return cross_entropy(v[0], ids, spec).loss;
                   }});
   rows.push_back({"softmax", 0, {{logits}}, [](Inputs v, Generator&) { return softmax(v[0]); }});
+  const auto adam = std::make_shared<optim::Adam>(
+      std::vector<NamedParameter>{{"", Variable(Tensor::zeros({c.parameters}), /*requires_grad=*/true)}});
+  const auto update = [&](const char* name, int passes, const std::function<void()>& f) {
+    rows.push_back({name,
+                    1,
+                    {},
+                    [f](Inputs, Generator&) { return f(), Variable(Tensor::zeros({})); },
+                    0,
+                    real(c.parameters) * passes * 4});
+  };
+  update("zero_grad", 1, [adam] { adam->zero_grad(); });
+  update("adam", 7, [adam] { adam->step(); });  // reads four numbers, writes three
   return rows;
 }
 
-void print_rate(const Row& row, const Times& t) {
-  if (row.flops > 0)
-    return void(
-        std::printf(" %8.1f %8.1f GFLOP/s\n", row.flops / t.forward / 1e6, 2 * row.flops / t.backward / 1e6));
-  double inputs = row.bytes;
+void print(const Row& row, const Times& t) {
+  std::printf("%-46s %5ld %9.4f %9.4f", row.name.c_str(), row.calls, t.forward, t.backward);
+  double inputs = row.input_bytes, outputs = static_cast<double>(t.outputs) * 4;
   if (inputs == 0)
     for (const In& in : row.inputs) inputs += static_cast<double>(in.shape.numel()) * 4;
-  const double outputs = static_cast<double>(t.outputs) * 4;
-  std::printf(" %8.1f %8.1f GB/s\n", (inputs + outputs) / t.forward / 1e6,
-              (2 * inputs + outputs) / t.backward / 1e6);
+  const double forward = row.flops > 0 ? row.flops : inputs + outputs;
+  const double backward = row.flops > 0 ? 2 * row.flops : 2 * inputs + outputs;
+  std::printf(" %8.2f %8.2f %-7s", forward / t.forward / 1e6,
+              t.backward > 0 ? backward / t.backward / 1e6 : 0, row.flops > 0 ? "GFLOP/s" : "GB/s");
+  for (const In& in : row.inputs) std::printf(" %s", message(in.shape).c_str());
+  std::printf("\n");
 }
 
 }  // namespace
@@ -147,54 +161,28 @@ double forward_alone(const Config& config, const std::string& op) {
 
 void ops(const Options& options) {
   const Config config = options.model();
-  const double budget = options.quick ? 0 : 300;
-  const auto wanted = [&](const std::string& name) { return name.find(options.filter) != std::string::npos; };
-  std::printf(
-      "%s\n\nA step of %s, batch %lld. Rates count the bytes of inputs and output, backward those of the\n"
-      "inputs' gradients too; or multiplications and additions.\n\n",
-      describe(Device::cpu).c_str(), config.name.c_str(), static_cast<long long>(config.batch));
-  std::printf("%-30s %5s %9s %9s %8s %8s\n", "", "calls", "ms fwd", "ms bwd", "fwd", "bwd");
   int timed = 0;
   double forward = 0, backward = 0;
-  const auto line = [&](const std::string& name, int64_t calls, const Times& t) {
-    std::printf("%-30s %5lld %9.3f %9.3f", name.c_str(), static_cast<long long>(calls), t.forward,
-                t.backward);
-    forward += static_cast<double>(calls) * t.forward, backward += static_cast<double>(calls) * t.backward;
-    ++timed;
+  const auto measure = [&](const Row& row, double budget) {
+    if (row.name.find(options.filter) == std::string::npos) return;
+    const Times t = time_of(row, options.quick ? 0 : budget);
+    print(row, t);
+    const double calls = static_cast<double>(row.calls);
+    forward += calls * t.forward, backward += calls * t.backward, ++timed;
   };
-  for (const Row& row : rows_of_step(config)) {
-    if (!wanted(row.name)) continue;
-    const Times t = time_of(row, budget);
-    line(row.name, row.calls, t);
-    print_rate(row, t);
-  }
-  if (wanted("adam")) {
-    const Variable weights(Tensor::zeros({config.parameters}), /*requires_grad=*/true);
-    optim::Adam adam({{"weights", weights}});
-    std::vector<double> steps, zeros;
-    for (int i = 0; i < (options.quick ? 1 : 20); ++i) {
-      zeros.push_back(milliseconds([&] { adam.zero_grad(); }));
-      steps.push_back(milliseconds([&] { adam.step(); }));
-    }
-    const double bytes = static_cast<double>(config.parameters) * 4;
-    line("zero_grad", 1, {median(zeros), 0});
-    std::printf(" %8.1f %8s GB/s\n", bytes / median(zeros) / 1e6, "");
-    line("adam", 1, {median(steps), 0});
-    std::printf(" %8.1f %8s GB/s\n", 7 * bytes / median(steps) / 1e6, "");  // reads 4 numbers, writes 3
-  }
-  std::printf("%-30s %5s %9.3f %9.3f\n\n", "sum of calls x time", "", forward, backward);
-
-  std::printf("The cases of the gradient checks, in f32.\n\n%-45s %10s %10s  %s\n", "", "us fwd", "us bwd",
-              "inputs");
+  std::printf("%s\n\n", describe(Device::cpu).c_str());
+  std::printf(
+      "Rates count a product's multiplications and additions; else the bytes of inputs and output, and\n"
+      "backward those of the inputs' gradients too.\n\n%-46s %5s %9s %9s %8s %8s %-7s inputs\n",
+      message("A step of ", config.name, ", batch ", config.batch).c_str(), "calls", "ms fwd", "ms bwd",
+      "fwd", "bwd", "");
+  for (const Row& row : rows_of_step(config)) measure(row, 300);
+  std::printf("%-46s %5s %9.4f %9.4f\n\nThe cases of the gradient checks, in f32\n", "calls x time, the sum",
+              "", forward, backward);
   for (const tests::OpCase& op : tests::op_cases()) {
-    if (!wanted(op.name)) continue;
     Row row{op.name, 0, {}, op.f};
     for (const tests::Input& input : op.inputs) row.inputs.push_back({input.shape});
-    const Times t = time_of(row, std::min(budget, 5.));
-    std::printf("%-45s %10.1f %10.1f ", op.name.c_str(), t.forward * 1000, t.backward * 1000);
-    for (const In& in : row.inputs) std::printf(" %s", message(in.shape).c_str());
-    std::printf("\n");
-    ++timed;
+    measure(row, 5);
   }
   check(timed > 0, "--filter: no operation's name contains '", options.filter, "'");
   std::printf("\n%d rows timed\n", timed);

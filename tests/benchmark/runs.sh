@@ -5,9 +5,11 @@ benchmark=$1
 fail() { printf 'benchmark/runs.sh: %s\n' "$1" >&2; exit 1; }
 
 ops=$("$benchmark" ops --config toy --size 2 --quick)
-for row in 'linear: output +1 +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ GFLOP/s' \
-           'layer_norm +12 +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ GB/s' \
-           'attention: everything +[0-9.]+ +[0-9.]+  \[2, 5, 12\]' \
+numbers='( +[0-9]+\.[0-9]+){4}'
+for row in "linear: output +1$numbers GFLOP/s \[2, 16, 128\] \[1000, 128\]" \
+           "layer_norm +12$numbers GB/s +\[2, 16, 128\] \[128\] \[128\]" \
+           "adam +1$numbers GB/s +" \
+           "attention: everything +0$numbers GB/s +\[2, 5, 12\]" \
            '[0-9]+ rows timed'; do
   grep -qE "^$row\$" <<<"$ops" || fail "ops: no line like $row"
 done

@@ -9,80 +9,13 @@
 // at a time, so that a busy minute falls on both. Peak memory is read before the floor is made.
 #include <sys/resource.h>
 
-#include <cstdio>
 #include <iostream>
-#include <map>
-#include <unordered_set>
 
 #include "examples/support/json_line.h"
 #include "tensor/cpu/gemm.h"
 #include "tests/benchmark/benchmark.h"
 
 namespace gradus::benchmark {
-
-Config Options::model() const {
-  const Config configs[] = {{"toy", 128, 4, 2, 512, 1000, 64, 16, 1182208},
-                            {"small", 256, 4, 3, 1024, 8000, 64, 32, 9626624}};
-  for (Config c : configs)
-    if (c.name == config) return c.batch = size > 0 ? size : c.batch, c;
-  throw std::invalid_argument("--config: expected toy or small, got '" + config + "'");
-}
-
-namespace {
-
-nn::TranslationModelConfig model_config(const Config& c) {
-  return {
-      .source_vocab = c.vocab,
-      .target_vocab = c.vocab,
-      .tie = nn::Tie::output,
-      .transformer = {.d_model = c.d, .heads = c.heads, .layers = c.layers, .ff = c.ff, .norm_first = true}};
-}
-
-Tensor random_ids(int64_t rows, int64_t columns, int64_t vocab, uint64_t seed) {
-  const Tensor uniform = Generator(seed).uniform({rows, columns}, 4, static_cast<double>(vocab));
-  std::vector<int32_t> ids;
-  for (const double u : uniform.to_vector<double>()) ids.push_back(static_cast<int32_t>(u));
-  return Tensor::from(ids, {rows, columns});
-}
-
-}  // namespace
-
-Trainer::Trainer(const Config& c)
-    : model_(model_config(c)), criterion_(c.vocab),
-      adam_(model_.parameters(), {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9}),
-      source_(random_ids(c.batch, c.length, c.vocab, 2)),
-      source_lengths_(Tensor::full({c.batch}, static_cast<double>(c.length), DType::i32)),
-      target_(random_ids(c.batch, c.length + 1, c.vocab, 3)),
-      target_lengths_(Tensor::full({c.batch}, static_cast<double>(c.length + 1), DType::i32)) {
-  check(c.parameters == 0 || c.parameters == parameters(), "benchmark ", c.name, ": expected ", c.parameters,
-        " parameters, got ", parameters());
-  model_.init(/*seed=*/1);
-}
-
-int64_t Trainer::parameters() {
-  int64_t count = 0;
-  for (const NamedParameter& p : model_.parameters()) count += p.variable.shape().numel();
-  return count;
-}
-
-Variable Trainer::forward() {
-  model_.generator().next_step();
-  return criterion_(model_(source_, source_lengths_, target_, target_lengths_), target_).loss;
-}
-
-void Trainer::step() {
-  adam_.zero_grad();
-  forward().backward();
-  adam_.step();
-}
-
-std::vector<LinearLayer> linear_layers(const Config& c) {
-  const int64_t l = c.layers;
-  return {{"self in_proj", 2 * l, c.d, 3 * c.d},   {"out_proj, cross query", 4 * l, c.d, c.d},
-          {"cross keys, values", l, c.d, 2 * c.d}, {"linear1 + relu", 2 * l, c.d, c.ff, Unary::relu},
-          {"linear2", 2 * l, c.ff, c.d},           {"output", 1, c.d, c.vocab, {}, false}};
-}
-
 namespace {
 
 class Floor {
@@ -184,64 +117,6 @@ void train_step(const Options& options) {
                    .add("steps", options.steps)
                    .str()
             << "\n";
-}
-
-namespace {
-
-struct OpTime {
-  int64_t calls = 0;
-  double forward = 0, backward = 0;  // ms
-};
-
-// Puts a stopwatch around each rule on the tape behind `root`.
-void watch_rules(const Variable& root, std::map<std::string, OpTime>& times) {
-  std::vector<Node*> pending{root.node().get()};
-  std::unordered_set<Node*> seen{pending[0]};
-  while (!pending.empty()) {
-    Node* node = pending.back();
-    pending.pop_back();
-    for (const auto& input : node->inputs)
-      if (input && seen.insert(input.get()).second) pending.push_back(input.get());
-    if (node->leaf()) continue;
-    OpTime& time = times[node->op];
-    ++time.calls;
-    node->backward = [rule = std::move(node->backward), &time](const Tensor& dy, std::span<Gradient> d) {
-      time.backward += milliseconds([&] { rule(dy, d); });
-    };
-  }
-}
-
-}  // namespace
-
-// Backward times come from the tape of real steps. Forward leaves no such trace: those of single operations
-// are measured alone at the same shapes, and need not add up to the whole.
-void profile(const Options& options) {
-  const Config config = options.model();
-  Trainer trainer(config);
-  for (int i = 0; i < kWarmup; ++i) trainer.step();
-  std::map<std::string, OpTime> times;
-  double zero = 0, forward = 0, backward = 0, adam = 0;
-  for (int64_t i = 0; i < options.steps; ++i) {
-    zero += milliseconds([&] { trainer.adam().zero_grad(); });
-    Variable loss;
-    forward += milliseconds([&] { loss = trainer.forward(); });
-    watch_rules(loss, times);
-    backward += milliseconds([&] { loss.backward(); });
-    adam += milliseconds([&] { trainer.adam().step(); });
-  }
-  const double steps = static_cast<double>(options.steps), whole = zero + forward + backward + adam;
-  const auto line = [&](const char* name, int64_t calls, double ms_forward, double ms_backward) {
-    std::printf("%-16s %5lld %11.2f %12.2f %7.1f%%\n", name, static_cast<long long>(calls), ms_forward,
-                ms_backward, (ms_forward + ms_backward) * steps / whole * 100);
-  };
-  std::printf("%s: %s\n%-16s %5s %11s %12s %8s\n", config.name.c_str(), describe(Device::cpu).c_str(), "",
-              "calls", "ms forward", "ms backward", "share");
-  for (const auto& [op, time] : times)
-    line(op.c_str(), time.calls / options.steps, forward_alone(config, op), time.backward / steps);
-  line("the whole tape", 1, forward / steps, backward / steps);
-  line("zero_grad", 1, zero / steps, 0);
-  line("adam", 1, adam / steps, 0);
-  line("the whole step", 1, whole / steps, 0);
 }
 
 }  // namespace gradus::benchmark

@@ -134,4 +134,10 @@ Words tokenize_13a(std::string line) {
   return split_at_spaces(spaced);
 }
 
+std::vector<Words> tokenized(const std::vector<std::string>& lines) {
+  std::vector<Words> sentences;
+  for (const std::string& line : lines) sentences.push_back(tokenize_13a(line));
+  return sentences;
+}
+
 }  // namespace gradus::examples

@@ -26,6 +26,8 @@ inline constexpr const char* bleu_signature = "nrefs:1|case:mixed|eff:no|tok:13a
 // One list of words per sentence. Different numbers of sentences, or none, are an error.
 Bleu corpus_bleu(const std::vector<Words>& hypotheses, const std::vector<Words>& references);
 
+std::vector<Words> tokenized(const std::vector<std::string>& lines);  // each by tokenize_13a
+
 // The tokens of NIST's mteval-v13a.pl in sacreBLEU's version.
 Words tokenize_13a(std::string line);
 

@@ -13,6 +13,7 @@ namespace gradus::examples {
 int train_command(std::span<const std::string> arguments);
 int translate_command(std::span<const std::string> arguments);
 int evaluate_command(std::span<const std::string> arguments);
+int score_command(std::span<const std::string> arguments);
 
 // If parsing asked for help or for the options, prints them; true when there is nothing more to do.
 bool answered(const Options& options, Options::Action action);

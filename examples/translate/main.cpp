@@ -19,6 +19,7 @@ constexpr const char* kHelp =
   translate train      learn from the toy language (--toy) or from two text files
   translate evaluate   BLEU, nll, perplexity and accuracy on sentences never seen
   translate translate  translate standard input, or what you type
+  translate score      BLEU of a file of translations against a file of references
 
 Each command explains itself: translate train --help. To begin with:
 
@@ -33,8 +34,9 @@ int run(std::span<const std::string> arguments) {
   if (command == "train") return train_command(rest);
   if (command == "evaluate") return evaluate_command(rest);
   if (command == "translate") return translate_command(rest);
+  if (command == "score") return score_command(rest);
   throw std::invalid_argument(message("translate: no command `", command, "`",
-                                      did_you_mean(command, {"train", "evaluate", "translate"}),
+                                      did_you_mean(command, {"train", "evaluate", "translate", "score"}),
                                       "; see --help"));
 }
 

@@ -20,10 +20,14 @@ class Tokenizer {
   static Tokenizer of_words(const std::vector<std::string>& lines, int64_t size, int64_t min_count);
 
   // What a checkpoint keeps. `parse` refuses (std::runtime_error) whatever to_string does not write.
-  std::string to_string() const;
+  std::string to_string() const {
+    return std::visit([](const auto& kind) { return kind.to_string(); }, kind_);
+  }
   static Tokenizer parse(const std::string& text);
 
-  int32_t size() const;
+  int32_t size() const {
+    return std::visit([](const auto& kind) { return kind.size(); }, kind_);
+  }
   Ids encode(const std::string& line) const;  // nothing added
   // Up to eos; always one line of UTF-8: bytes that a model put together wrongly become U+FFFD.
   std::string decode(std::span<const int32_t> ids) const;

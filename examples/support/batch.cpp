@@ -57,8 +57,8 @@ std::vector<Bucket> make_buckets(const std::vector<IdPair>& pairs, int64_t token
     if (most.padding[side] == 0) break;
     const auto on_side = [&](size_t i) { return lengths_of(pairs[i])[side]; };
     std::ranges::stable_sort(most.pairs, std::greater{}, on_side);
-    const auto twice = 2 * static_cast<int64_t>(most.pairs.size());
-    const int64_t half_way = most.width[side] - (most.padding[side] + twice - 1) / twice,
+    const auto n = static_cast<int64_t>(most.pairs.size());
+    const int64_t half_way = most.width[side] - 1 - most.padding[side] / (2 * n),
                   filled = on_side(most.pairs[std::min(most.rows(tokens), most.pairs.size()) - 1]);
     std::vector<size_t> low, high;
     for (const size_t i : most.pairs)

@@ -140,8 +140,7 @@ std::string Bpe::to_string() const {
 
 Bpe Bpe::parse(const std::string& text) {
   std::istringstream in(text);
-  std::string header;
-  std::getline(in, header);
+  in.ignore(4);  // the header
   std::vector<Pair> merges;
   for (Pair pair; in >> pair.first >> pair.second;) merges.push_back(pair);
   try {

@@ -15,8 +15,8 @@ class Tokenizer {
   explicit Tokenizer(Vocabulary words) : kind_(std::move(words)) {}
   explicit Tokenizer(Bpe pairs) : kind_(std::move(pairs)) {}
 
-  // From the lines of a training text: its most frequent words, or pairs of bytes; what occurs less than
-  // `min_count` times is left out.
+  // The most frequent words of a text, at most `size` entries; those seen less than `min_count` times are
+  // left out.
   static Tokenizer of_words(const std::vector<std::string>& lines, int64_t size, int64_t min_count);
 
   // What a checkpoint keeps. `parse` refuses (std::runtime_error) whatever to_string does not write.

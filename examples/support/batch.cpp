@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <numeric>
 #include <random>
 #include <span>
@@ -44,7 +45,8 @@ Bucket make_bucket(const std::vector<IdPair>& pairs, const std::vector<size_t>& 
 }
 
 // From one bucket of all pairs: again and again that with the most padding is cut in two, half way between
-// mean and longest of its worse side, unless a part would not fill a batch. The last one is as wide as any.
+// mean and longest of its worse side, or lower, where the longer part fills a batch, too. The last one is as
+// wide as any.
 std::vector<Bucket> make_buckets(const std::vector<IdPair>& pairs, int64_t tokens) {
   std::vector<Bucket> buckets = {make_bucket(pairs, all(pairs))};
   const Bucket widest{{}, buckets[0].width};
@@ -53,13 +55,17 @@ std::vector<Bucket> make_buckets(const std::vector<IdPair>& pairs, int64_t token
         *std::ranges::max_element(buckets, {}, [](const Bucket& b) { return b.padding[0] + b.padding[1]; });
     const size_t side = most.padding[1] > most.padding[0];
     if (most.padding[side] == 0) break;
-    const auto twice = 2 * static_cast<int64_t>(most.pairs.size());
-    const int64_t middle = most.width[side] - (most.padding[side] + twice - 1) / twice;
+    const auto on_side = [&](size_t i) { return lengths_of(pairs[i])[side]; };
+    std::ranges::stable_sort(most.pairs, std::greater{}, on_side);
+    const auto n = static_cast<int64_t>(most.pairs.size());
+    const int64_t half_way = most.width[side] - 1 - most.padding[side] / (2 * n),
+                  filled = on_side(most.pairs[std::min(most.rows(tokens), most.pairs.size()) - 1]);
     std::vector<size_t> low, high;
-    for (const size_t i : most.pairs) (lengths_of(pairs[i])[side] <= middle ? low : high).push_back(i);
+    for (const size_t i : most.pairs)
+      (on_side(i) <= half_way && on_side(i) < filled ? low : high).push_back(i);
     const Bucket narrow = make_bucket(pairs, low), wide = make_bucket(pairs, high);
     most.padding = {0, 0};
-    if (low.size() < narrow.rows(tokens) || high.size() < wide.rows(tokens)) continue;
+    if (low.size() < narrow.rows(tokens)) continue;
     most = narrow;
     buckets.push_back(wide);
   }
@@ -107,15 +113,6 @@ Batch make_batch(const std::vector<IdPair>& pairs, const BatchPlan& plan) {
 Batch make_batch(const std::vector<IdPair>& pairs) { return make_batch(pairs, {all(pairs)}); }
 
 int64_t positions(const IdPair& pair) { return std::ranges::max(lengths_of(pair)); }
-
-std::string find_too_long(const std::vector<IdPair>& pairs, int64_t max_positions) {
-  const auto too_long = [=](const IdPair& pair) { return positions(pair) > max_positions; };
-  const auto first = std::find_if(pairs.begin(), pairs.end(), too_long);
-  if (first == pairs.end()) return "";
-  return "line " + std::to_string(first->line) + " takes " + std::to_string(positions(*first)) +
-         " positions, the model has " + std::to_string(max_positions) +
-         " (lines too long: " + std::to_string(std::count_if(first, pairs.end(), too_long)) + ")";
-}
 
 std::vector<BatchPlan> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens, uint64_t seed,
                                         int64_t epoch) {

@@ -37,9 +37,6 @@ Batch make_batch(const std::vector<IdPair>& pairs);
 // How many positions a pair takes on its longer side. The decoder reads bos and the words, never eos.
 int64_t positions(const IdPair& pair);
 
-// Empty if all pairs fit a model of `max_positions`; else a message: the first line that does not, how many.
-std::string find_too_long(const std::vector<IdPair>& pairs, int64_t max_positions);
-
 // One epoch: every pair once, in batches of at most `tokens` padded positions on their longer side (a longer
 // pair stands alone). Pairs of like lengths share a bucket, and a bucket's batches have one shape: there are
 // at most `max_shapes` of (rows, source_width, target_width), the same ones in every epoch, so that whoever

@@ -1,6 +1,8 @@
 #include "examples/support/bpe.h"
 
-#include <set>
+#include <algorithm>
+#include <functional>
+#include <queue>
 #include <sstream>
 #include <stdexcept>
 
@@ -24,69 +26,59 @@ void merge(Ids& ids, Bpe::Pair pair, int32_t id) {
   ids.resize(kept);
 }
 
-// The distinct pieces with their counts, and for each pair of neighbours how often it occurs and where, so
-// that a merge visits only the pieces that have the pair.
+// The distinct pieces, and for each pair of neighbours how often it occurs and where, so that a merge visits
+// only the pieces that have the pair. It makes no pair more frequent but those with its new entry, so the
+// queue, which learns of falling counts late, never has too low a count.
 struct PairCounts {
   struct Occurrences {
     int64_t count = 0;
-    std::set<size_t> pieces;  // all that have the pair, and some that had it once
+    std::vector<size_t> pieces;  // all that have the pair, and some that had it once
   };
+  using Queued = std::pair<int64_t, Bpe::Pair>;  // - count, pair: the least is next
   std::vector<std::pair<Ids, int64_t>> pieces;
   std::map<Bpe::Pair, Occurrences> pairs;
-  std::set<std::pair<int64_t, Bpe::Pair>> queue;  // by - count; some counts are out of date
+  std::priority_queue<Queued, std::vector<Queued>, std::greater<>> queue;
 
-  explicit PairCounts(const std::map<std::string, int64_t>& counts) {
-    for (const auto& [piece, count] : counts) pieces.emplace_back(bytes_of(piece), count);
-    for (size_t i = 0; i < pieces.size(); ++i) add(i, 1);
-  }
-
-  // Adds the pairs of one piece, or with sign -1 takes them away. Counts that fall stay in the queue.
-  void add(size_t number, int64_t sign) {
+  // Adds the pairs of one piece, or with sign -1 takes them away. Only those with entries from `newest` on
+  // are new.
+  void add(size_t number, int64_t sign, int32_t newest) {
     const auto& [ids, count] = pieces[number];
     for (size_t i = 1; i < ids.size(); ++i) {
       const Bpe::Pair pair(ids[i - 1], ids[i]);
       Occurrences& found = pairs[pair];
       found.count += sign * count;
-      if (sign < 0) continue;
-      found.pieces.insert(number);
+      if (sign < 0 || std::max(pair.first, pair.second) < newest) continue;
+      if (found.pieces.empty() || found.pieces.back() != number) found.pieces.push_back(number);
       queue.emplace(-found.count, pair);
     }
   }
 
   // The most frequent pair with its count; count 0 when nothing is left to merge.
   std::pair<int64_t, Bpe::Pair> most_frequent() {
-    while (!queue.empty()) {
-      const auto [queued, pair] = *queue.begin();
+    for (; !queue.empty(); queue.pop()) {
+      const auto [queued, pair] = queue.top();
       const int64_t count = pairs[pair].count;
       if (count == -queued) return {count, pair};
-      queue.erase(queue.begin());
-      if (count > 0) queue.emplace(-count, pair);
+      if (count > 0 && count < -queued) queue.emplace(-count, pair);
     }
     return {};
-  }
-
-  void merge_all(Bpe::Pair pair, int32_t id) {
-    for (const size_t i : std::exchange(pairs[pair].pieces, {})) {
-      add(i, -1);
-      merge(pieces[i].first, pair, id);
-      add(i, 1);
-    }
   }
 };
 
 }  // namespace
 
 std::vector<std::string> split_pieces(std::string_view line) {
-  constexpr int kSpace = 0, kLetter = 1, kMark = 2;
   std::vector<std::string> pieces;
-  for (size_t at = 0, before = kLetter; at < line.size();) {
+  bool was_space = false, was_letter = false;
+  for (size_t at = 0; at < line.size();) {
     const auto [c, length, valid] = decode_utf8(line, at);
-    const size_t kind = is_space(c) ? kSpace : is_letter(c) ? kLetter : kMark;
-    const bool continues = kind != kSpace && (before == kind || before == kSpace) && !pieces.empty() &&
+    const bool space = is_space(c), letter = is_letter(c);
+    const bool continues = !pieces.empty() && !space && (was_space || letter == was_letter) &&
                            pieces.back().size() + length <= Bpe::longest_piece;
     if (!continues) pieces.emplace_back();
     pieces.back() += line.substr(at, length);
-    before = kind;
+    was_space = space;
+    was_letter = letter;
     at += length;
   }
   return pieces;
@@ -113,20 +105,30 @@ Bpe Bpe::learn(const std::vector<std::string>& lines, int64_t size, int64_t min_
   std::map<std::string, int64_t> counts;
   for (const std::string& line : lines)
     for (const std::string& piece : split_pieces(' ' + line)) ++counts[piece];
-  PairCounts text(counts);
+  PairCounts text;
+  for (const auto& [piece, count] : counts) {
+    text.pieces.emplace_back(bytes_of(piece), count);
+    text.add(text.pieces.size() - 1, 1, 0);
+  }
   std::vector<Pair> merges;
   int32_t id = first_merge;
   for (; id < size; ++id) {
     const auto [count, pair] = text.most_frequent();
     if (count < std::max<int64_t>(min_count, 1)) break;
-    text.merge_all(pair, id);
     merges.push_back(pair);
+    for (const size_t i : std::exchange(text.pairs[pair].pieces, {})) {
+      text.add(i, -1, id);
+      merge(text.pieces[i].first, pair, id);
+      text.add(i, 1, id);
+    }
   }
-  if (id != size)
-    throw std::invalid_argument("bpe: expected a vocabulary of " + std::to_string(first_merge) + " to " +
-                                std::to_string(id) + " entries, by pairs seen at least " +
-                                std::to_string(min_count) + " times in this text; got " +
-                                std::to_string(size));
+  const std::string asked = std::to_string(size), found = std::to_string(id);
+  if (id > size)
+    throw std::invalid_argument("bpe: expected a vocabulary of at least " + found + " entries, got " + asked);
+  if (id < size)
+    throw std::invalid_argument("bpe: this text allows at most " + found +
+                                " entries, by pairs seen at least " + std::to_string(min_count) +
+                                " times; got a vocabulary of " + asked);
   return Bpe(std::move(merges));
 }
 
@@ -138,8 +140,7 @@ std::string Bpe::to_string() const {
 
 Bpe Bpe::parse(const std::string& text) {
   std::istringstream in(text);
-  std::string header;
-  std::getline(in, header);
+  in.ignore(4);  // the header
   std::vector<Pair> merges;
   for (Pair pair; in >> pair.first >> pair.second;) merges.push_back(pair);
   try {

@@ -9,16 +9,8 @@ Tokenizer Tokenizer::of_words(const std::vector<std::string>& lines, int64_t siz
   return Tokenizer(Vocabulary::from_counts(counts, size, min_count));
 }
 
-std::string Tokenizer::to_string() const {
-  return std::visit([](const auto& kind) { return kind.to_string(); }, kind_);
-}
-
 Tokenizer Tokenizer::parse(const std::string& text) {
   return text.starts_with("bpe") ? Tokenizer(Bpe::parse(text)) : Tokenizer(Vocabulary::parse(text));
-}
-
-int32_t Tokenizer::size() const {
-  return std::visit([](const auto& kind) { return kind.size(); }, kind_);
 }
 
 Ids Tokenizer::encode(const std::string& line) const {

@@ -70,14 +70,14 @@ class TextTask : public Task {
  public:
   TextTask(const ParallelText& train, const ParallelText& valid, const TrainOptions& o, std::ostream& log)
       : TextTask(learn(train, o), o) {
-    pairs_ = encode(train, log);
+    pairs_ = encode(train, "to learn from", log);
+    validation_.pairs = encode(valid, "held out", log);
     std::string all;
     for (const auto* lines : {&train.source, &train.target, &valid.source, &valid.target})
       for (const std::string& line : *lines) all += line + '\n';
     std::ostringstream hash;
     hash << std::hex << content_hash(all);
     hash_ = hash.str();
-    validation_.pairs = encode(valid, log);
     check_world(!pairs_.empty() && !validation_.pairs.empty(), "train: ", pairs_.size(),
                 " pairs to learn from and ", validation_.pairs.size(),
                 " held out; need both (see --longest and --held-out)");
@@ -117,14 +117,14 @@ class TextTask : public Task {
     return {joint, joint};
   }
 
-  std::vector<IdPair> encode(const ParallelText& text, std::ostream& log) const {
+  std::vector<IdPair> encode(const ParallelText& text, const char* part, std::ostream& log) const {
     std::vector<IdPair> pairs;
     for (size_t i = 0; i < text.source.size(); ++i) {
       IdPair ids{source_.encode(text.source[i]), target_.encode(text.target[i]), text.lines[i]};
       if (positions(ids) <= options_.longest) pairs.push_back(std::move(ids));
     }
     if (pairs.size() < text.source.size())
-      log << text.source.size() - pairs.size() << " pairs longer than " << options_.longest
+      log << text.source.size() - pairs.size() << " pairs " << part << " longer than " << options_.longest
           << " tokens are left out\n";
     return pairs;
   }

@@ -3,7 +3,7 @@
 // are searched together, on the cached decoder, and leave the batch one by one as they are done.
 #pragma once
 
-#include <limits>
+#include <cmath>
 
 #include "nn/translation_model.h"
 
@@ -20,14 +20,14 @@ struct SearchOptions {
 struct Hypothesis {
   std::vector<int32_t> ids;    // between BOS and EOS
   double log_probability = 0;  // of these ids and, where finished, EOS after them
-  double score = -std::numeric_limits<double>::infinity();
+  double score = -INFINITY;
   bool finished = false;  // or else cut off after `longest` tokens
 };
 
 // For each row of source i32 [B, S] (lengths i32 [B]) the best hypothesis found. With n the number of tokens,
 // EOS included,
 //
-//   score = log_probability / ((5 + n) / 6)^length_penalty           (Wu et al. 2016, equation 14)
+//   score = log_probability / ((5 + n) / 6)^length_penalty        (Wu et al. 2016, equation 14)
 //
 // Where `longest` is reached, unfinished hypotheses compete by the same formula. Of equal scores the earlier
 // found wins, of equal log-probabilities in one step the better parent's, then the lowest id. Probabilities
@@ -37,8 +37,14 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
 
 // A beam of 1: the most probable token at each step, until EOS or `longest` tokens. For each row of source
 // the tokens in between.
-std::vector<std::vector<int32_t>> greedy_decode(TranslationModel& model, const Tensor& source,
-                                                const Tensor& source_lengths, int64_t longest, int32_t bos,
-                                                int32_t eos);
+inline std::vector<std::vector<int32_t>> greedy_decode(TranslationModel& model, const Tensor& source,
+                                                       const Tensor& source_lengths, int64_t longest,
+                                                       int32_t bos, int32_t eos) {
+  const SearchOptions options{.beam = 1, .longest = longest, .bos = bos, .eos = eos};
+  std::vector<std::vector<int32_t>> sentences;
+  for (Hypothesis& h : beam_search(model, source, source_lengths, options))
+    sentences.push_back(std::move(h.ids));
+  return sentences;
+}
 
 }  // namespace gradus::nn

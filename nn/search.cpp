@@ -31,8 +31,7 @@ Branches grown(const Branches& live, const double* log_p, int64_t vocab, const S
   return best;
 }
 
-// Sets aside what ends with token number n, if it is the best so far. No branch is left when the search is
-// over.
+// After token number n: takes out of live what ended, into best if it is better, and what can no longer win.
 void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o) {
   const auto penalty = [&](int64_t m) { return std::pow(static_cast<double>(5 + m) / 6, o.length_penalty); };
   check(!live.empty(), "beam search: nothing can follow: all is in `never`, or no logit is finite");
@@ -42,12 +41,12 @@ void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o)
     if (branch.finished) branch.ids.pop_back();
     if ((branch.finished || n == o.longest) && branch.score > best.score) best = branch;
   }
-  std::erase_if(live, [](const Branch& branch) { return branch.finished; });
-  // Whatever grows from a branch of log-probability p ends with at most p, for each token adds at most 0. As
-  // p <= 0 and alpha >= 0, the largest penalty, that of `longest`, gives the best score this could have. And
-  // the first branch has the largest p.
-  if (n == o.longest || live.empty() || live[0].log_probability / penalty(o.longest) <= best.score)
-    live.clear();
+  // Each token adds at most 0: what grows from a branch of log-probability p has in the end at most p. As
+  // p <= 0, no penalty makes more of it than the largest, which is that of `longest` as alpha >= 0. So no
+  // score to come exceeds p / penalty(longest).
+  std::erase_if(live, [&](const Branch& branch) {
+    return branch.finished || n == o.longest || branch.log_probability / penalty(o.longest) <= best.score;
+  });
 }
 
 }  // namespace
@@ -70,8 +69,7 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
       if (live[b].empty()) continue;
       live[b] = grown(live[b], log_p.data<double>() + row * vocab, vocab, o);
       settle(live[b], best[b], n, o);
-      for (const Branch& branch : live[b])
-        ids.push_back(branch.ids.back()), rows.push_back(row + branch.parent);
+      for (const Branch& h : live[b]) ids.push_back(h.ids.back()), rows.push_back(row + h.parent);
       while (ids.size() % beam != 0) ids.push_back(ids.back()), rows.push_back(rows.back());  // idle
       row += static_cast<int32_t>(beam);
     }

@@ -41,10 +41,9 @@ inline std::vector<std::vector<int32_t>> greedy_decode(TranslationModel& model, 
                                                        const Tensor& source_lengths, int64_t longest,
                                                        int32_t bos, int32_t eos) {
   const SearchOptions options{.beam = 1, .longest = longest, .bos = bos, .eos = eos};
-  std::vector<std::vector<int32_t>> sentences;
-  for (Hypothesis& h : beam_search(model, source, source_lengths, options))
-    sentences.push_back(std::move(h.ids));
-  return sentences;
+  std::vector<std::vector<int32_t>> ids;
+  for (Hypothesis& h : beam_search(model, source, source_lengths, options)) ids.push_back(std::move(h.ids));
+  return ids;
 }
 
 }  // namespace gradus::nn

@@ -87,17 +87,15 @@ class DecoderLayer : public Layer {
   }
 
   // Decoding: the token at `position` alone, x [B beam, 1, D]; earlier ones come from the cache
-  // [B beam, longest, 2D]. To the memory [B, S, 2D] the beams of a sentence are so many queries, [B, beam,
-  // D].
-  Variable step(const Variable& x, const Tensor& cache, int64_t position, const Variable& memory_keys_values,
+  // [B beam, longest, 2D]. The beams of a sentence are so many queries to the one memory: [B, beam, D].
+  Variable step(const Variable& x, const Tensor& cache, int64_t position, const Variable& keys_values,
                 const Tensor& memory_lengths) {
     return sublayers(
         x, [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); },
         [&](const Variable& h) {
-          const int64_t batch = memory_keys_values.shape()[0], rows = h.shape()[0];
-          const Variable queries = reshape(h, {batch, rows / batch, h.shape()[2]});
-          return reshape(multihead_attn_.attend_memory(queries, memory_keys_values, memory_lengths),
-                         h.shape());
+          const int64_t batch = keys_values.shape()[0];
+          const Variable queries = reshape(h, {batch, h.shape()[0] / batch, h.shape()[2]});
+          return reshape(multihead_attn_.attend_memory(queries, keys_values, memory_lengths), h.shape());
         });
   }
   Variable project_memory(const Variable& memory) const { return multihead_attn_.project_memory(memory); }

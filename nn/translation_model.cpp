@@ -32,8 +32,7 @@ void DecoderState::select(std::span<const int32_t> rows) {
   for (Tensor& layer : cache) layer = gather(layer, rows);
   if (rows.size() == all.size()) return;  // no sentence was left out
   std::vector<int32_t> sentences;
-  for (size_t j = 0; j < rows.size(); j += static_cast<size_t>(beam))
-    sentences.push_back(rows[j] / static_cast<int32_t>(beam));
+  for (size_t j = 0; j < rows.size(); j += beam) sentences.push_back(rows[j] / static_cast<int32_t>(beam));
   for (Variable& layer : memory_keys_values) layer = Variable(gather(layer.value(), sentences));
   memory_lengths = gather(memory_lengths.to(DType::f64), sentences).to(DType::i32);
 }
@@ -76,19 +75,17 @@ Variable TranslationModel::operator()(const Tensor& source, const Tensor& source
 
 DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest,
                                      int64_t beam) {
-  check(source.shape().rank() == 2, "translation model: expected source [B, S], got ", source.shape());
+  const Shape &s = source.shape(), &l = source_lengths.shape();
+  check(s.rank() == 2 && l == Shape{s[0]}, "translation model: expected source [B, S] and lengths [B], got ",
+        s, " and ", l);
   check(beam >= 1, "translation model: expected a beam of at least 1, got ", beam);
   check(longest >= 1 && longest <= config_.longest, "translation model: asked to decode ", longest,
         " tokens; it has ", config_.longest, " positions");
-  const int64_t batch = source.shape()[0];
-  check(source_lengths.shape() == Shape{batch}, "translation model: expected source lengths [", batch,
-        "], got ", source_lengths.shape());
-  const Variable src = embed(source_embedding_, {source, 0, source.shape()[1]});
+  const Variable src = embed(source_embedding_, {source, 0, s[1]});
   const Variable memory = transformer_.encoder(src, source_lengths);
   DecoderState state{{}, {}, source_lengths, 0, longest, beam};
   for (const DecoderLayer& layer : transformer_.decoder.layers()) {
-    state.cache.emplace_back(Shape{batch * beam, longest, 2 * memory.shape()[2]}, memory.value().dtype(),
-                             source.device());
+    state.cache.push_back(Tensor::like(memory.value(), {s[0] * beam, longest, 2 * memory.shape()[2]}));
     state.memory_keys_values.push_back(layer.project_memory(memory));
   }
   return state;
@@ -96,7 +93,7 @@ DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_
 
 Tensor TranslationModel::step(DecoderState& s, std::span<const int32_t> ids) {
   check(s.position < s.longest, "translation model: decoding was started for ", s.longest, " tokens at most");
-  const int64_t n = static_cast<int64_t>(ids.size()), rows = s.cache.empty() ? n : s.cache[0].shape()[0];
+  const int64_t n = static_cast<int64_t>(ids.size()), rows = s.memory_lengths.size() * s.beam;
   check(n == rows, "translation model: expected ", rows, " ids, one a row, got ", n);
   const Tensor column = Tensor::from(ids, {n, 1}, target_embedding_.weight().value().device());
   Variable x = embed(target_embedding_, {column, 0, 1}, s.position);

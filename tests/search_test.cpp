@@ -220,11 +220,11 @@ TEST_CASE("what cannot be searched is refused, and the model trains on as before
   CHECK(contains(with([](Task& t) {
                    t.source = ints({1, 2});
                  }),
-                 "translation model: expected source [B, S], got [2]"));
+                 "expected source [B, S] and lengths [B], got [2] and [3]"));
   CHECK(contains(with([](Task& t) {
                    t.lengths = ints({1, 2});
                  }),
-                 "translation model: expected source lengths [3], got [2]"));
+                 "translation model: expected source [B, S] and lengths [B], got [3, 4] and [2]"));
   CHECK(task.model.training());
   CHECK(task.search().size() == 3);
   CHECK(task.model.training());

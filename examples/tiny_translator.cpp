@@ -7,7 +7,7 @@
 #include "examples/support/toy_language.h"
 #include "examples/support/vocabulary.h"
 #include "losses/translation_loss.h"
-#include "nn/translation_model.h"
+#include "nn/search.h"
 #include "optim/adam.h"
 #include "optim/schedule.h"
 

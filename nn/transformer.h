@@ -85,13 +85,16 @@ class DecoderLayer : public Layer {
         [&](const Variable& h) { return multihead_attn_.cross_attention(h, memory, memory_lengths); });
   }
 
-  // Decoding: the token at `position` alone; earlier ones come from the cache [B, longest, 2D].
-  Variable step(const Variable& x, const Tensor& cache, int64_t position, const Variable& memory_keys_values,
+  // Decoding: the token at `position` alone, x [B beam, 1, D]; earlier ones come from the cache
+  // [B beam, longest, 2D]. The beams of a sentence are so many queries to the one memory: [B, beam, D].
+  Variable step(const Variable& x, const Tensor& cache, int64_t position, const Variable& keys_values,
                 const Tensor& memory_lengths) {
     return sublayers(
         x, [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); },
         [&](const Variable& h) {
-          return multihead_attn_.attend_memory(h, memory_keys_values, memory_lengths);
+          const int64_t batch = keys_values.shape()[0];
+          const Variable queries = reshape(h, {batch, h.shape()[0] / batch, h.shape()[2]});
+          return reshape(multihead_attn_.attend_memory(queries, keys_values, memory_lengths), h.shape());
         });
   }
   Variable project_memory(const Variable& memory) const { return multihead_attn_.project_memory(memory); }

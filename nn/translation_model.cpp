@@ -1,6 +1,7 @@
 #include "nn/translation_model.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace gradus::nn {
 
@@ -16,7 +17,25 @@ const TranslationModelConfig& checked(const TranslationModelConfig& c) {  // bef
   return c;
 }
 
+// Rows of x [N, ..], in this order: a look-up in a table whose "words" are the rows.
+Tensor gather(const Tensor& x, std::span<const int32_t> rows) {
+  const int64_t n = static_cast<int64_t>(rows.size());
+  const IdColumns ids{Tensor::from(rows, {n, 1}, x.device()), 0, 1};
+  return embedding(x.reshape({x.shape()[0], x.shape().after(0)}), ids).reshape(x.shape().with(0, n));
+}
+
 }  // namespace
+
+void DecoderState::select(std::span<const int32_t> rows) {
+  const auto all = std::views::iota(0, static_cast<int32_t>(memory_lengths.size() * beam));
+  if (std::ranges::equal(rows, all)) return;
+  for (Tensor& layer : cache) layer = gather(layer, rows);
+  if (rows.size() == all.size()) return;  // no sentence was left out
+  std::vector<int32_t> sentences;
+  for (size_t j = 0; j < rows.size(); j += beam) sentences.push_back(rows[j] / static_cast<int32_t>(beam));
+  for (Variable& layer : memory_keys_values) layer = Variable(gather(layer.value(), sentences));
+  memory_lengths = gather(memory_lengths.to(DType::f64), sentences).to(DType::i32);
+}
 
 TranslationModel::TranslationModel(const TranslationModelConfig& c)
     : config_(checked(c)), source_embedding_(c.source_vocab, c.transformer.d_model),
@@ -54,17 +73,19 @@ Variable TranslationModel::operator()(const Tensor& source, const Tensor& source
   return output_(transformer_(src, tgt, source_lengths, target_lengths));
 }
 
-DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest) {
-  check(source.shape().rank() == 2, "translation model: expected source [B, S], got ", source.shape());
+DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest,
+                                     int64_t beam) {
+  const Shape &s = source.shape(), &l = source_lengths.shape();
+  check(s.rank() == 2 && l == Shape{s[0]}, "translation model: expected source [B, S] and lengths [B], got ",
+        s, " and ", l);
+  check(beam >= 1, "translation model: expected a beam of at least 1, got ", beam);
   check(longest >= 1 && longest <= config_.longest, "translation model: asked to decode ", longest,
         " tokens; it has ", config_.longest, " positions");
-  const int64_t batch = source.shape()[0];
-  const Variable src = embed(source_embedding_, {source, 0, source.shape()[1]});
+  const Variable src = embed(source_embedding_, {source, 0, s[1]});
   const Variable memory = transformer_.encoder(src, source_lengths);
-  DecoderState state{{}, {}, source_lengths, 0, longest};
+  DecoderState state{{}, {}, source_lengths, 0, longest, beam};
   for (const DecoderLayer& layer : transformer_.decoder.layers()) {
-    state.cache.emplace_back(Shape{batch, longest, 2 * memory.shape()[2]}, memory.value().dtype(),
-                             source.device());
+    state.cache.push_back(Tensor::like(memory.value(), {s[0] * beam, longest, 2 * memory.shape()[2]}));
     state.memory_keys_values.push_back(layer.project_memory(memory));
   }
   return state;
@@ -72,38 +93,15 @@ DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_
 
 Tensor TranslationModel::step(DecoderState& s, std::span<const int32_t> ids) {
   check(s.position < s.longest, "translation model: decoding was started for ", s.longest, " tokens at most");
-  const int64_t batch = static_cast<int64_t>(ids.size()),
-                rows = s.cache.empty() ? batch : s.cache[0].shape()[0];
-  check(batch == rows, "translation model: expected ", rows, " ids, one a sentence, got ", batch);
-  const Tensor column = Tensor::from(ids, {batch, 1}, target_embedding_.weight().value().device());
+  const int64_t n = static_cast<int64_t>(ids.size()), rows = s.memory_lengths.size() * s.beam;
+  check(n == rows, "translation model: expected ", rows, " ids, one a row, got ", n);
+  const Tensor column = Tensor::from(ids, {n, 1}, target_embedding_.weight().value().device());
   Variable x = embed(target_embedding_, {column, 0, 1}, s.position);
   std::vector<DecoderLayer>& layers = transformer_.decoder.layers();
   for (size_t i = 0; i < layers.size(); ++i)
     x = layers[i].step(x, s.cache[i], s.position, s.memory_keys_values[i], s.memory_lengths);
   ++s.position;
-  return output_(transformer_.decoder.norm()(x)).value().reshape({batch, config_.target_vocab});
-}
-
-std::vector<std::vector<int32_t>> greedy_decode(TranslationModel& model, const Tensor& source,
-                                                const Tensor& source_lengths, int64_t longest, int32_t bos,
-                                                int32_t eos) {
-  const Evaluating evaluating(model);
-  const size_t batch = static_cast<size_t>(source.shape()[0]);
-  DecoderState state = model.start(source, source_lengths, longest);
-  std::vector<std::vector<int32_t>> sentences(batch);
-  std::vector<int32_t> ids(batch, bos);
-  std::vector<bool> finished(batch, false);
-  for (int64_t t = 0; t < longest && std::count(finished.begin(), finished.end(), false) > 0; ++t) {
-    const std::vector<double> logits = model.step(state, ids).to(DType::f64).to_vector<double>();
-    const std::ptrdiff_t vocab = model.config().target_vocab;
-    for (size_t b = 0; b < batch; ++b) {
-      const auto row = logits.begin() + static_cast<std::ptrdiff_t>(b) * vocab;
-      ids[b] = static_cast<int32_t>(std::max_element(row, row + vocab) - row);
-      finished[b] = finished[b] || ids[b] == eos;
-      if (!finished[b]) sentences[b].push_back(ids[b]);
-    }
-  }
-  return sentences;
+  return output_(transformer_.decoder.norm()(x)).value().reshape({n, config_.target_vocab});
 }
 
 }  // namespace gradus::nn

@@ -17,12 +17,17 @@ struct TranslationModelConfig {
 };
 
 // What a decoding run remembers of the past: decoding goes one token at a time, and each token is projected
-// once.
+// once. Each of the B sentences is continued in `beam` ways; row i beam + r is way r of sentence i, and the
+// ways of a sentence share the keys and values of its source.
 struct DecoderState {
-  std::vector<Tensor> cache;                 // per layer [B, longest, 2D]: keys and values of earlier tokens
-  std::vector<Variable> memory_keys_values;  // per layer [B, S, 2D]
-  Tensor memory_lengths;                     // i32 [B]
-  int64_t position = 0, longest = 0;         // tokens decoded so far, and at most
+  std::vector<Tensor> cache;  // per layer [B beam, longest, 2D]: keys and values of earlier tokens
+  std::vector<Variable> memory_keys_values;     // per layer [B, S, 2D]
+  Tensor memory_lengths;                        // i32 [B]
+  int64_t position = 0, longest = 0, beam = 1;  // tokens decoded so far, and at most
+
+  // Row j goes on from what was row rows[j]: `beam` rows, all of one sentence, for each sentence that stays.
+  // The sentences keep their order.
+  void select(std::span<const int32_t> rows);
 };
 
 class TranslationModel : public Module {
@@ -35,9 +40,9 @@ class TranslationModel : public Module {
   Variable operator()(const Tensor& source, const Tensor& source_lengths, const Tensor& target_ids,
                       const Tensor& target_lengths);
 
-  // The state before the first of at most `longest` tokens; then, step by step, the logits [B, target_vocab]
-  // that follow ids, the B tokens just chosen (BOS at first).
-  DecoderState start(const Tensor& source, const Tensor& source_lengths, int64_t longest);
+  // The state before the first of at most `longest` tokens; then, step by step, the logits
+  // [B beam, target_vocab] that follow ids, the tokens just chosen, one a row (BOS at first).
+  DecoderState start(const Tensor& source, const Tensor& source_lengths, int64_t longest, int64_t beam = 1);
   Tensor step(DecoderState& state, std::span<const int32_t> ids);
 
   const TranslationModelConfig& config() const { return config_; }
@@ -51,11 +56,5 @@ class TranslationModel : public Module {
   Transformer transformer_;
   SinusoidalPositions positions_;
 };
-
-// The most probable token at each step, until EOS or `longest` tokens: for each row of source the tokens in
-// between.
-std::vector<std::vector<int32_t>> greedy_decode(TranslationModel& model, const Tensor& source,
-                                                const Tensor& source_lengths, int64_t longest, int32_t bos,
-                                                int32_t eos);
 
 }  // namespace gradus::nn

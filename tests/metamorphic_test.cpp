@@ -2,6 +2,7 @@
 // other implementation is needed to check one, so each is checked on many random shapes. "Bitwise" where the
 // same numbers are computed in the same order; within rounding where the shape of a product differs.
 #include "losses/translation_loss.h"
+#include "nn/search.h"
 #include "tiny_model.h"
 
 using namespace gradus;

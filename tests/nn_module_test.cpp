@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "nn/search.h"
 #include "tensor/safetensors.h"
 #include "tiny_model.h"
 

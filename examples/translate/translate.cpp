@@ -6,6 +6,7 @@
 
 #include "examples/support/text.h"
 #include "examples/translate/commands.h"
+#include "nn/search.h"
 
 namespace gradus::examples {
 

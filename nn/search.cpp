@@ -1,0 +1,80 @@
+#include "nn/search.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace gradus::nn {
+
+namespace {
+
+struct Branch : Hypothesis {  // one that may grow
+  int32_t parent = 0;         // number of the branch, one token ago, from which it grew
+};
+using Branches = std::vector<Branch>;  // of one sentence: at most `beam`, most probable first
+
+// Branches with one token more, the most probable ones; never one that is NaN or -infinity. log_p [beam, V]
+Branches grown(const Branches& live, const double* log_p, int64_t vocab, const SearchOptions& o) {
+  Branches best;
+  for (size_t parent = 0; parent < live.size(); ++parent)
+    for (int32_t id = 0; id < vocab; ++id) {
+      const double p = live[parent].log_probability + *log_p++;
+      const bool full = static_cast<int64_t>(best.size()) == o.beam;
+      if (!(p > (full ? best.back().log_probability : -INFINITY))) continue;  // nearly all
+      if (std::ranges::count(o.never, id) > 0) continue;
+      if (full) best.pop_back();
+      const auto place = std::ranges::upper_bound(best, p, std::greater(), &Branch::log_probability);
+      Branch& branch = *best.insert(place, live[parent]);
+      branch.log_probability = p;
+      branch.ids.push_back(id);
+      branch.parent = static_cast<int32_t>(parent);
+    }
+  return best;
+}
+
+// After token number n: takes out of live what ended, into best if it is better, and what can no longer win.
+void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o) {
+  const auto penalty = [&](int64_t m) { return std::pow(static_cast<double>(5 + m) / 6, o.length_penalty); };
+  check(!live.empty(), "beam search: nothing can follow: all is in `never`, or no logit is finite");
+  for (Branch& branch : live) {
+    branch.score = branch.log_probability / penalty(n);
+    branch.finished = branch.ids.back() == o.eos;
+    if (branch.finished) branch.ids.pop_back();
+    if ((branch.finished || n == o.longest) && branch.score > best.score) best = branch;
+  }
+  // Each token adds at most 0: what grows from a branch of log-probability p has in the end at most p. As
+  // p <= 0, no penalty makes more of it than the largest, which is that of `longest` as alpha >= 0. So no
+  // score to come exceeds p / penalty(longest).
+  std::erase_if(live, [&](const Branch& branch) {
+    return branch.finished || n == o.longest || branch.log_probability / penalty(o.longest) <= best.score;
+  });
+}
+
+}  // namespace
+
+std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& source,
+                                    const Tensor& source_lengths, const SearchOptions& o) {
+  check(o.length_penalty >= 0, "beam search: expected a length penalty >= 0, got ", o.length_penalty);
+  const Evaluating evaluating(model);
+  DecoderState state = model.start(source, source_lengths, o.longest, o.beam);
+  const size_t batch = static_cast<size_t>(source.shape()[0]), beam = static_cast<size_t>(o.beam);
+  std::vector<Hypothesis> best(batch);
+  std::vector<Branches> live(batch, Branches(1));
+  std::vector<int32_t> ids(batch * beam, o.bos), rows;
+  for (int64_t n = 1; !ids.empty(); ++n, state.select(rows)) {
+    const Tensor log_p = log_softmax(model.step(state, ids)).to(DType::f64).to(Device::cpu);  // [B beam, V]
+    const int64_t vocab = log_p.shape()[1];
+    ids.clear(), rows.clear();
+    int32_t row = 0;  // the first of a sentence
+    for (size_t b = 0; b < batch; ++b) {
+      if (live[b].empty()) continue;
+      live[b] = grown(live[b], log_p.data<double>() + row * vocab, vocab, o);
+      settle(live[b], best[b], n, o);
+      for (const Branch& h : live[b]) ids.push_back(h.ids.back()), rows.push_back(row + h.parent);
+      while (ids.size() % beam != 0) ids.push_back(ids.back()), rows.push_back(rows.back());  // idle
+      row += static_cast<int32_t>(beam);
+    }
+  }
+  return best;
+}
+
+}  // namespace gradus::nn

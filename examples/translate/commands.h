@@ -22,8 +22,15 @@ bool answered(const Options& options, Options::Action action);
 losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationLoss& criterion,
                          const std::vector<IdPair>& pairs, int64_t batch_tokens);
 
-// Greedy translations of source sentences, in their order.
+// How a command that translates is told to search.
+struct Search {
+  int64_t beam = 4;
+  double length_penalty = 0.6;
+  void declare(Options& options);
+};
+
+// Translations of source sentences, in their order.
 std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
-                                       const std::vector<Ids>& sources);
+                                       const std::vector<Ids>& sources, const Search& search);
 
 }  // namespace gradus::examples

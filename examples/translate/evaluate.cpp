@@ -53,6 +53,7 @@ Test text_test(const TrainedModel& trained, const std::string& source, const std
 int evaluate_command(std::span<const std::string> arguments) {
   std::string path, source, target;
   int64_t count = 1000, show = 5, threads = 0;
+  Search search;
   Options options("translate evaluate --model FILE [--source FILE --target FILE]",
                   "Measures a model on sentences it has never seen: those of the toy language's test split "
                   "for a model that\n"
@@ -63,6 +64,7 @@ int evaluate_command(std::span<const std::string> arguments) {
   options.add("--count", &count, "N", "how many toy sentences", {1, 1e6});
   options.add("--show", &show, "N", "how many translations to print", {0, 1e6});
   options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
+  search.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "evaluate: name a model: --model FILE");
   check(source.empty() == target.empty(), "evaluate: --source and --target go together");
@@ -78,14 +80,11 @@ int evaluate_command(std::span<const std::string> arguments) {
   const losses::LossSums sums = loss_of(trained.model, criterion, test.held_out.pairs, 4096);
   std::vector<Ids> sources;
   for (const IdPair& pair : test.held_out.pairs) sources.push_back(pair.source);
-  std::vector<Words> hypotheses, references;
   size_t exact = 0;
-  const std::vector<std::string> found = translate_all(trained.model, trained.target, sources);
+  const std::vector<std::string> found = translate_all(trained.model, trained.target, sources, search);
   for (size_t i = 0; i < found.size(); ++i) {
     const std::string& text = found[i];
     exact += text == test.references[i];
-    hypotheses.push_back(tokenize_13a(text));
-    references.push_back(tokenize_13a(test.references[i]));
     if (static_cast<int64_t>(i) < show)
       std::cout << "source      " << test.sources[i] << "\ntranslated  " << text
                 << (text == test.references[i] ? "\n" : "\nreference   " + test.references[i] + "\n") << "\n";
@@ -93,9 +92,9 @@ int evaluate_command(std::span<const std::string> arguments) {
   const double n = static_cast<double>(found.size());
   std::cout << std::fixed << std::setprecision(2) << found.size() << " sentences, "
             << static_cast<int64_t>(sums.tokens()) << (toy ? " words" : " tokens") << " to predict\n"
-            << "BLEU " << corpus_bleu(hypotheses, references).score << " (" << bleu_signature << ")"
-            << (toy ? ", against the most probable translation\n" : "\n") << "exact match "
-            << 100 * static_cast<double>(exact) / n << " %\n"
+            << "BLEU " << corpus_bleu(tokenized(found), tokenized(test.references)).score << " ("
+            << bleu_signature << ")" << (toy ? ", against the most probable translation\n" : "\n")
+            << "exact match " << 100 * static_cast<double>(exact) / n << " %\n"
             << std::setprecision(4) << "nll " << sums.mean_nll();
   if (toy)
     std::cout << "  (floor " << test.held_out.floor << ", optimum for smoothing " << trained.options.smoothing

@@ -10,8 +10,16 @@
 
 namespace gradus::examples {
 
+void Search::declare(Options& o) {
+  o.group("Search");
+  o.add("--beam", &beam, "N",
+        "how many beginnings of a translation are kept; 1: the likeliest word each time", {1, 1000});
+  o.add("--length-penalty", &length_penalty, "X",
+        "scores are divided by ((5 + length) / 6)^X: larger ones favour longer sentences", {0, 10});
+}
+
 std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
-                                       const std::vector<Ids>& sources) {
+                                       const std::vector<Ids>& sources, const Search& search) {
   constexpr size_t kBatch = 64;
   std::vector<size_t> by_length(sources.size());
   std::iota(by_length.begin(), by_length.end(), size_t{0});
@@ -24,19 +32,23 @@ std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokeni
     for (size_t i = begin; i < end; ++i) pairs.push_back({sources[by_length[i]], {}});
     const TensorBatch b(make_batch(pairs));
     const int64_t longest = std::min(model.config().longest, 2 * b.source.shape()[1] + 10);
-    const auto found =
-        nn::greedy_decode(model, b.source, b.source_lengths, longest, Vocabulary::bos, Vocabulary::eos);
-    for (size_t i = begin; i < end; ++i) translated[by_length[i]] = target.decode(found[i - begin]);
+    const std::vector<nn::Hypothesis> found = nn::beam_search(model, b.source, b.source_lengths,
+                                                              {.beam = search.beam,
+                                                               .length_penalty = search.length_penalty,
+                                                               .longest = longest,
+                                                               .bos = Vocabulary::bos,
+                                                               .eos = Vocabulary::eos,
+                                                               .never = {Vocabulary::pad, Vocabulary::bos}});
+    for (size_t i = begin; i < end; ++i) translated[by_length[i]] = target.decode(found[i - begin].ids);
   }
   return translated;
 }
 
 namespace {
 
-// One line to its translation. Words the model does not know are told, as is a line too long for it, which is
-// cut.
-std::string translate_line(TrainedModel& trained, const std::string& line, int64_t number) {
-  if (split_words(line).empty()) return "";
+// A line as the model reads it. Words the model does not know are told, as is a line too long for it, which
+// is cut.
+Ids encoded(const TrainedModel& trained, const std::string& line, int64_t number) {
   for (const std::string& word : split_words(line))
     if (trained.source.encode(word) == Ids{Vocabulary::unk})
       std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
@@ -46,7 +58,7 @@ std::string translate_line(TrainedModel& trained, const std::string& line, int64
     std::cerr << "line " << number << ": " << ids.size() << " tokens, cut to the model's " << longest << "\n";
     ids.resize(longest);
   }
-  return translate_all(trained.model, trained.target, {ids})[0];
+  return ids;
 }
 
 }  // namespace
@@ -54,11 +66,13 @@ std::string translate_line(TrainedModel& trained, const std::string& line, int64
 int translate_command(std::span<const std::string> arguments) {
   std::string path;
   int64_t threads = 0;
+  Search search;
   Options options(
       "translate translate --model FILE < sentences",
       "Translates standard input, line by line; at a terminal it asks for sentences until Ctrl-D.");
   options.add("--model", &path, "FILE", "what `translate train` made");
   options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
+  search.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "translate: name a model: --model FILE");
   if (threads > 0) set_num_threads(static_cast<int>(threads));
@@ -66,11 +80,28 @@ int translate_command(std::span<const std::string> arguments) {
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal && trained.options.toy)
     std::cout << "The toy language knows sentences such as `the small dogs see a garden`. Ctrl-D ends.\n";
-  std::string line;
-  for (int64_t number = 1;; ++number) {
+  constexpr size_t kTogether = 256;  // lines of a file; what comes slowly is answered line by line
+  std::ios::sync_with_stdio(false);  // so that in_avail() knows what is there
+  int64_t number = 0;
+  for (bool more = true; more;) {
     if (terminal) std::cout << "> " << std::flush;
-    if (!next_line(std::cin, "standard input", number, line)) break;
-    std::cout << translate_line(trained, line, number) << std::endl;
+    std::vector<Ids> sources;
+    std::vector<size_t> filled;  // blank lines stay blank
+    size_t lines = 0;
+    std::string line;
+    do {
+      more = next_line(std::cin, "standard input", number + 1, line);
+      if (!more) break;
+      ++number, ++lines;
+      if (split_words(line).empty()) continue;
+      sources.push_back(encoded(trained, line, number));
+      filled.push_back(lines - 1);
+    } while (lines < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
+    std::vector<std::string> translated(lines);
+    const std::vector<std::string> found = translate_all(trained.model, trained.target, sources, search);
+    for (size_t i = 0; i < found.size(); ++i) translated[filled[i]] = found[i];
+    for (const std::string& text : translated) std::cout << text << "\n";
+    std::cout << std::flush;
   }
   if (terminal) std::cout << "\n";
   return 0;

@@ -78,6 +78,35 @@ void enumerate(Task& task, int64_t b, const Ids& prefix, Hypothesis& best) {
   }
 }
 
+// Beam search as in the textbook: each beginning by a full forward pass, and never stopped before `longest`.
+Hypothesis plain_beam_search(Task& task, int64_t b) {
+  const SearchOptions& o = task.options;
+  std::vector<Hypothesis> live(1);
+  Hypothesis best;
+  for (int64_t n = 1; n <= o.longest; ++n) {
+    std::vector<Hypothesis> all;
+    for (const Hypothesis& h : live)
+      for (int32_t id = 0; id < task.model.config().target_vocab; ++id) {
+        Hypothesis longer = h;
+        longer.finished = id == o.eos;
+        if (!longer.finished) longer.ids.push_back(id);
+        longer.log_probability = teacher_forced(task, b, longer.ids, longer.finished);
+        longer.score = score(longer.log_probability, longer, o.length_penalty);
+        all.push_back(longer);
+      }
+    std::stable_sort(all.begin(), all.end(), [](const Hypothesis& x, const Hypothesis& y) {
+      return x.log_probability > y.log_probability;
+    });
+    all.resize(std::min(all.size(), static_cast<size_t>(o.beam)));
+    live.clear();
+    for (const Hypothesis& h : all) {
+      if ((h.finished || n == o.longest) && h.score > best.score) best = h;
+      if (!h.finished) live.push_back(h);
+    }
+  }
+  return best;
+}
+
 // Greedy decoding, without a search.
 std::vector<Ids> greedy_loop(Task& task) {
   const nn::Evaluating evaluating(task.model);
@@ -130,6 +159,22 @@ TEST_CASE("a beam as wide as all beginnings finds the best sentence there is") {
   CHECK(cut > 0);
   CHECK(finished > 0);
   CHECK(beyond_greedy > 0);
+}
+
+TEST_CASE("a narrow beam finds what the textbook's finds, and stops early without loss") {
+  for (uint64_t seed = 1; seed <= 12; ++seed)
+    for (double alpha : {0., 1., 3.}) {
+      Task task(seed, 5);
+      task.options.beam = static_cast<int64_t>(2 + seed % 2);
+      task.options.longest = 8;
+      task.options.length_penalty = alpha;
+      const std::vector<Hypothesis> found = task.search();
+      for (int64_t b = 0; b < 3; ++b) {
+        const Hypothesis &h = found[static_cast<size_t>(b)], expected = plain_beam_search(task, b);
+        CHECK(h.ids == expected.ids);
+        CHECK(h.score == near(expected.score, 1e-10));
+      }
+    }
 }
 
 TEST_CASE("a beam of 1 is greedy decoding, token for token") {

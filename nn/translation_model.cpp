@@ -21,7 +21,8 @@ const TranslationModelConfig& checked(const TranslationModelConfig& c) {  // bef
 Tensor gather(const Tensor& x, std::span<const int32_t> rows) {
   const int64_t n = static_cast<int64_t>(rows.size());
   const IdColumns ids{Tensor::from(rows, {n, 1}, x.device()), 0, 1};
-  return embedding(x.reshape({x.shape()[0], x.shape().after(0)}), ids).reshape(x.shape().with(0, n));
+  const Variable table(x.reshape({x.shape()[0], x.shape().after(0)}));
+  return embedding(table, ids).value().reshape(x.shape().with(0, n));
 }
 
 }  // namespace

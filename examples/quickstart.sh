@@ -30,6 +30,7 @@ configure release build "-DGRADUS_TESTS=$tests" -DGRADUS_EXAMPLES=ON
 build build --target translate
 
 translate=build/examples/translate model=build/quickstart/best.safetensors
+rm -rf build/quickstart  # of an earlier run
 step 'Training, a little over a minute'
 "$translate" train --toy --out build/quickstart --max-minutes 1.4
 step 'How good is it, on sentences it has never seen?'

@@ -204,7 +204,9 @@ SafetensorsFile parse_safetensors(std::string_view content, const std::string& s
 }
 
 SafetensorsFile read_safetensors_file(const std::string& path) {
-  // The size first: it refuses a pipe, where opening would wait until somebody writes to it.
+  // Asked first: opening a pipe would wait until somebody writes to it.
+  check_world(fs::is_regular_file(path), "safetensors: ", path,
+              fs::exists(path) ? ": not a regular file" : ": no such file");
   std::string content(fs::file_size(path), '\0');
   const OpenFile file = open_file(path, "rbe");
   content.resize(std::fread(content.data(), 1, content.size(), file.get()));

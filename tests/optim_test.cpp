@@ -243,3 +243,30 @@ TEST_CASE("training repeats: the same bits with 1, 2 and 4 threads, and in a sec
   for (int threads : {1, 2, 4}) CHECK(train(threads) == one);
   set_num_threads(before);
 }
+
+TEST_CASE("optimisers: state that is saved and loaded goes on bit for bit") {
+  const auto check_resumes = [](const auto& make) {
+    const std::vector<NamedParameter> straight = some_parameters(DType::f32), resumed = some_parameters(DType::f32);
+    auto a = make(straight);
+    const auto step = [](auto& optimizer, const auto& parameters, uint64_t number) {
+      fill_gradients(parameters, number);
+      optimizer.step();
+    };
+    for (uint64_t i = 0; i < 3; ++i) step(a, straight, i);
+    std::map<std::string, Tensor> state;  // copies: what a file would hold
+    for (const auto& [name, tensor] : a.state()) state[name] = tensor.copy();
+    for (size_t i = 0; i < straight.size(); ++i)
+      resumed[i].variable.value().assign(straight[i].variable.value());
+    auto b = make(resumed);
+    b.load(state);
+    for (uint64_t i = 3; i < 6; ++i) step(a, straight, i), step(b, resumed, i);
+    for (size_t i = 0; i < straight.size(); ++i)
+      CHECK(equal(resumed[i].variable.value(), straight[i].variable.value()));
+    CHECK(contains(error_of([&] { b.load({}); }), "optimizer: the file has no "));
+    state.begin()->second = Tensor({2, 2});
+    CHECK(contains(error_of([&] { b.load(state); }), "in the file f32 [2, 2]"));
+  };
+  check_resumes([](const auto& p) { return Adam(p, {.lr = 0.1, .weight_decay = 0.1}); });
+  check_resumes([](const auto& p) { return AdamW(p, {.lr = 0.1}); });
+  check_resumes([](const auto& p) { return Sgd(p, {.lr = 0.1, .momentum = 0.9, .nesterov = true}); });
+}

@@ -11,6 +11,7 @@
 #include "examples/support/text.h"
 #include "examples/translate/commands.h"
 #include "optim/adam.h"
+#include "tensor/safetensors.h"
 
 namespace gradus::examples {
 namespace {
@@ -37,14 +38,6 @@ class Trainer {
     const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
                                                         task_->target_vocabulary().size(), Vocabulary::pad);
     label_floor_ = -q.negative_entropy();
-    std::error_code error;
-    std::filesystem::create_directories(options.out, error);
-    const bool begun = std::filesystem::exists(path("last.safetensors"));
-    check(options.resume || !begun, "train: ", path("last.safetensors"),
-          " is there already: go on from it with --resume, or name another --out");
-    log_.open(path("log.jsonl"), options.resume ? std::ios::app : std::ios::trunc);
-    check_world(!error && log_.good(), "train: cannot write ", path("log.jsonl"),
-                error ? ": " + error.message() : "");
     out_ << model_.parameter_count() << " parameters\n";
   }
 
@@ -59,15 +52,16 @@ class Trainer {
 
   // False if it was interrupted; what was learned is saved then, too.
   bool run() {
-    Progress progress(out_, {.total = options_.steps, .start = at_.step, .columns = terminal_columns(1)});
+    open_log();
+    Progress progress(out_, {.total = options_.steps, .start = done(), .columns = terminal_columns(1)});
     const double begun = seconds_now() - at_.seconds;
     losses::LossSums since;
     double since_time = seconds_now();
-    for (bool last = at_.step >= options_.steps; !last;) {
+    for (bool last = done() >= options_.steps; !last;) {
       if (options_.max_minutes > 0) at_.seconds = seconds_now() - begun;
-      const double time_used = options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0;
-      since += train_step(++at_.step, time_used);
-      last = at_.step == options_.steps || time_used >= 1;
+      ++at_.step;
+      since += train_step();
+      last = done() >= options_.steps;
       if (at_.step % 20 == 0 || last) {
         const double now = seconds_now();
         report(progress, since, since.tokens() / (now - since_time));
@@ -89,16 +83,35 @@ class Trainer {
     return (std::filesystem::path(options_.out) / name).string();
   }
 
+  double time_used() const { return options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0; }
+
+  // Steps made, or as many as the share of --max-minutes that is gone, whichever is nearer to the end.
+  int64_t done() const {
+    return std::max(at_.step, static_cast<int64_t>(time_used() * static_cast<double>(options_.steps)));
+  }
+
+  // The log of a run that goes on holds what was before its checkpoint, once.
+  void open_log() {
+    std::string kept;
+    std::ifstream before(path("log.jsonl"));
+    for (std::string line; at_.step > 0 && std::getline(before, line);) {
+      const size_t step = line.find("\"step\":");
+      if (step != line.npos && std::atoll(line.c_str() + step + 7) <= at_.step) kept += line + '\n';
+    }
+    atomic_write_file(path("log.jsonl"), kept);
+    log_.open(path("log.jsonl"), std::ios::app);
+  }
+
   // The losses of a step's batches, summed; their gradients, divided by the tokens of all, go to the
   // parameters.
-  losses::LossSums losses_of(int64_t step) {
+  losses::LossSums losses_of_step() {
     std::vector<TensorBatch> batches;
     double tokens = 0;
     for (int64_t i = 0; i < options_.accumulate; ++i) {
-      batches.push_back(task_->batch((step - 1) * options_.accumulate + i));
+      batches.push_back(task_->batch((at_.step - 1) * options_.accumulate + i));
       tokens += static_cast<double>(batches.back().target_tokens);
     }
-    model_.generator().set_step(step);
+    model_.generator().set_step(at_.step);
     losses::LossSums sums;
     for (const TensorBatch& b : batches) {
       const losses::TranslationOutput out =
@@ -109,36 +122,36 @@ class Trainer {
     return sums;
   }
 
-  losses::LossSums train_step(int64_t step, double time_used) {
-    adam_->set_lr(options_.learning_rate(step, time_used));
+  losses::LossSums train_step() {
+    adam_->set_lr(options_.learning_rate(at_.step, time_used()));
     adam_->zero_grad();
-    const losses::LossSums sums = losses_of(step);
+    const losses::LossSums sums = losses_of_step();
     const double norm = adam_->clip_gradients(options_.clip).item();
-    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(step, norm);
+    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(norm);
     adam_->step();
     return sums;
   }
 
   // The step that went wrong once more, with a look at every result: all random numbers have names, so it
   // goes wrong in the same place. The weights are still those before the step.
-  [[noreturn]] void explain_anomaly(int64_t step, double norm) {
+  [[noreturn]] void explain_anomaly(double norm) {
     std::string cause =
         message("no single result is, but the gradient's norm is ", norm, ": training diverges");
     try {
       const AnomalyMode anomaly_mode;
-      losses_of(step);
+      losses_of_step();
     } catch (const std::runtime_error& error) {
       cause = error.what();
     }
     throw std::runtime_error(
-        message("train: the loss or gradient of step ", step, " is not finite; the step was not made. ",
+        message("train: the loss or gradient of step ", at_.step, " is not finite; the step was not made. ",
                 cause, ". A lower --lr may help. ",
                 at_.best_nll < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
                                         : "No model was saved yet"));
   }
 
   void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
-    progress.update(at_.step, message("loss ", fixed(s.mean_smoothed(), 4), " (",
+    progress.update(done(), message("loss ", fixed(s.mean_smoothed(), 4), " (",
                                       fixed(s.mean_smoothed() - label_floor_, 4), " above its floor)  nll ",
                                       fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2), "  acc ",
                                       fixed(100 * s.accuracy(), 1), "%  ",
@@ -243,8 +256,12 @@ int train_command(std::span<const std::string> arguments) {
   settings.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
   const std::filesystem::path out = settings.out;
+  const std::string last = (out / "last.safetensors").string();
+  check(settings.resume || !std::filesystem::exists(last), "train: ", last,
+        " is there already: go on from it with --resume, or name another --out");
+  std::filesystem::create_directories(out);
   std::optional<Checkpoint> begun;
-  if (settings.resume) begun = checkpoint_to_resume((out / "last.safetensors").string(), arguments);
+  if (settings.resume) begun = checkpoint_to_resume(last, arguments);
   if (begun) settings = begun->options;
   if (settings.threads > 0) set_num_threads(static_cast<int>(settings.threads));
   Trainer trainer(settings, begun ? begun->options_text : options.dump(), std::cout);

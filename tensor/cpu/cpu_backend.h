@@ -1,5 +1,5 @@
 // The CPU backend: loops that the compiler vectorises, OpenMP for threads, OpenBLAS for products. One source
-// file per family of kernels; tensor/cuda/ has the same names in the same order.
+// file per family of kernels; a backend for another device has the same names in the same order.
 #pragma once
 
 #include "tensor/backend.h"

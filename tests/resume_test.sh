@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# A training run that is stopped, killed, starved of disk or moved to other threads ends in the same bytes as one that
+# nothing happened to. Usage: resume_test.sh TRANSLATE [KILLS]
+set -euo pipefail
+translate=$1 kills=${2-15}
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+cd "$work"
+export OMP_NUM_THREADS=2 GOMP_SPINCOUNT=1000
+failures=0
+fail() { printf 'line %s: %s\n' "${BASH_LINENO[0]}" "$*"; failures=$((failures + 1)); }
+
+# A corpus of our own making: numbers, and the same numbers backwards.
+for ((i = 0; i < 400; ++i)); do
+  a=$((RANDOM % 10)) b=$((RANDOM % 10)) c=$((RANDOM % 10))
+  echo "say $a then $b then $c" >>source
+  echo "$c, $b, $a." >>target
+done
+model=(--d-model 16 --heads 2 --layers 1 --ff 32 --dropout 0.2 --batch-tokens 256 --validate-every 10 --average 2)
+text=(--source source --target target --vocab-size 270 --min-count 1 --accumulate 2 --epochs 12 "${model[@]}")
+toy=(--toy --steps 60 "${model[@]}")
+
+# same FOLDER: it holds what the undisturbed run made.
+same() {
+  for file in last best average; do
+    cmp -s "undisturbed-$1/$file.safetensors" "$2/$file.safetensors" || fail "$2/$file.safetensors differs"
+  done
+  cmp -s <(grep valid "undisturbed-$1/log.jsonl") <(grep valid "$2/log.jsonl") || fail "$2/log.jsonl differs"
+}
+
+# Begins in the folder `current`, or goes on: options and output must not name what differs between runs.
+begin_or_go_on() {
+  if [[ -e current/last.safetensors ]]; then "$translate" train --resume --out current; else "$translate" train "$@" --out current; fi
+}
+
+for task in text toy; do
+  declare -n options=$task
+  "$translate" train "${options[@]}" --out current >/dev/null
+  mv current undisturbed-$task
+
+  for threads in 1 4; do
+    OMP_NUM_THREADS=$threads "$translate" train "${options[@]}" --out current >/dev/null
+    mv current threads-$task-$threads
+    same $task threads-$task-$threads
+  done
+
+  # Killed again and again, at any instant.
+  for ((i = 0; i < kills; ++i)); do
+    begin_or_go_on "${options[@]}" >output 2>&1 &
+    sleep 0.$((RANDOM % 40 + 10))
+    kill -9 $! 2>/dev/null || true
+    wait $! 2>/dev/null || [[ $? == 137 ]] || fail "a killed run could not go on: $(tail -n 1 output)"
+    rm -f current/*.tmp.*
+  done
+  begin_or_go_on "${options[@]}" >output 2>&1 || fail "$(tail -n 1 output)"
+  mv current killed-$task
+  same $task killed-$task
+done
+
+# Ctrl-C: it says how to go on.
+"$translate" train "${toy[@]}" --steps 100000 --out stopped >output 2>&1 &
+until [[ -e stopped/last.safetensors ]]; do sleep 0.1; done
+kill -INT $!
+status=0
+wait $! || status=$?
+[[ $status == 130 && $(<output) == *'train --resume --out stopped'* ]] || fail "Ctrl-C: status $status, $(tail -n 1 output)"
+
+# refused TEXT ARGUMENT...
+refused() {
+  if "$translate" train "${@:2}" >output 2>&1 || [[ $(<output) != *"$1"* ]]; then fail "expected '$1', got: $(<output)"; fi
+}
+refused 'is there already' "${toy[@]}" --out stopped
+refused 'was made with `lr = 0.002`, now it says `lr = 0.5`' --resume --out stopped --lr 0.5
+refused 'stopped/absent/last.safetensors: no such file' --resume --out stopped/absent
+cp -r undisturbed-text current
+echo 'say nothing' >>source
+echo 'nothing.' >>target
+refused 'other data' --resume --out current
+rm -r current
+
+# A full disk: the checkpoint from before is kept, and from there it goes on.
+"$translate" train "${toy[@]}" --out current >/dev/null &
+until [[ -e current/last.safetensors ]]; do sleep 0.01; done
+kill -9 $!
+wait $! || true
+cp current/last.safetensors before
+if (ulimit -f 20; trap '' XFSZ; exec "$translate" train --resume --out current) >output 2>&1; then
+  fail 'a full disk went unnoticed'
+fi
+[[ $(<output) == *'cannot write'* ]] || fail "a full disk: $(tail -n 1 output)"
+cmp -s before current/last.safetensors || fail 'a full disk spoilt the checkpoint'
+"$translate" train --resume --out current >/dev/null
+same toy current
+
+((failures == 0)) && echo "resumed and undisturbed runs end alike; $kills kills each"

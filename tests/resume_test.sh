@@ -28,9 +28,11 @@ same() {
   cmp -s <(grep valid "undisturbed-$1/log.jsonl") <(grep valid "$2/log.jsonl") || fail "$2/log.jsonl differs"
 }
 
-# Begins in the folder `current`, or goes on: options and output must not name what differs between runs.
+# Begins in the folder `current`, or goes on: options and output must not name what differs between runs. Takes the
+# place of its shell, so that a signal reaches it.
 begin_or_go_on() {
-  if [[ -e current/last.safetensors ]]; then "$translate" train --resume --out current; else "$translate" train "$@" --out current; fi
+  if [[ -e current/last.safetensors ]]; then set -- --resume; fi
+  exec "$translate" train "$@" --out current
 }
 
 for task in text toy; do
@@ -46,13 +48,13 @@ for task in text toy; do
 
   # Killed again and again, at any instant.
   for ((i = 0; i < kills; ++i)); do
-    begin_or_go_on "${options[@]}" >output 2>&1 &
+    (begin_or_go_on "${options[@]}") >output 2>&1 &
     sleep 0.$((RANDOM % 40 + 10))
     kill -9 $! 2>/dev/null || true
     wait $! 2>/dev/null || [[ $? == 137 ]] || fail "a killed run could not go on: $(tail -n 1 output)"
     rm -f current/*.tmp.*
   done
-  begin_or_go_on "${options[@]}" >output 2>&1 || fail "$(tail -n 1 output)"
+  (begin_or_go_on "${options[@]}") >output 2>&1 || fail "$(tail -n 1 output)"
   mv current killed-$task
   same $task killed-$task
 done

@@ -6,12 +6,13 @@
 #include <numeric>
 #include <random>
 #include <span>
-#include <stdexcept>
+
+#include "tensor/error.h"
 
 namespace gradus::examples {
 namespace {
 
-int64_t length(const Ids& ids) { return static_cast<int64_t>(ids.size()); }
+int64_t length(const auto& items) { return static_cast<int64_t>(items.size()); }
 
 std::vector<size_t> all(const std::vector<IdPair>& pairs) {
   std::vector<size_t> numbers(pairs.size());
@@ -28,18 +29,16 @@ struct Bucket {
   std::vector<size_t> pairs;
   Lengths width = {1, 1}, padding = {0, 0};
 
-  size_t rows(int64_t tokens) const {
-    return static_cast<size_t>(std::max<int64_t>(1, tokens / std::ranges::max(width)));
-  }
+  size_t rows(int64_t tokens) const { return std::max<int64_t>(1, tokens / std::ranges::max(width)); }
   bool holds(Lengths other) const { return width[0] >= other[0] && width[1] >= other[1]; }
 };
 
 Bucket make_bucket(const std::vector<IdPair>& pairs, const std::vector<size_t>& chosen) {
   Bucket bucket{chosen};
   for (const size_t side : {0, 1}) {
-    for (const size_t i : chosen)
-      bucket.width[side] = std::max(bucket.width[side], lengths_of(pairs[i])[side]);
-    for (const size_t i : chosen) bucket.padding[side] += bucket.width[side] - lengths_of(pairs[i])[side];
+    int64_t& width = bucket.width[side];
+    for (const size_t i : chosen) width = std::max(width, lengths_of(pairs[i])[side]);
+    for (const size_t i : chosen) bucket.padding[side] += width - lengths_of(pairs[i])[side];
   }
   return bucket;
 }
@@ -57,8 +56,7 @@ std::vector<Bucket> make_buckets(const std::vector<IdPair>& pairs, int64_t token
     if (most.padding[side] == 0) break;
     const auto on_side = [&](size_t i) { return lengths_of(pairs[i])[side]; };
     std::ranges::stable_sort(most.pairs, std::greater{}, on_side);
-    const auto n = static_cast<int64_t>(most.pairs.size());
-    const int64_t half_way = most.width[side] - 1 - most.padding[side] / (2 * n),
+    const int64_t half_way = most.width[side] - 1 - most.padding[side] / (2 * length(most.pairs)),
                   filled = on_side(most.pairs[std::min(most.rows(tokens), most.pairs.size()) - 1]);
     std::vector<size_t> low, high;
     for (const size_t i : most.pairs)
@@ -82,23 +80,22 @@ template <class T> void shuffle(std::vector<T>& items, std::mt19937_64& random) 
 }  // namespace
 
 Batch make_batch(const std::vector<IdPair>& pairs, const BatchPlan& plan) {
-  if (plan.pairs.empty()) throw std::invalid_argument("make_batch: expected at least one pair, got none");
+  check(!plan.pairs.empty(), "make_batch: expected at least one pair, got none");
   Batch batch;
-  batch.rows = static_cast<int64_t>(plan.pairs.size());
+  batch.rows = length(plan.pairs);
   batch.source_width = plan.source_width;
   batch.target_width = plan.target_width;
   for (const size_t i : plan.pairs) {
     const auto& [source, target, line] = pairs.at(i);
-    if (source.empty())
-      throw std::invalid_argument("make_batch: line " + std::to_string(line) + ": empty source");
+    check(!source.empty(), "make_batch: line ", line, ": empty source");
     batch.source_width = std::max(batch.source_width, length(source));
     batch.target_width = std::max(batch.target_width, length(target) + 2);
     batch.target_tokens += length(target) + 1;
-    batch.source_lengths.push_back(static_cast<int32_t>(length(source)));
-    batch.target_lengths.push_back(static_cast<int32_t>(length(target) + 2));
+    batch.source_lengths.push_back(source.size());
+    batch.target_lengths.push_back(target.size() + 2);
   }
-  batch.source.assign(static_cast<size_t>(batch.rows * batch.source_width), Vocabulary::pad);
-  batch.target.assign(static_cast<size_t>(batch.rows * batch.target_width), Vocabulary::pad);
+  batch.source.assign(batch.rows * batch.source_width, Vocabulary::pad);
+  batch.target.assign(batch.rows * batch.target_width, Vocabulary::pad);
   auto source_row = batch.source.begin(), target_row = batch.target.begin();
   for (const size_t i : plan.pairs) {
     std::copy(pairs[i].source.begin(), pairs[i].source.end(), source_row);
@@ -116,10 +113,8 @@ int64_t positions(const IdPair& pair) { return std::ranges::max(lengths_of(pair)
 
 std::vector<BatchPlan> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens, uint64_t seed,
                                         int64_t epoch) {
-  if (tokens < 1) {
-    throw std::invalid_argument("bucketed_batches: expected at least 1 token, got " + std::to_string(tokens));
-  }
-  std::mt19937_64 random(seed + 0x9E3779B97F4A7C15 * static_cast<uint64_t>(epoch));
+  check(tokens >= 1, "bucketed_batches: expected at least 1 token, got ", tokens);
+  std::mt19937_64 random(seed + 0x9E3779B97F4A7C15 * epoch);
   std::vector<Bucket> buckets = make_buckets(pairs, tokens);
   std::vector<BatchPlan> batches;
   for (auto bucket = buckets.begin(); bucket != buckets.end(); ++bucket) {

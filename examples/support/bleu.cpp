@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <stdexcept>
+
+#include "tensor/error.h"
 
 namespace gradus::examples {
 namespace {
@@ -12,10 +13,7 @@ using NGrams = std::map<std::vector<std::string_view>, int64_t>;
 
 NGrams count_ngrams(const Words& words, size_t n) {
   NGrams counts;
-  for (size_t i = 0; i + n <= words.size(); ++i) {
-    const auto first = words.begin() + static_cast<std::ptrdiff_t>(i);
-    ++counts[{first, first + static_cast<std::ptrdiff_t>(n)}];
-  }
+  for (size_t i = 0; i + n <= words.size(); ++i) ++counts[{words.begin() + i, words.begin() + i + n}];
   return counts;
 }
 
@@ -33,31 +31,26 @@ int64_t count_matches(const Words& hypothesis, const Words& reference, size_t n)
 }  // namespace
 
 Bleu corpus_bleu(const std::vector<Words>& hypotheses, const std::vector<Words>& references) {
-  if (hypotheses.empty() || hypotheses.size() != references.size()) {
-    throw std::invalid_argument("corpus_bleu: expected a reference for each hypothesis, got " +
-                                std::to_string(hypotheses.size()) + " hypotheses and " +
-                                std::to_string(references.size()) + " references");
-  }
+  check(!hypotheses.empty() && hypotheses.size() == references.size(),
+        "corpus_bleu: expected a reference for each hypothesis, got ", hypotheses.size(), " hypotheses and ",
+        references.size(), " references");
   Bleu bleu;
   std::array<int64_t, 4> matches = {}, totals = {};
   for (size_t i = 0; i < hypotheses.size(); ++i) {
-    bleu.hypothesis_length += static_cast<int64_t>(hypotheses[i].size());
-    bleu.reference_length += static_cast<int64_t>(references[i].size());
+    bleu.hypothesis_length += hypotheses[i].size();
+    bleu.reference_length += references[i].size();
     for (size_t n = 1; n <= 4; ++n) {
       matches[n - 1] += count_matches(hypotheses[i], references[i], n);
-      if (hypotheses[i].size() >= n) totals[n - 1] += static_cast<int64_t>(hypotheses[i].size() - n + 1);
+      if (hypotheses[i].size() >= n) totals[n - 1] += hypotheses[i].size() - n + 1;
     }
   }
-  const auto hypothesis_length = static_cast<double>(bleu.hypothesis_length);
-  const auto reference_length = static_cast<double>(bleu.reference_length);
-  if (hypothesis_length < reference_length) {  // an empty hypothesis gives exp(-inf) = 0
-    bleu.brevity_penalty = std::exp(1 - reference_length / hypothesis_length);
-  }
+  const double length_ratio = double(bleu.reference_length) / bleu.hypothesis_length;
+  if (length_ratio > 1) bleu.brevity_penalty = std::exp(1 - length_ratio);  // of nothing: exp(-inf) = 0
   if (matches[0] == 0) return bleu;  // nothing right at all: smoothing must not turn that into a score
   double partial = 1, log_sum = 0;
   for (size_t n = 0; n < 4 && totals[n] > 0; ++n) {
-    const double hits = matches[n] > 0 ? static_cast<double>(matches[n]) : (partial /= 2);
-    bleu.precisions[n] = 100 * hits / static_cast<double>(totals[n]);
+    const double hits = matches[n] > 0 ? double(matches[n]) : (partial /= 2);
+    bleu.precisions[n] = 100 * hits / totals[n];
   }
   for (const double precision : bleu.precisions) log_sum += std::log(precision);  // log 0 = -inf: score 0
   bleu.score = bleu.brevity_penalty * std::exp(log_sum / 4);

@@ -4,7 +4,8 @@
 #include <functional>
 #include <queue>
 #include <sstream>
-#include <stdexcept>
+
+#include "tensor/error.h"
 
 namespace gradus::examples {
 namespace {
@@ -77,8 +78,7 @@ std::vector<std::string> split_pieces(std::string_view line) {
                            pieces.back().size() + length <= Bpe::longest_piece;
     if (!continues) pieces.emplace_back();
     pieces.back() += line.substr(at, length);
-    was_space = space;
-    was_letter = letter;
+    was_space = space, was_letter = letter;
     at += length;
   }
   return pieces;
@@ -86,17 +86,13 @@ std::vector<std::string> split_pieces(std::string_view line) {
 
 Bpe::Bpe(std::vector<Pair> merges) : entries_(first_byte), merges_(std::move(merges)) {
   for (int c = 0; c < 256; ++c) entries_.emplace_back(1, static_cast<char>(c));
-  const auto bytes = [&](int32_t id) {
-    return id >= first_byte && id < size() ? entries_[static_cast<size_t>(id)] : "";
-  };
+  const auto bytes = [&](int32_t id) { return id >= first_byte && id < size() ? entries_[id] : ""; };
   for (const auto& [left, right] : merges_) {
     const std::string a = bytes(left), b = bytes(right);
     const bool fits = !a.empty() && !b.empty() && a.size() + b.size() <= longest_piece;
-    if (!fits || !ids_.emplace(Pair(left, right), size()).second)
-      throw std::invalid_argument("bpe: entry " + std::to_string(size()) +
-                                  ": expected two earlier entries, of at most " +
-                                  std::to_string(longest_piece) + " bytes together and not merged yet, got " +
-                                  std::to_string(left) + " and " + std::to_string(right));
+    check(fits && ids_.emplace(Pair(left, right), size()).second, "bpe: entry ", size(),
+          ": expected two earlier entries, of at most ", longest_piece,
+          " bytes together and not merged yet, got ", left, " and ", right);
     entries_.push_back(a + b);
   }
 }
@@ -122,13 +118,9 @@ Bpe Bpe::learn(const std::vector<std::string>& lines, int64_t size, int64_t min_
       text.add(i, 1, id);
     }
   }
-  const std::string asked = std::to_string(size), found = std::to_string(id);
-  if (id > size)
-    throw std::invalid_argument("bpe: expected a vocabulary of at least " + found + " entries, got " + asked);
-  if (id < size)
-    throw std::invalid_argument("bpe: this text allows at most " + found +
-                                " entries, by pairs seen at least " + std::to_string(min_count) +
-                                " times; got a vocabulary of " + asked);
+  check(id <= size, "bpe: expected a vocabulary of at least ", id, " entries, got ", size);
+  check(id == size, "bpe: this text allows at most ", id, " entries, by pairs seen at least ", min_count,
+        " times; got a vocabulary of ", size);
   return Bpe(std::move(merges));
 }
 
@@ -165,7 +157,7 @@ const Ids& Bpe::encode_piece(const std::string& piece) const {
       if (merged != ids_.end()) first = std::min(first, merged->second);
     }
     if (first == size()) return cache_[piece] = ids;
-    merge(ids, merges_[static_cast<size_t>(first - first_merge)], first);
+    merge(ids, merges_[first - first_merge], first);
   }
 }
 
@@ -183,10 +175,8 @@ std::string Bpe::decode(std::span<const int32_t> ids) const {
   std::string text;
   for (const int32_t id : ids) {
     if (id == Vocabulary::eos) break;
-    if (id < 0 || id >= size())
-      throw std::invalid_argument("bpe: expected an id below " + std::to_string(size()) + ", got " +
-                                  std::to_string(id));
-    text += entries_[static_cast<size_t>(id)];
+    check(id >= 0 && id < size(), "bpe: expected an id below ", size(), ", got ", id);
+    text += entries_[id];
   }
   if (text.starts_with(' ')) text.erase(0, 1);
   return text;

@@ -6,11 +6,11 @@
 #include <fstream>
 #include <numeric>
 #include <optional>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
 #include "examples/support/text.h"
+#include "tensor/error.h"
 
 namespace gradus::examples {
 namespace {
@@ -47,14 +47,10 @@ std::string format(const Options::Target& target) {
   return std::visit(
       [](const auto* value) -> std::string {
         using T = std::decay_t<decltype(*value)>;
-        if constexpr (std::is_same_v<T, std::string>)
-          return *value;
-        else if constexpr (std::is_same_v<T, bool>)
-          return *value ? "true" : "false";
-        else if constexpr (std::is_same_v<T, double>)
-          return shortest(*value);
-        else
-          return std::to_string(*value);
+        if constexpr (std::is_same_v<T, std::string>) return *value;
+        else if constexpr (std::is_same_v<T, bool>) return *value ? "true" : "false";
+        else if constexpr (std::is_same_v<T, double>) return shortest(*value);
+        else return std::to_string(*value);
       },
       target);
 }
@@ -145,8 +141,7 @@ Options::Action Options::parse(std::span<const std::string> arguments) {
   std::vector<std::pair<const Option*, std::string>> given;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
-    if (!argument.starts_with("--"))
-      throw std::invalid_argument("'" + argument + "': expected an option such as --help");
+    check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
     const size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
     const Option& option = find(options_, 0, name, name);
@@ -160,12 +155,11 @@ Options::Action Options::parse(std::span<const std::string> arguments) {
       refuse(option, option.name, "");
     }
   }
-  for (const auto& [option, text] : given) {
+  for (const auto& [option, text] : given)
     if (option->name == "--config") set(*option, option->name, text);
-  }
   if (!config_.empty()) {
     std::ifstream in(config_);
-    if (!in) throw std::runtime_error("--config: " + config_ + " cannot be opened");
+    check_world(in.good(), "--config: ", config_, " cannot be opened");
     read(in, config_);
   }
   for (const auto& [option, text] : given) set(*option, option->name, text);
@@ -179,7 +173,7 @@ void Options::read(std::istream& in, const std::string& name) {
     const size_t equals = line.find('=');
     const std::string key = trim(line.substr(0, equals));
     const std::string where = name + ", line " + std::to_string(number) + ": " + key;
-    if (equals == line.npos) throw std::invalid_argument(where + ": expected key = value");
+    check(equals != line.npos, where, ": expected key = value");
     set(find(own(), 2, key, where), where, trim(line.substr(equals + 1)));
   }
 }

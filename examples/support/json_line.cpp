@@ -8,11 +8,8 @@ std::string json_string(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const auto [c, length, valid] = decode_utf8(text, at);
     if (c == '"' || c == '\\') out += '\\';
-    if (c < 0x20) {
-      out += {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-    } else {
-      out += valid ? text.substr(at, length) : "\uFFFD";
-    }
+    if (c < 0x20) out += {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    else out += valid ? text.substr(at, length) : "\uFFFD";
     at += length;
   }
   return out + '"';

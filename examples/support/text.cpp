@@ -4,14 +4,13 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
-#include <stdexcept>
+
+#include "tensor/error.h"
 
 namespace gradus::examples {
 
 CodePoint decode_utf8(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) -> char32_t {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
+  const auto byte = [&](size_t i) -> char32_t { return i < text.size() ? uint8_t(text[i]) : 0; };
   const char32_t lead = byte(at);
   const CodePoint invalid{lead, 1, false};
   if (lead < 0x80) return {lead, 1, true};
@@ -44,42 +43,35 @@ bool is_space(char32_t c) {
 }
 
 bool next_line(std::istream& in, const std::string& name, int64_t number, std::string& line) {
-  const bool found = static_cast<bool>(std::getline(in, line));
-  const std::string where = name + ", line " + std::to_string(number);
-  if (in.bad()) throw std::runtime_error(where + ": cannot be read");
+  const bool found = bool(std::getline(in, line));
+  check_world(!in.bad(), name, ", line ", number, ": cannot be read");
   if (!found) return false;
   if (line.ends_with('\r')) line.pop_back();
-  if (const auto at = find_invalid_utf8(line)) {
-    throw std::runtime_error(where + ", byte " + std::to_string(*at + 1) + ": not valid UTF-8");
-  }
+  const std::optional<size_t> invalid = find_invalid_utf8(line);
+  check_world(!invalid, name, ", line ", number, ", byte ", invalid.value_or(0) + 1, ": not valid UTF-8");
   return true;
 }
 
 std::vector<std::string> read_lines(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw std::runtime_error(path + ": cannot be opened");
+  check_world(in.good(), path, ": cannot be opened");
   std::vector<std::string> lines;
-  for (std::string line; next_line(in, path, static_cast<int64_t>(lines.size()) + 1, line);)
-    lines.push_back(line);
-  if (lines.empty()) throw std::runtime_error(path + ": the file is empty");
+  for (std::string line; next_line(in, path, std::ssize(lines) + 1, line);) lines.push_back(line);
+  check_world(!lines.empty(), path, ": the file is empty");
   if (lines[0].starts_with("\uFEFF")) lines[0].erase(0, 3);  // a byte order mark, which some editors leave
   return lines;
+}
+
+bool is_letter(char32_t c) {
+  constexpr std::u32string_view marks = U"«»…–—“”‘’„‹›¡¿";
+  if (c >= 0x80) return !is_space(c) && marks.find(c) == marks.npos;
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
 namespace {
 
 bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_apostrophe(char32_t c) { return c == U'\'' || c == U'’'; }
-
-}  // namespace
-
-bool is_letter(char32_t c) {
-  constexpr std::u32string_view marks = U"«»…–—“”‘’„‹›¡¿";
-  if (c >= 0x80) return !is_space(c) && marks.find(c) == marks.npos;
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-namespace {
 
 // Whether a mark between two letters belongs to their word: blue-eyed, l'arbre, 3.14, 10:30.
 bool binds(char32_t before, char32_t mark, char32_t after) {
@@ -100,16 +92,11 @@ Words split_words(std::string_view text) {
     at += length;
     const char32_t after = at < text.size() ? decode_utf8(text, at).value : 0;
     const bool bound = inside && binds(before, c, after);
-    if (is_space(c)) {
-      inside = false;
-    } else {
-      if (inside && (bound || is_letter(c))) {
-        words.back() += bytes;
-      } else {
-        words.emplace_back(bytes);
-      }
-      inside = is_letter(c) || (bound && !is_apostrophe(c));
+    if (!is_space(c)) {
+      if (!inside || !(bound || is_letter(c))) words.emplace_back();
+      words.back() += bytes;
     }
+    inside = is_letter(c) || (bound && !is_apostrophe(c));
     before = c;
   }
   return words;

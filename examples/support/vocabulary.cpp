@@ -1,7 +1,8 @@
 #include "examples/support/vocabulary.h"
 
 #include <algorithm>
-#include <stdexcept>
+
+#include "tensor/error.h"
 
 namespace gradus::examples {
 namespace {
@@ -16,34 +17,24 @@ Vocabulary::Vocabulary(const Words& words) {
 }
 
 void Vocabulary::add(const std::string& word) {
-  if (word.empty() || word.find('\n') != word.npos) {
-    throw std::invalid_argument("vocabulary: entry " + std::to_string(size()) +
-                                " is empty or has a line break");
-  }
-  if (!ids_.emplace(word, size()).second) {
-    throw std::invalid_argument("vocabulary: '" + word + "' is listed twice, as " + std::to_string(id(word)) +
-                                " and as " + std::to_string(size()));
-  }
+  check(!word.empty() && word.find('\n') == word.npos, "vocabulary: entry ", size(),
+        " is empty or has a line break");
+  check(ids_.emplace(word, size()).second, "vocabulary: '", word, "' is listed twice, as ", id(word),
+        " and as ", size());
   words_.push_back(word);
 }
 
 Vocabulary Vocabulary::from_counts(const std::map<std::string, int64_t>& counts, int64_t max_size,
                                    int64_t min_count) {
-  const auto fixed = static_cast<int64_t>(specials.size());
-  if (max_size < fixed) {
-    throw std::invalid_argument("vocabulary: expected a size of at least " + std::to_string(fixed) +
-                                ", got " + std::to_string(max_size));
-  }
+  const int64_t room = max_size - std::ssize(specials);
+  check(room >= 0, "vocabulary: expected a size of at least ", specials.size(), ", got ", max_size);
   std::vector<std::pair<int64_t, std::string>> ranked;
-  for (const auto& [word, count] : counts) {
+  for (const auto& [word, count] : counts)
     if (count >= min_count) ranked.emplace_back(-count, word);
-  }
-  std::sort(ranked.begin(), ranked.end());
+  std::ranges::sort(ranked);
+  ranked.resize(std::min<size_t>(ranked.size(), room));
   Words words;
-  for (const auto& [count, word] : ranked) {
-    if (static_cast<int64_t>(words.size()) == max_size - fixed) break;
-    words.push_back(word);
-  }
+  for (const auto& [count, word] : ranked) words.push_back(word);
   return Vocabulary(words);
 }
 
@@ -55,13 +46,11 @@ std::string Vocabulary::to_string() const {
 
 Vocabulary Vocabulary::parse(const std::string& text) {
   Words words;
-  for (size_t at = 0, end; (end = text.find('\n', at)) != text.npos; at = end + 1) {
+  for (size_t at = 0, end; (end = text.find('\n', at)) != text.npos; at = end + 1)
     words.push_back(text.substr(at, end - at));
-  }
-  const auto own = words.begin() + static_cast<std::ptrdiff_t>(std::min(words.size(), specials.size()));
-  if (!text.ends_with('\n') || Words(words.begin(), own) != specials) {
-    throw std::runtime_error("vocabulary: expected <pad> <s> </s> <unk> and then words, one a line");
-  }
+  const auto own = words.begin() + std::min(words.size(), specials.size());
+  check_world(text.ends_with('\n') && Words(words.begin(), own) == specials,
+              "vocabulary: expected <pad> <s> </s> <unk> and then words, one a line");
   try {
     return Vocabulary(Words(own, words.end()));
   } catch (const std::invalid_argument& error) {  // the caller passed on what some file says
@@ -75,11 +64,8 @@ int32_t Vocabulary::id(const std::string& word) const {
 }
 
 const std::string& Vocabulary::word(int32_t id) const {
-  if (id < 0 || id >= size()) {
-    throw std::invalid_argument("vocabulary: expected an id below " + std::to_string(size()) + ", got " +
-                                std::to_string(id));
-  }
-  return words_[static_cast<size_t>(id)];
+  check(id >= 0 && id < size(), "vocabulary: expected an id below ", size(), ", got ", id);
+  return words_[id];
 }
 
 Ids Vocabulary::encode(const Words& words) const {

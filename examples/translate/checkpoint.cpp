@@ -56,7 +56,7 @@ Checkpoint load_checkpoint(const std::string& path) {
                  options,
                  Tokenizer::parse(text("source_tokenizer")),
                  Tokenizer::parse(text("target_tokenizer")),
-                 {static_cast<int64_t>(step), number(text("best_nll")), number(text("seconds"))},
+                 {int64_t(step), number(text("best_nll")), number(text("seconds"))},
                  {},
                  {}};
     for (const auto& [name, tensor] : file.tensors) {
@@ -87,7 +87,7 @@ Checkpoint average_of(const std::vector<std::string>& paths) {
     const Checkpoint other = load_checkpoint(paths[i]);
     for (const auto& [name, tensor] : mean.weights) add_to(tensor, other.weights.at(name));
   }
-  for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / static_cast<double>(paths.size()));
+  for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / paths.size());
   return mean;
 }
 

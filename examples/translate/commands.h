@@ -22,6 +22,10 @@ bool answered(const Options& options, Options::Action action);
 losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationLoss& criterion,
                          const std::vector<IdPair>& pairs, int64_t batch_tokens);
 
+// A line as the model reads it. Words that it does not know are told on standard error, as is a line too long
+// for it, which is cut.
+Ids encoded(const TrainedModel& trained, const std::string& line, int64_t number);
+
 // How a command that translates is told to search.
 struct Search {
   int64_t beam = 4;
@@ -29,7 +33,7 @@ struct Search {
   void declare(Options& options);
 };
 
-// Translations of source sentences, in their order.
+// Translations of source sentences, in their order; nothing for nothing.
 std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
                                        const std::vector<Ids>& sources, const Search& search);
 

@@ -22,29 +22,32 @@ namespace {
 
 struct Test {
   HeldOut held_out;
+  std::vector<Ids> inputs;
   std::vector<std::string> sources, references;  // as text
 };
 
 Test toy_test(const TrainedModel& trained, int64_t count) {
-  Test test{toy_held_out(true, static_cast<size_t>(count), trained.options, trained.source, trained.target),
-            {},
-            {}};
-  for (size_t i = 0; i < test.held_out.pairs.size(); ++i) {
-    test.sources.push_back(trained.source.decode(test.held_out.pairs[i].source));
-    test.references.push_back(join_words(test.held_out.best[i]));
+  Test test{toy_held_out(true, count, trained.options, trained.source, trained.target), {}, {}, {}};
+  for (const IdPair& pair : test.held_out.pairs) {
+    test.inputs.push_back(pair.source);
+    test.sources.push_back(trained.source.decode(pair.source));
   }
+  for (const Words& best : test.held_out.best) test.references.push_back(join_words(best));
   return test;
 }
 
 Test text_test(const TrainedModel& trained, const std::string& source, const std::string& target) {
   const ParallelText text = read_parallel(source, target);
-  Test test{{}, text.source, text.target};
+  Test test{{}, {}, text.source, text.target};
   for (size_t i = 0; i < text.source.size(); ++i) {
-    IdPair pair{trained.source.encode(text.source[i]), trained.target.encode(text.target[i]), text.lines[i]};
-    check_world(positions(pair) <= trained.options.longest, "evaluate: line ", pair.line, " has ",
-                positions(pair), " tokens, the model ", trained.options.longest, " positions");
-    test.held_out.pairs.push_back(std::move(pair));
+    test.inputs.push_back(encoded(trained, text.source[i], text.lines[i]));
+    IdPair pair{test.inputs.back(), trained.target.encode(text.target[i]), text.lines[i]};
+    if (positions(pair) <= trained.options.longest) test.held_out.pairs.push_back(std::move(pair));
   }
+  const size_t left_out = text.source.size() - test.held_out.pairs.size();
+  if (left_out > 0)
+    std::cerr << left_out << " pairs longer than " << trained.options.longest
+              << " tokens count for BLEU, not for the nll\n";
   return test;
 }
 
@@ -68,7 +71,7 @@ int evaluate_command(std::span<const std::string> arguments) {
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "evaluate: name a model: --model FILE");
   check(source.empty() == target.empty(), "evaluate: --source and --target go together");
-  if (threads > 0) set_num_threads(static_cast<int>(threads));
+  if (threads > 0) set_num_threads(threads);
 
   TrainedModel trained = load_model(path);
   check(trained.options.toy || !source.empty(),
@@ -78,23 +81,21 @@ int evaluate_command(std::span<const std::string> arguments) {
   const losses::TranslationLoss criterion(trained.target.size(), Vocabulary::pad, trained.options.smoothing,
                                           trained.options.convention());
   const losses::LossSums sums = loss_of(trained.model, criterion, test.held_out.pairs, 4096);
-  std::vector<Ids> sources;
-  for (const IdPair& pair : test.held_out.pairs) sources.push_back(pair.source);
   size_t exact = 0;
-  const std::vector<std::string> found = translate_all(trained.model, trained.target, sources, search);
+  const std::vector<std::string> found = translate_all(trained.model, trained.target, test.inputs, search);
   for (size_t i = 0; i < found.size(); ++i) {
     const std::string& text = found[i];
     exact += text == test.references[i];
-    if (static_cast<int64_t>(i) < show)
+    if (std::cmp_less(i, show))
       std::cout << "source      " << test.sources[i] << "\ntranslated  " << text
                 << (text == test.references[i] ? "\n" : "\nreference   " + test.references[i] + "\n") << "\n";
   }
-  const double n = static_cast<double>(found.size());
+  const double n = found.size();
   std::cout << std::fixed << std::setprecision(2) << found.size() << " sentences, "
             << static_cast<int64_t>(sums.tokens()) << (toy ? " words" : " tokens") << " to predict\n"
             << "BLEU " << corpus_bleu(tokenized(found), tokenized(test.references)).score << " ("
             << bleu_signature << ")" << (toy ? ", against the most probable translation\n" : "\n")
-            << "exact match " << 100 * static_cast<double>(exact) / n << " %\n"
+            << "exact match " << 100 * exact / n << " %\n"
             << std::setprecision(4) << "nll " << sums.mean_nll();
   if (toy)
     std::cout << "  (floor " << test.held_out.floor << ", optimum for smoothing " << trained.options.smoothing

@@ -88,9 +88,8 @@ Smoothing TrainOptions::convention() const {
 }
 
 double TrainOptions::learning_rate(int64_t step, double time_used) const {
-  const double now = static_cast<double>(step), rise = static_cast<double>(warmup);
-  const double total = static_cast<double>(std::max(steps, warmup) + 1),
-               at = std::max(now, std::min(time_used, 1.) * total);
+  const double now = step, rise = warmup;
+  const double total = std::max(steps, warmup) + 1, at = std::max(now, std::min(time_used, 1.) * total);
   const double falling = schedule == "inverse-sqrt" ? optim::inverse_square_root(at, lr, rise)
                          : schedule == "linear"     ? optim::linear(at, lr, rise, total)
                                                     : optim::cosine(at, lr, rise, total);

@@ -49,10 +49,10 @@ class ToyTask : public Task {
   }
 
   TensorBatch batch(int64_t number) override {
-    toy::Rng rng(static_cast<uint64_t>(seed_) << 32 | static_cast<uint64_t>(number));
+    toy::Rng rng(uint64_t(seed_) << 32 | uint64_t(number));
     constexpr int64_t kPositions = 16;  // of the longest target: a batch padded to it holds batch_tokens
     std::vector<IdPair> pairs;
-    while (static_cast<int64_t>(pairs.size()) < std::max<int64_t>(1, batch_tokens_ / kPositions)) {
+    while (std::ssize(pairs) < std::max<int64_t>(1, batch_tokens_ / kPositions)) {
       const Words source = toy::sample_source(rng, toy::Split::train);
       pairs.push_back({source_.encode(join_words(source)),
                        target_.encode(join_words(toy::sample_translation(rng, source)))});
@@ -91,16 +91,16 @@ class TextTask : public Task {
     const int64_t epoch = number / batches_per_epoch();
     if (epoch != epoch_) order_ = order_of(epoch);
     epoch_ = epoch;
-    return TensorBatch(make_batch(pairs_, order_[static_cast<size_t>(number % batches_per_epoch())]));
+    return TensorBatch(make_batch(pairs_, order_[number % batches_per_epoch()]));
   }
 
-  int64_t batches_per_epoch() const override { return static_cast<int64_t>(order_.size()); }
+  int64_t batches_per_epoch() const override { return std::ssize(order_); }
   std::string data_hash() const override { return hash_; }
 
  private:
   using Tokenizers = std::pair<Tokenizer, Tokenizer>;
   std::vector<BatchPlan> order_of(int64_t epoch) const {
-    return bucketed_batches(pairs_, options_.batch_tokens, static_cast<uint64_t>(options_.seed), epoch);
+    return bucketed_batches(pairs_, options_.batch_tokens, options_.seed, epoch);
   }
 
   TextTask(Tokenizers sides, const TrainOptions& o) : Task(sides.first, sides.second), options_(o) {}

@@ -33,7 +33,7 @@ class Trainer {
     if (options.epochs > 0)
       options_.steps =
           (options.epochs * task_->batches_per_epoch() + options.accumulate - 1) / options.accumulate;
-    model_.init(static_cast<uint64_t>(options.seed));
+    model_.init(options.seed);
     adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
     const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
                                                         task_->target_vocabulary().size(), Vocabulary::pad);
@@ -86,9 +86,7 @@ class Trainer {
   double time_used() const { return options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0; }
 
   // Steps made, or as many as the share of --max-minutes that is gone, whichever is nearer to the end.
-  int64_t done() const {
-    return std::max(at_.step, static_cast<int64_t>(time_used() * static_cast<double>(options_.steps)));
-  }
+  int64_t done() const { return std::max(at_.step, int64_t(time_used() * options_.steps)); }
 
   // The log of a run that goes on holds what was before its checkpoint, once.
   void open_log() {
@@ -109,7 +107,7 @@ class Trainer {
     double tokens = 0;
     for (int64_t i = 0; i < options_.accumulate; ++i) {
       batches.push_back(task_->batch((at_.step - 1) * options_.accumulate + i));
-      tokens += static_cast<double>(batches.back().target_tokens);
+      tokens += batches.back().target_tokens;
     }
     model_.generator().set_step(at_.step);
     losses::LossSums sums;
@@ -152,10 +150,10 @@ class Trainer {
 
   void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
     progress.update(done(), message("loss ", fixed(s.mean_smoothed(), 4), " (",
-                                      fixed(s.mean_smoothed() - label_floor_, 4), " above its floor)  nll ",
-                                      fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2), "  acc ",
-                                      fixed(100 * s.accuracy(), 1), "%  ",
-                                      static_cast<int64_t>(tokens_per_second), " tok/s"));
+                                    fixed(s.mean_smoothed() - label_floor_, 4), " above its floor)  nll ",
+                                    fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2), "  acc ",
+                                    fixed(100 * s.accuracy(), 1), "%  ",
+                                    static_cast<int64_t>(tokens_per_second), " tok/s"));
     write_log("train", s, tokens_per_second);
   }
 
@@ -190,7 +188,7 @@ class Trainer {
   void average(Progress& progress) {
     std::vector<std::string> files{step_file(at_.step)};
     for (int64_t step = (at_.step - 1) / options_.validate_every * options_.validate_every;
-         step > 0 && static_cast<int64_t>(files.size()) < options_.average; step -= options_.validate_every)
+         step > 0 && std::ssize(files) < options_.average; step -= options_.validate_every)
       if (std::filesystem::exists(step_file(step))) files.push_back(step_file(step));
     std::reverse(files.begin(), files.end());
     const Checkpoint mean = average_of(files);
@@ -263,7 +261,7 @@ int train_command(std::span<const std::string> arguments) {
   std::optional<Checkpoint> begun;
   if (settings.resume) begun = checkpoint_to_resume(last, arguments);
   if (begun) settings = begun->options;
-  if (settings.threads > 0) set_num_threads(static_cast<int>(settings.threads));
+  if (settings.threads > 0) set_num_threads(settings.threads);
   Trainer trainer(settings, begun ? begun->options_text : options.dump(), std::cout);
   if (begun) trainer.go_on_from(*begun);
   std::cout << describe(Device::cpu) << "\n";

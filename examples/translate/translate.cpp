@@ -23,11 +23,11 @@ std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokeni
   constexpr size_t kBatch = 64;
   std::vector<size_t> by_length(sources.size());
   std::iota(by_length.begin(), by_length.end(), size_t{0});
-  std::stable_sort(by_length.begin(), by_length.end(),
-                   [&](size_t a, size_t b) { return sources[a].size() < sources[b].size(); });
+  std::erase_if(by_length, [&](size_t i) { return sources[i].empty(); });
+  std::ranges::stable_sort(by_length, {}, [&](size_t i) { return sources[i].size(); });
   std::vector<std::string> translated(sources.size());
-  for (size_t begin = 0; begin < sources.size(); begin += kBatch) {
-    const size_t end = std::min(sources.size(), begin + kBatch);
+  for (size_t begin = 0; begin < by_length.size(); begin += kBatch) {
+    const size_t end = std::min(by_length.size(), begin + kBatch);
     std::vector<IdPair> pairs;
     for (size_t i = begin; i < end; ++i) pairs.push_back({sources[by_length[i]], {}});
     const TensorBatch b(make_batch(pairs));
@@ -44,24 +44,19 @@ std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokeni
   return translated;
 }
 
-namespace {
-
-// A line as the model reads it. Words the model does not know are told, as is a line too long for it, which
-// is cut.
 Ids encoded(const TrainedModel& trained, const std::string& line, int64_t number) {
+  if (split_words(line).empty()) return {};
   for (const std::string& word : split_words(line))
     if (trained.source.encode(word) == Ids{Vocabulary::unk})
       std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
   Ids ids = trained.source.encode(line);
-  const size_t longest = static_cast<size_t>(trained.options.longest);
+  const size_t longest = trained.options.longest;
   if (ids.size() > longest) {
     std::cerr << "line " << number << ": " << ids.size() << " tokens, cut to the model's " << longest << "\n";
     ids.resize(longest);
   }
   return ids;
 }
-
-}  // namespace
 
 int translate_command(std::span<const std::string> arguments) {
   std::string path;
@@ -75,7 +70,7 @@ int translate_command(std::span<const std::string> arguments) {
   search.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "translate: name a model: --model FILE");
-  if (threads > 0) set_num_threads(static_cast<int>(threads));
+  if (threads > 0) set_num_threads(threads);
   TrainedModel trained = load_model(path);
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal && trained.options.toy)
@@ -86,21 +81,13 @@ int translate_command(std::span<const std::string> arguments) {
   for (bool more = true; more;) {
     if (terminal) std::cout << "> " << std::flush;
     std::vector<Ids> sources;
-    std::vector<size_t> filled;  // blank lines stay blank
-    size_t lines = 0;
-    std::string line;
     do {
+      std::string line;
       more = next_line(std::cin, "standard input", number + 1, line);
-      if (!more) break;
-      ++number, ++lines;
-      if (split_words(line).empty()) continue;
-      sources.push_back(encoded(trained, line, number));
-      filled.push_back(lines - 1);
-    } while (lines < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
-    std::vector<std::string> translated(lines);
-    const std::vector<std::string> found = translate_all(trained.model, trained.target, sources, search);
-    for (size_t i = 0; i < found.size(); ++i) translated[filled[i]] = found[i];
-    for (const std::string& text : translated) std::cout << text << "\n";
+      if (more) sources.push_back(encoded(trained, line, ++number));
+    } while (more && sources.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
+    for (const std::string& text : translate_all(trained.model, trained.target, sources, search))
+      std::cout << text << "\n";
     std::cout << std::flush;
   }
   if (terminal) std::cout << "\n";

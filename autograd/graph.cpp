@@ -1,5 +1,6 @@
 #include "autograd/graph.h"
 
+#include <iomanip>
 #include <map>
 #include <set>
 
@@ -17,8 +18,8 @@ void write_dot(std::ostream& out, const Variable& root, const std::vector<NamedP
     pending.pop_back();
     const auto name = name_of_leaf.find(node);
     const std::string label = name != name_of_leaf.end() ? name->second : node->leaf() ? "leaf" : node->op;
-    out << "  n" << node->order << " [label=\"" << label << "\\n"
-        << node->shape << "\"" << (node->leaf() ? ", shape=box" : "") << "];\n";
+    out << "  n" << node->order << " [label=" << std::quoted(message(label, " ", node->shape))
+        << (node->leaf() ? ", shape=box" : "") << "];\n";
     for (const auto& input : node->inputs) {
       if (!input) continue;
       out << "  n" << input->order << " -> n" << node->order << ";\n";

@@ -2,6 +2,7 @@
 // forward and backward.
 #include <functional>
 
+#include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "compare.h"
 
@@ -76,5 +77,19 @@ TEST_CASE("fused operations: tensors without elements, forward and backward") {
     CHECK(equal(walked(attention({q}, {no_keys}, {no_keys}, heads(2))), Tensor::zeros({1, 2, 8}, dtype)));
     CHECK(equal(q.grad(), Tensor::zeros({1, 2, 8}, dtype)));
     CHECK(walked(cross_entropy(x, {Tensor({0, 2}, DType::i32), 0, 2}, plain()).loss).item() == 0);
+  }
+}
+
+TEST_CASE("attention: packed columns that somebody else reads, too") {
+  const Variable x = random_leaf({2, 3, 12}, 1);
+  const AttentionSpec spec{.d_model = 4, .heads = 2, .causal = true};
+  for (bool attention_first : {false, true}) {
+    const auto f = [&] {
+      const Variable packed = x * 2;  // not a leaf: its gradient is collected from both
+      const auto attended = [&] { return sum(attention({packed}, {packed, 4}, {packed, 8}, spec)); };
+      const auto squared = [&] { return sum(packed * packed); };
+      return attention_first ? attended() + squared() : squared() + attended();
+    };
+    CHECK(gradcheck(f, {{"x", x}}).error <= 1e-8);
   }
 }

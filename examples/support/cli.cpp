@@ -186,14 +186,17 @@ std::string Options::dump() const {
 
 std::string Options::help() const {
   const auto left = [](const Option& option) { return "  " + option.name + " " + option.placeholder; };
+  constexpr size_t kLongest = 34;  // the explanation of a longer one begins on the next line
   size_t column = 0;
-  for (const Option& option : options_) column = std::max(column, left(option).size() + 2);
+  for (const Option& option : options_)
+    if (left(option).size() <= kLongest) column = std::max(column, left(option).size() + 2);
   std::string text = "usage: " + usage_ + "\n\n" + about_ + "\n", group;
   for (size_t i = 0; i < options_.size(); ++i) {
     const Option& option = options_[(i + general) % options_.size()];  // the general ones come last
     if (std::exchange(group, option.group) != option.group) text += "\n" + group + "\n";
     std::string line = left(option);
-    line.resize(column, ' ');
+    if (line.size() + 2 > column) line += '\n' + std::string(column, ' ');
+    else line.resize(column, ' ');
     for (const char c : option.help) line += c == '\n' ? "\n" + std::string(column, ' ') : std::string{c};
     if (!option.initial.empty() && option.initial != "false") line += " (default " + option.initial + ")";
     text += line + "\n";

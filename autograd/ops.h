@@ -1,5 +1,6 @@
-// One function per differentiable operation: it computes on Tensors (tensor/ops.h, where shapes and errors
-// are described) and records the rule for its gradient. Forward and gradient stand on one screen in ops.cpp.
+// One function per differentiable operation: it computes on Tensors (tensor/ops.h describes shapes and
+// errors of those that are there, too) and records the rule for its gradient. Forward and gradient stand on
+// one screen, in ops.cpp and fused_ops.cpp.
 #pragma once
 
 #include "autograd/variable.h"

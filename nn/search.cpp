@@ -34,7 +34,7 @@ Branches grown(const Branches& live, const double* log_p, int64_t vocab, const S
 // After token number n: takes out of live what ended, into best if it is better, and what can no longer win.
 void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o) {
   const auto penalty = [&](int64_t m) { return std::pow(static_cast<double>(5 + m) / 6, o.length_penalty); };
-  check(!live.empty(), "beam search: nothing can follow: all is in `never`, or no logit is finite");
+  check_world(!live.empty(), "beam search: nothing can follow: all is in `never`, or no logit is finite");
   for (Branch& branch : live) {
     branch.score = branch.log_probability / penalty(n);
     branch.finished = branch.ids.back() == o.eos;
@@ -60,7 +60,7 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
   std::vector<Hypothesis> best(batch);
   std::vector<Branches> live(batch, Branches(1));
   std::vector<int32_t> ids(batch * beam, o.bos), rows;
-  for (int64_t n = 1; !ids.empty(); ++n, state.select(rows)) {
+  for (int64_t n = 1; !ids.empty(); ++n) {
     const Tensor log_p = log_softmax(model.step(state, ids)).to(DType::f64).to(Device::cpu);  // [B beam, V]
     const int64_t vocab = log_p.shape()[1];
     ids.clear(), rows.clear();
@@ -73,6 +73,7 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
       while (ids.size() % beam != 0) ids.push_back(ids.back()), rows.push_back(rows.back());  // idle
       row += static_cast<int32_t>(beam);
     }
+    if (!ids.empty()) state.select(rows);
   }
   return best;
 }

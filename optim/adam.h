@@ -21,7 +21,10 @@ class Adam : public Optimizer {
   }
 
   std::map<std::string, Tensor> state() const override {
-    return {{"adam.m", m_}, {"adam.v", v_}, {"adam.step", step_}};
+    std::map<std::string, Tensor> all = by_name("adam.m.", m_);
+    all.merge(by_name("adam.v.", v_));
+    all["adam.step"] = step_;
+    return all;
   }
 
  protected:

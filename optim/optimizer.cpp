@@ -65,15 +65,24 @@ void Optimizer::scale_gradients(double factor) {
   backend(gradients_.device()).binary(Binary::mul, gradients_, scalar, gradients_);
 }
 
-void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
-  for (const auto& [name, own] : state()) {
-    const auto found = tensors.find(name);
-    check(found != tensors.end(), "optimizer: the file has no ", name, " ", own.shape());
-    check(found->second.shape() == own.shape() && found->second.dtype() == own.dtype(), "optimizer: ", name,
-          " is ", own.dtype(), " ", own.shape(), ", in the file ", found->second.dtype(), " ",
-          found->second.shape());
-    own.assign(found->second.to(own.device()));
+std::map<std::string, Tensor> Optimizer::by_name(const std::string& prefix, const Tensor& block) const {
+  std::map<std::string, Tensor> parts;
+  for (const auto& [name, p] : parameters_) {
+    const int64_t at = (p.grad().bytes() - gradients_.bytes()) / size_of(block.dtype());
+    parts[prefix + name] = block.rows(at, at + p.value().size()).reshape(p.shape());
   }
+  return parts;
+}
+
+void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
+  const std::map<std::string, Tensor> own = state();
+  for (const auto& [name, tensor] : own) {
+    check(tensors.contains(name), "optimizer: the file has no ", name, " ", tensor.shape());
+    const Tensor& found = tensors.at(name);
+    check(found.shape() == tensor.shape() && found.dtype() == tensor.dtype(), "optimizer: ", name, " is ",
+          tensor.dtype(), " ", tensor.shape(), ", in the file ", found.dtype(), " ", found.shape());
+  }
+  for (const auto& [name, tensor] : own) tensor.assign(tensors.at(name).to(tensor.device()));
 }
 
 void Optimizer::set_lr(double lr) {

@@ -25,7 +25,8 @@ class Optimizer {
   void scale_gradients(double factor);
 
   // What the method remembers between steps, by name, for checkpoints; the weights are the model's to keep.
-  // load writes into it; a missing or misshapen name throws and is named.
+  // load writes into it; if a name is missing or misshapen it
+  // throws, names it, and has changed nothing.
   virtual std::map<std::string, Tensor> state() const = 0;
   void load(const std::map<std::string, Tensor>& tensors);
 
@@ -37,6 +38,8 @@ class Optimizer {
   Optimizer(const std::vector<NamedParameter>& parameters, double lr);
 
   Backend& kernels() const;  // of the block; throws if a parameter has left it
+  // The parts of such a block that belong to each parameter, named `prefix` + its name.
+  std::map<std::string, Tensor> by_name(const std::string& prefix, const Tensor& block) const;
   Tensor zeros() const { return Tensor::zeros(weights_.shape(), weights_.dtype(), weights_.device()); }
 
   std::vector<NamedParameter> parameters_;

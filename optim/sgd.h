@@ -20,7 +20,7 @@ class Sgd : public Optimizer {
           o.momentum, " and ", o.weight_decay);
   }
   void step() override { kernels().sgd(spec_, lr_, gradients_, weights_, velocity_); }
-  std::map<std::string, Tensor> state() const override { return {{"sgd.velocity", velocity_}}; }
+  std::map<std::string, Tensor> state() const override { return by_name("sgd.velocity.", velocity_); }
 
  private:
   SgdSpec spec_;

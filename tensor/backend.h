@@ -1,5 +1,6 @@
-// Backend: the kernels of one device behind one interface. It is not what users call: the functions in ops.h
-// check shapes, allocate the output and then call one of these, so a kernel may trust what it is given.
+// Backend: the kernels of one device behind one interface. It is not what users call: the functions of
+// tensor/ops.h and autograd/ops.h check shapes, allocate the output and then call one of these, so a kernel
+// may trust what it is given.
 //
 // A pure virtual function is a primitive kernel. A virtual function with a body is a fused kernel whose body,
 // in terms of the primitives, is its definition and its test oracle; a backend overrides it where a real
@@ -148,8 +149,8 @@ class Backend {
   virtual void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) = 0;
   virtual void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) = 0;
   virtual void sum_squares(In x, Out sum) = 0;  // f64 [1]
-  virtual void clip(In sum_squares, double max_norm,
-                    Out x) = 0;  // x *= min(1, max_norm / (sqrt(sum_squares) + 1e-6))
+  // x *= min(1, max_norm / (sqrt(sum_squares) + 1e-6))
+  virtual void clip(In sum_squares, double max_norm, Out x) = 0;
 };
 
 }  // namespace gradus

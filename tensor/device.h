@@ -29,7 +29,7 @@ Backend& backend(Device device);          // throws std::runtime_error that says
 int num_threads();
 void set_num_threads(int threads);
 
-// One line for logs, e.g. "OpenBLAS 0.3.21 (openmp build, Cooperlake kernels), 2 threads", with a warning
+// One line for logs, e.g. "cpu: OpenBLAS 0.3.21 (OpenMP build, Cooperlake kernels), 2 threads", with a warning
 // when OPENBLAS_CORETYPE pins kernels below what the CPU offers.
 std::string describe(Device device);
 

@@ -6,6 +6,8 @@ translate=$1 kills=${2-15}
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 cd "$work"
+RANDOM=${SEED:=$RANDOM}
+echo "SEED=$SEED"
 export OMP_NUM_THREADS=2 GOMP_SPINCOUNT=1000
 failures=0
 fail() { printf 'line %s: %s\n' "${BASH_LINENO[0]}" "$*"; failures=$((failures + 1)); }
@@ -18,14 +20,19 @@ for ((i = 0; i < 400; ++i)); do
 done
 model=(--d-model 16 --heads 2 --layers 1 --ff 32 --dropout 0.2 --batch-tokens 256 --validate-every 10 --average 2)
 text=(--source source --target target --vocab-size 270 --min-count 1 --accumulate 2 --epochs 12 "${model[@]}")
-toy=(--toy --steps 60 "${model[@]}")
+toy=(--toy --steps 65 "${model[@]}")
 
-# same FOLDER: it holds what the undisturbed run made.
+log() { grep "$1" "$2/log.jsonl" | sed 's/, "tokens_per_second.*//'; }
+
+# same FOLDER: it holds what the undisturbed run made. (Ctrl-C between two reports divides the numbers of one.)
 same() {
+  local kind=${2-kind} file
+  [[ -s undisturbed-$task/log.jsonl ]] || fail 'no log'
   for file in last best average; do
-    cmp -s "undisturbed-$1/$file.safetensors" "$2/$file.safetensors" || fail "$2/$file.safetensors differs"
+    cmp -s "undisturbed-$task/$file.safetensors" "$1/$file.safetensors" || fail "$1/$file.safetensors differs"
   done
-  cmp -s <(grep valid "undisturbed-$1/log.jsonl") <(grep valid "$2/log.jsonl") || fail "$2/log.jsonl differs"
+  cmp -s <(log "$kind" "undisturbed-$task") <(log "$kind" "$1") || fail "$1/log.jsonl differs"
+  [[ ! -e $(echo "$1"/*.tmp.*) ]] || fail "$1 holds $(echo "$1"/*.tmp.*)"
 }
 
 # Begins in the folder `current`, or goes on: options and output must not name what differs between runs. Takes the
@@ -35,33 +42,50 @@ begin_or_go_on() {
   exec "$translate" train "$@" --out current
 }
 
+# disturbed SIGNAL STATUS TIMES OPTION...: begun, stopped by the signal after a while and gone on with, so many times.
+disturbed() {
+  local signal=$1 expected=$2 times=$3 hit=0 i status
+  shift 3
+  for ((i = 0; i < times; ++i)); do
+    (begin_or_go_on "$@") >output 2>&1 &
+    sleep "$(awk "BEGIN { srand($RANDOM); print $seconds * rand() }")"
+    kill "-$signal" $! 2>/dev/null || true
+    status=0
+    wait $! 2>/dev/null || status=$?
+    if [[ $status == "$expected" ]]; then hit=$((hit + 1)); elif [[ $status != 0 ]]; then fail "status $status: $(tail -n 1 output)"; fi
+    [[ $status != 0 ]] || mv current "finished-$i"  # ended before the signal came: the next one begins anew
+  done
+  [[ -e current ]] || cp -r undisturbed-$task current
+  (begin_or_go_on "$@") >output 2>&1 || fail "$(tail -n 1 output)"
+  ((hit > 0)) || fail "no $signal came in time"
+}
+
 for task in text toy; do
   declare -n options=$task
+  begun=$(date +%s%N)
   "$translate" train "${options[@]}" --out current >/dev/null
+  seconds=$((($(date +%s%N) - begun) / 1000000))e-3
   mv current undisturbed-$task
 
   for threads in 1 4; do
     OMP_NUM_THREADS=$threads "$translate" train "${options[@]}" --out current >/dev/null
     mv current threads-$task-$threads
-    same $task threads-$task-$threads
+    same threads-$task-$threads
   done
 
-  # Killed again and again, at any instant.
-  for ((i = 0; i < kills; ++i)); do
-    (begin_or_go_on "${options[@]}") >output 2>&1 &
-    sleep 0.$((RANDOM % 40 + 10))
-    kill -9 $! 2>/dev/null || true
-    wait $! 2>/dev/null || [[ $? == 137 ]] || fail "a killed run could not go on: $(tail -n 1 output)"
-    rm -f current/*.tmp.*
-  done
-  (begin_or_go_on "${options[@]}") >output 2>&1 || fail "$(tail -n 1 output)"
+  disturbed KILL 137 "$kills" "${options[@]}"
   mv current killed-$task
-  same $task killed-$task
+  same killed-$task
+  rm -rf finished-*
+  disturbed TERM 143 3 "${options[@]}"
+  mv current stopped-$task
+  same stopped-$task valid
+  rm -rf finished-*
 done
 
 # Ctrl-C: it says how to go on.
 "$translate" train "${toy[@]}" --steps 100000 --out stopped >output 2>&1 &
-until [[ -e stopped/last.safetensors ]]; do sleep 0.1; done
+while kill -0 $! && [[ ! -e stopped/last.safetensors ]]; do sleep 0.1; done
 kill -INT $!
 status=0
 wait $! || status=$?
@@ -82,8 +106,8 @@ rm -r current
 
 # A full disk: the checkpoint from before is kept, and from there it goes on.
 "$translate" train "${toy[@]}" --out current >/dev/null &
-until [[ -e current/last.safetensors ]]; do sleep 0.01; done
-kill -9 $!
+while kill -0 $! && [[ ! -e current/last.safetensors ]]; do sleep 0.01; done
+kill -9 $! 2>/dev/null || true
 wait $! || true
 cp current/last.safetensors before
 if (ulimit -f 20; trap '' XFSZ; exec "$translate" train --resume --out current) >output 2>&1; then
@@ -92,6 +116,6 @@ fi
 [[ $(<output) == *'cannot write'* ]] || fail "a full disk: $(tail -n 1 output)"
 cmp -s before current/last.safetensors || fail 'a full disk spoilt the checkpoint'
 "$translate" train --resume --out current >/dev/null
-same toy current
+same current
 
 ((failures == 0)) && echo "resumed and undisturbed runs end alike; $kills kills each"

@@ -17,8 +17,7 @@ struct IdPair {
 
 struct Batch {
   Ids source, source_lengths;  // [rows, source_width], [rows]
-  Ids target,
-      target_lengths;  // [rows, target_width], [rows]; a row is bos, words, eos, its length counts all
+  Ids target, target_lengths;  // [rows, target_width], [rows]; a row is bos, words, eos, and its length all
   int64_t rows = 0, source_width = 0, target_width = 0;
   int64_t target_tokens = 0;  // those to be predicted: the words and eos
 };

@@ -1,25 +1,26 @@
 #include "examples/support/interrupt.h"
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
 
 namespace gradus::examples {
 namespace {
 
-volatile std::sig_atomic_t came = 0;
+std::atomic<int> came = 0;  // the handler may run on any thread
+static_assert(std::atomic<int>::is_always_lock_free);
 
-void on_signal(int) {
-  came = 1;
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);
+void on_signal(int signal) {
+  came = signal;
+  for (const int any : {SIGINT, SIGTERM}) std::signal(any, SIG_DFL);
 }
 
 }  // namespace
 
 void watch_interrupts() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  for (const int any : {SIGINT, SIGTERM}) std::signal(any, on_signal);
 }
 
-bool interrupted() { return came != 0; }
+int interrupted() { return came; }
 
 }  // namespace gradus::examples

@@ -5,6 +5,6 @@
 namespace gradus::examples {
 
 void watch_interrupts();
-bool interrupted();
+int interrupted();  // the signal that came, or 0
 
 }  // namespace gradus::examples

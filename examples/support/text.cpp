@@ -47,6 +47,8 @@ bool next_line(std::istream& in, const std::string& name, int64_t number, std::s
   check_world(!in.bad(), name, ", line ", number, ": cannot be read");
   if (!found) return false;
   if (line.ends_with('\r')) line.pop_back();
+  if (number == 1 && line.starts_with("\uFEFF"))
+    line.erase(0, 3);  // a byte order mark, which some editors leave
   const std::optional<size_t> invalid = find_invalid_utf8(line);
   check_world(!invalid, name, ", line ", number, ", byte ", invalid.value_or(0) + 1, ": not valid UTF-8");
   return true;
@@ -58,7 +60,6 @@ std::vector<std::string> read_lines(const std::string& path) {
   std::vector<std::string> lines;
   for (std::string line; next_line(in, path, std::ssize(lines) + 1, line);) lines.push_back(line);
   check_world(!lines.empty(), path, ": the file is empty");
-  if (lines[0].starts_with("\uFEFF")) lines[0].erase(0, 3);  // a byte order mark, which some editors leave
   return lines;
 }
 

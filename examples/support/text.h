@@ -35,11 +35,11 @@ bool is_space(char32_t c);
 // A letter or a digit of any script: all that is neither white space nor punctuation.
 bool is_letter(char32_t c);
 
-// Reads one line, without its LF or CRLF; false at the end. `name` and `number` tell where, in the errors
-// (std::runtime_error): bytes that are not UTF-8, a failing read.
+// Reads one line, without its LF or CRLF, line 1 without a byte order mark; false at the end. `name` and
+// `number` tell where, in the errors (std::runtime_error): bytes that are not UTF-8, a failing read.
 bool next_line(std::istream& in, const std::string& name, int64_t number, std::string& line);
 
-// All lines of a file, without a byte order mark. A file that is missing, unreadable, empty or not UTF-8 is
+// All lines of a file. A file that is missing, unreadable, empty or not UTF-8 is
 // an error (std::runtime_error).
 std::vector<std::string> read_lines(const std::string& path);
 

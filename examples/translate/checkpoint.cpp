@@ -11,10 +11,18 @@ namespace {
 constexpr const char* kFormat = "gradus translate 2";
 constexpr const char* kOptimizer = "optimizer.";  // before the names of what it remembers
 
-double number(const std::string& text) {
+double number(const std::string& text) {  // infinity is one: the best nll before there is any
   double value = NAN;
-  std::from_chars(text.data(), text.data() + text.size(), value);
+  const char* end = text.data() + text.size();
+  check(std::from_chars(text.data(), end, value).ptr == end && value >= 0,
+        "expected a number of at least 0, got `", text, "`");
   return value;
+}
+
+// A small file must not become a large model: what its options take at least.
+double least_weights(const TrainOptions& o, double vocab) {
+  const double d = o.d_model;
+  return 2. * o.layers * (4 * d * d + 2 * d * o.ff) + d * vocab;
 }
 
 }  // namespace
@@ -49,20 +57,25 @@ Checkpoint load_checkpoint(const std::string& path) {
     options.declare(declared);
     std::istringstream lines(text("options"));
     declared.read(lines, path);
-    const double step = number(text("step"));
-    check(step >= 0 && step < 1e9 && step == std::floor(step), "no step: `", text("step"), "`");
+    const double step = number(text("step")), seconds = number(text("seconds"));
+    check(step <= 1e9 && step == std::floor(step), "no step: `", text("step"), "`");
+    check(seconds < 1e9, "no time: `", text("seconds"), "`");
     Checkpoint c{text("options"),
                  text("data_hash"),
                  options,
                  Tokenizer::parse(text("source_tokenizer")),
                  Tokenizer::parse(text("target_tokenizer")),
-                 {int64_t(step), number(text("best_nll")), number(text("seconds"))},
+                 {int64_t(step), number(text("best_nll")), seconds},
                  {},
                  {}};
     for (const auto& [name, tensor] : file.tensors) {
       if (name.starts_with(kOptimizer)) c.optimizer[name.substr(std::string(kOptimizer).size())] = tensor;
       else c.weights[name] = tensor;
     }
+    double held = 0;
+    for (const auto& [name, tensor] : c.weights) held += tensor.size();
+    const double least = least_weights(options, c.target.size());
+    check(held >= least, "its options make a model of at least ", least, " weights; it holds ", held);
     return c;
   } catch (const std::invalid_argument& error) {  // here the fault is the file's
     throw std::runtime_error(path + ": " + error.what());
@@ -85,7 +98,12 @@ Checkpoint average_of(const std::vector<std::string>& paths) {
   mean.optimizer.clear();
   for (size_t i = 0; i + 1 < paths.size(); ++i) {
     const Checkpoint other = load_checkpoint(paths[i]);
-    for (const auto& [name, tensor] : mean.weights) add_to(tensor, other.weights.at(name));
+    for (const auto& [name, tensor] : mean.weights) {
+      const auto found = other.weights.find(name);
+      check_world(found != other.weights.end() && found->second.shape() == tensor.shape(), paths[i],
+                  ": not of the same model as ", paths.back());
+      add_to(tensor, found->second);
+    }
   }
   for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / paths.size());
   return mean;

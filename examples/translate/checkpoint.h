@@ -1,7 +1,8 @@
 // A checkpoint is one safetensors file: the weights by torch's names, what Adam remembers, and in its
 // metadata the options, both tokenizers and how far training had come. It is written atomically, so there is
 // always a whole one. Random numbers and batches are named by seed and step, so nothing else is needed to go
-// on.
+// on; only
+// --average wants the earlier checkpoints, too, of which it will be the mean.
 #pragma once
 
 #include <cmath>

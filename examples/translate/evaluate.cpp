@@ -37,17 +37,19 @@ Test toy_test(const TrainedModel& trained, int64_t count) {
 }
 
 Test text_test(const TrainedModel& trained, const std::string& source, const std::string& target) {
-  const ParallelText text = read_parallel(source, target);
+  const ParallelText text = read_pairs(source, target, std::cerr);
   Test test{{}, {}, text.source, text.target};
   for (size_t i = 0; i < text.source.size(); ++i) {
     test.inputs.push_back(encoded(trained, text.source[i], text.lines[i]));
-    IdPair pair{test.inputs.back(), trained.target.encode(text.target[i]), text.lines[i]};
+    IdPair pair{trained.source.encode(text.source[i]), trained.target.encode(text.target[i]), text.lines[i]};
     if (positions(pair) <= trained.options.longest) test.held_out.pairs.push_back(std::move(pair));
   }
   const size_t left_out = text.source.size() - test.held_out.pairs.size();
   if (left_out > 0)
     std::cerr << left_out << " pairs longer than " << trained.options.longest
               << " tokens count for BLEU, not for the nll\n";
+  check_world(!test.held_out.pairs.empty(), "evaluate: no pair fits the model's ", trained.options.longest,
+              " positions");
   return test;
 }
 

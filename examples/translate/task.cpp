@@ -4,7 +4,6 @@
 #include <ostream>
 #include <sstream>
 
-#include "examples/support/corpus.h"
 #include "examples/support/toy_language.h"
 
 namespace gradus::examples {
@@ -73,8 +72,10 @@ class TextTask : public Task {
     pairs_ = encode(train, "to learn from", log);
     validation_.pairs = encode(valid, "held out", log);
     std::string all;
-    for (const auto* lines : {&train.source, &train.target, &valid.source, &valid.target})
+    for (const auto* lines : {&train.source, &train.target, &valid.source, &valid.target}) {
       for (const std::string& line : *lines) all += line + '\n';
+      all += '\n';  // no line is blank: here ends a file
+    }
     std::ostringstream hash;
     hash << std::hex << content_hash(all);
     hash_ = hash.str();
@@ -136,13 +137,13 @@ class TextTask : public Task {
   std::string hash_;
 };
 
+}  // namespace
+
 ParallelText read_pairs(const std::string& source, const std::string& target, std::ostream& log) {
   ParallelText text = read_parallel(source, target);
   if (text.dropped > 0) log << text.dropped << " pairs with an empty side are left out\n";
   return text;
 }
-
-}  // namespace
 
 std::unique_ptr<Task> make_task(const TrainOptions& o, std::ostream& log) {
   check(o.toy != !o.source.empty() && o.source.empty() == o.target.empty(),

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "examples/support/batch.h"
+#include "examples/support/corpus.h"
 #include "examples/support/tokenizer.h"
 #include "examples/translate/options.h"
 #include "tensor/tensor.h"
@@ -19,9 +20,8 @@ struct TensorBatch {
   int64_t target_tokens;  // those to be predicted
 };
 
-// Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the least nll per word
-// that any model can reach on these very references, and that of the model which smoothed labels aim at. Else
-// they are 0.
+// Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the nll per word of the
+// truth itself on these very references, and that of the model which smoothed labels aim at. Else they are 0.
 struct HeldOut {
   std::vector<IdPair> pairs;
   std::vector<Words> best;  // the most probable translation, where it is known
@@ -45,6 +45,9 @@ class Task {
   Tokenizer source_, target_;
   HeldOut validation_;
 };
+
+// read_parallel, with a word about the pairs that it left out.
+ParallelText read_pairs(const std::string& source, const std::string& target, std::ostream& log);
 
 std::unique_ptr<Task> make_task(const TrainOptions& options, std::ostream& log);
 

@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iomanip>
 #include <iostream>
+#include <optional>
+#include <sstream>
 
 #include "examples/support/interrupt.h"
 #include "examples/support/json_line.h"
@@ -15,6 +18,10 @@
 
 namespace gradus::examples {
 namespace {
+
+std::string shell_quoted(const std::string& path) {
+  return path.find_first_of(" '\"$&|;<>()*?\\`") == path.npos ? path : message(std::quoted(path));
+}
 
 std::string fixed(double value, int digits) {
   std::ostringstream out;
@@ -44,9 +51,14 @@ class Trainer {
   void go_on_from(const Checkpoint& c) {
     check(c.data_hash == task_->data_hash(), "train --resume: other data than in ", path("last.safetensors"),
           ": content hash ", task_->data_hash(), ", there ", c.data_hash);
+    check(c.source.to_string() == task_->source_vocabulary().to_string() &&
+              c.target.to_string() == task_->target_vocabulary().to_string(),
+          "train --resume: the tokenizers learned now are not those of ", path("last.safetensors"));
     model_.load(c.weights);
     adam_->load(c.optimizer);
     at_ = c.position;
+    check(adam_->state().at("adam.step").item() == at_.step, "train --resume: Adam's step is not ", at_.step);
+    if (!std::filesystem::exists(path("best.safetensors"))) at_.best_nll = INFINITY;
     out_ << "going on after step " << at_.step << "\n";
   }
 
@@ -57,18 +69,18 @@ class Trainer {
     const double begun = seconds_now() - at_.seconds;
     losses::LossSums since;
     double since_time = seconds_now();
-    for (bool last = done() >= options_.steps; !last;) {
+    for (bool last = at_.step >= options_.steps; !last;) {
       if (options_.max_minutes > 0) at_.seconds = seconds_now() - begun;
       ++at_.step;
       since += train_step();
       last = done() >= options_.steps;
-      if (at_.step % 20 == 0 || last) {
-        const double now = seconds_now();
-        report(progress, since, since.tokens() / (now - since_time));
+      const bool validates = at_.step % options_.validate_every == 0 || last;
+      if (at_.step % 20 == 0 || validates) {
+        report(progress, since, since.tokens() / (seconds_now() - since_time));
+        if (validates) validate(progress);
         since = {};
-        since_time = now;
+        since_time = seconds_now();
       }
-      if (at_.step % options_.validate_every == 0 || last) validate(progress);
       if (last || !interrupted()) continue;
       save(path("last.safetensors"));
       progress.say(message("stopped after step ", at_.step));
@@ -86,15 +98,20 @@ class Trainer {
   double time_used() const { return options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0; }
 
   // Steps made, or as many as the share of --max-minutes that is gone, whichever is nearer to the end.
-  int64_t done() const { return std::max(at_.step, int64_t(time_used() * options_.steps)); }
+  int64_t done() const { return std::max(at_.step, int64_t(std::min(time_used(), 1.) * options_.steps)); }
 
-  // The log of a run that goes on holds what was before its checkpoint, once.
+  // The log of a run that goes on holds what was before its checkpoint, once. What killed runs left half
+  // written goes.
   void open_log() {
+    for (const auto& file : std::filesystem::directory_iterator(options_.out))
+      if (file.path().string().find(".safetensors.tmp.") != std::string::npos)
+        std::filesystem::remove(file.path());
     std::string kept;
     std::ifstream before(path("log.jsonl"));
     for (std::string line; at_.step > 0 && std::getline(before, line);) {
       const size_t step = line.find("\"step\":");
-      if (step != line.npos && std::atoll(line.c_str() + step + 7) <= at_.step) kept += line + '\n';
+      if (step != line.npos && line.ends_with('}') && std::atoll(line.c_str() + step + 7) <= at_.step)
+        kept += line + '\n';
     }
     atomic_write_file(path("log.jsonl"), kept);
     log_.open(path("log.jsonl"), std::ios::app);
@@ -106,7 +123,9 @@ class Trainer {
     std::vector<TensorBatch> batches;
     double tokens = 0;
     for (int64_t i = 0; i < options_.accumulate; ++i) {
-      batches.push_back(task_->batch((at_.step - 1) * options_.accumulate + i));
+      const int64_t number = (at_.step - 1) * options_.accumulate + i;
+      if (options_.epochs > 0 && number >= options_.epochs * task_->batches_per_epoch()) break;
+      batches.push_back(task_->batch(number));
       tokens += batches.back().target_tokens;
     }
     model_.generator().set_step(at_.step);
@@ -137,15 +156,19 @@ class Trainer {
         message("no single result is, but the gradient's norm is ", norm, ": training diverges");
     try {
       const AnomalyMode anomaly_mode;
+      adam_->zero_grad();
       losses_of_step();
     } catch (const std::runtime_error& error) {
       cause = error.what();
     }
-    throw std::runtime_error(
-        message("train: the loss or gradient of step ", at_.step, " is not finite; the step was not made. ",
-                cause, ". A lower --lr may help. ",
-                at_.best_nll < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
-                                        : "No model was saved yet"));
+    throw std::runtime_error(message("train: the loss or gradient of step ", at_.step,
+                                     " is not finite; the step was not made. ", cause,
+                                     ". A lower --lr may help. ", what_is_kept()));
+  }
+
+  std::string what_is_kept() const {
+    return at_.best_nll < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
+                                   : "No model was saved yet";
   }
 
   void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
@@ -173,12 +196,15 @@ class Trainer {
 
   void validate(Progress& progress) {
     const losses::LossSums s = validation_loss(progress, message("step ", at_.step));
+    check_world(std::isfinite(s.mean_nll()), "train: the held-out nll after step ", at_.step, " is ",
+                s.mean_nll(), ": training diverges, and nothing was saved of it. ", what_is_kept());
     write_log("valid", s, 0);
     const bool best = s.mean_nll() < at_.best_nll;
     if (best) at_.best_nll = s.mean_nll();
     if (options_.average > 0) {
       save(step_file(at_.step), /*optimizer=*/false);
-      std::filesystem::remove(step_file(at_.step - options_.average * options_.validate_every));
+      const int64_t every = options_.validate_every;
+      std::filesystem::remove(step_file((at_.step - 1) / every * every - (options_.average - 1) * every));
     }
     if (best) save(path("best.safetensors"));
     save(path("last.safetensors"));  // after the others: from here a killed run goes on
@@ -189,7 +215,7 @@ class Trainer {
     std::vector<std::string> files{step_file(at_.step)};
     for (int64_t step = (at_.step - 1) / options_.validate_every * options_.validate_every;
          step > 0 && std::ssize(files) < options_.average; step -= options_.validate_every)
-      if (std::filesystem::exists(step_file(step))) files.push_back(step_file(step));
+      files.push_back(step_file(step));
     std::reverse(files.begin(), files.end());
     const Checkpoint mean = average_of(files);
     model_.load(mean.weights);
@@ -225,8 +251,11 @@ class Trainer {
   double label_floor_ = 0;
 };
 
-// The options a run began with, over which those given again are laid: they may not differ, but for these.
-Checkpoint checkpoint_to_resume(const std::string& path, std::span<const std::string> arguments) {
+// The options a run began with, over which those given again are laid. They may not differ, but for some; of
+// the files, the content counts.
+Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
+                                std::span<const std::string> arguments) {
+  constexpr std::string_view kFree = " threads out max-minutes source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
   Options options("", "");
   c.options.declare(options);
@@ -235,11 +264,11 @@ Checkpoint checkpoint_to_resume(const std::string& path, std::span<const std::st
   std::istringstream before(c.options_text), now(options.dump());
   for (std::string was, is; std::getline(before, was) && std::getline(now, is);) {
     const std::string name = is.substr(0, is.find(' '));
-    check(was == is || name == "threads" || name == "out" || name == "max-minutes", "train --resume: ", path,
+    check(was == is || kFree.find(" " + name + " ") != kFree.npos, "train --resume: ", path,
           " was made with `", was, "`, now it says `", is, "`");
   }
+  c.options.out = out;  // where it was found, whatever that was called when it began
   c.options_text = options.dump();
-  c.options.resume = true;
   return c;
 }
 
@@ -257,19 +286,20 @@ int train_command(std::span<const std::string> arguments) {
   const std::string last = (out / "last.safetensors").string();
   check(settings.resume || !std::filesystem::exists(last), "train: ", last,
         " is there already: go on from it with --resume, or name another --out");
-  std::filesystem::create_directories(out);
+  if (!settings.resume) std::filesystem::create_directories(out);
   std::optional<Checkpoint> begun;
-  if (settings.resume) begun = checkpoint_to_resume(last, arguments);
+  if (settings.resume) begun = checkpoint_to_resume(last, settings.out, arguments);
   if (begun) settings = begun->options;
   if (settings.threads > 0) set_num_threads(settings.threads);
   Trainer trainer(settings, begun ? begun->options_text : options.dump(), std::cout);
-  if (begun) trainer.go_on_from(*begun);
+  if (begun) trainer.go_on_from(*begun), begun.reset();
   std::cout << describe(Device::cpu) << "\n";
   watch_interrupts();
   const std::string program = program_invocation_name;
   if (!trainer.run()) {
-    std::cout << "To go on:      " << program << " train --resume --out " << out.string() << "\n";
-    return 130;  // as a shell tells of Ctrl-C
+    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out.string())
+              << "\n";
+    return 128 + interrupted();  // as a shell tells of a signal
   }
   const std::string model =
       (out / (settings.average > 0 ? "average.safetensors" : "best.safetensors")).string();

@@ -20,16 +20,21 @@ void Search::declare(Options& o) {
 
 std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
                                        const std::vector<Ids>& sources, const Search& search) {
-  constexpr size_t kBatch = 64;
+  const size_t together = std::max<int64_t>(1, 256 / search.beam);
   std::vector<size_t> by_length(sources.size());
   std::iota(by_length.begin(), by_length.end(), size_t{0});
   std::erase_if(by_length, [&](size_t i) { return sources[i].empty(); });
   std::ranges::stable_sort(by_length, {}, [&](size_t i) { return sources[i].size(); });
   std::vector<std::string> translated(sources.size());
-  for (size_t begin = 0; begin < by_length.size(); begin += kBatch) {
-    const size_t end = std::min(by_length.size(), begin + kBatch);
+  for (size_t begin = 0; begin < by_length.size();) {
+    // Of one length: so nothing is padding, and a translation does not depend on its neighbours.
     std::vector<IdPair> pairs;
-    for (size_t i = begin; i < end; ++i) pairs.push_back({sources[by_length[i]], {}});
+    size_t end = begin;
+    for (; end < by_length.size() && pairs.size() < together; ++end) {
+      const Ids& source = sources[by_length[end]];
+      if (!pairs.empty() && source.size() != pairs[0].source.size()) break;
+      pairs.push_back({source, {}});
+    }
     const TensorBatch b(make_batch(pairs));
     const int64_t longest = std::min(model.config().longest, 2 * b.source.shape()[1] + 10);
     const std::vector<nn::Hypothesis> found = nn::beam_search(model, b.source, b.source_lengths,
@@ -40,16 +45,18 @@ std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokeni
                                                                .eos = Vocabulary::eos,
                                                                .never = {Vocabulary::pad, Vocabulary::bos}});
     for (size_t i = begin; i < end; ++i) translated[by_length[i]] = target.decode(found[i - begin].ids);
+    begin = end;
   }
   return translated;
 }
 
 Ids encoded(const TrainedModel& trained, const std::string& line, int64_t number) {
-  if (split_words(line).empty()) return {};
-  for (const std::string& word : split_words(line))
-    if (trained.source.encode(word) == Ids{Vocabulary::unk})
-      std::cerr << "line " << number << ": the model does not know `" << word << "`\n";
+  const Words words = split_words(line);
+  if (words.empty()) return {};
   Ids ids = trained.source.encode(line);
+  for (size_t i = 0; i < ids.size(); ++i)  // only a word can be unknown, and words are one id each
+    if (ids[i] == Vocabulary::unk)
+      std::cerr << "line " << number << ": the model does not know `" << words[i] << "`\n";
   const size_t longest = trained.options.longest;
   if (ids.size() > longest) {
     std::cerr << "line " << number << ": " << ids.size() << " tokens, cut to the model's " << longest << "\n";
@@ -59,6 +66,7 @@ Ids encoded(const TrainedModel& trained, const std::string& line, int64_t number
 }
 
 int translate_command(std::span<const std::string> arguments) {
+  std::ios::sync_with_stdio(false);  // so that in_avail() knows what is there
   std::string path;
   int64_t threads = 0;
   Search search;
@@ -76,19 +84,23 @@ int translate_command(std::span<const std::string> arguments) {
   if (terminal && trained.options.toy)
     std::cout << "The toy language knows sentences such as `the small dogs see a garden`. Ctrl-D ends.\n";
   constexpr size_t kTogether = 256;  // lines of a file; what comes slowly is answered line by line
-  std::ios::sync_with_stdio(false);  // so that in_avail() knows what is there
   int64_t number = 0;
   for (bool more = true; more;) {
     if (terminal) std::cout << "> " << std::flush;
     std::vector<Ids> sources;
-    do {
-      std::string line;
-      more = next_line(std::cin, "standard input", number + 1, line);
-      if (more) sources.push_back(encoded(trained, line, ++number));
-    } while (more && sources.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
+    std::exception_ptr bad;
+    do try {
+        std::string line;
+        more = next_line(std::cin, "standard input", number + 1, line);
+        if (more) sources.push_back(encoded(trained, line, ++number));
+      } catch (const std::runtime_error&) {  // first the lines before it
+        bad = std::current_exception(), more = false;
+      }
+    while (more && sources.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
     for (const std::string& text : translate_all(trained.model, trained.target, sources, search))
       std::cout << text << "\n";
     std::cout << std::flush;
+    if (bad) std::rethrow_exception(bad);
   }
   if (terminal) std::cout << "\n";
   return 0;

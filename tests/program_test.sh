@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The program `translate` from outside: what it prints, and what it refuses in which words. Usage: program_test.sh TRANSLATE
+set -euo pipefail
+translate=$1
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+cd "$work"
+export GOMP_SPINCOUNT=1000
+failures=0
+
+# expect STATUS TEXT COMMAND...: its output, both kinds together, holds the text.
+expect() {
+  local status=0
+  "${@:3}" >output 2>&1 || status=$?
+  if [[ $status != "$1" || $(<output) != *"$2"* ]]; then
+    printf 'line %s: expected status %s and "%s", got status %s and:\n%s\n' "${BASH_LINENO[0]}" "$1" "$2" "$status" "$(<output)"
+    failures=$((failures + 1))
+  fi
+}
+
+small=(--d-model 16 --heads 2 --layers 1 --ff 32 --steps 4 --validate-every 2 --longest 12)
+printf 'one two\nthree four five\nsix\n' >source
+printf 'eins zwei\ndrei vier fuenf\nsechs\n' >target
+text=(--source source --target target --valid-source source --valid-target target --vocab-size 260 "${small[@]}")
+expect 0 'parameters' "$translate" train "${text[@]}" --out model --longest 20
+model=model/best.safetensors
+
+expect 2 'smothing: unknown option; did you mean --smoothing?' "$translate" train --smothing 0.1
+expect 2 'train: name what to learn' "$translate" train --out none
+expect 2 'translate: no command `trian`; did you mean train?' "$translate" trian
+echo 'layer = 2' >config
+expect 2 'config, line 1: layer: unknown option; did you mean layers?' "$translate" train --config config
+expect 2 'this text allows at most' "$translate" train "${text[@]}" --vocab-size 8000 --out large
+expect 1 '3 pairs to learn from longer than 4 tokens' "$translate" train "${text[@]}" --longest 4 --out short
+expect 1 'nowhere: cannot be opened' "$translate" train "${text[@]}" --source nowhere --out none
+expect 2 'the toy language has no --epochs' "$translate" train --toy "${small[@]}" --epochs 1 --out none
+
+printf 'the quick brown fox jumps\n%.0s' 1 2 3 >long
+expect 0 'BLEU 100.00  (nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp)' "$translate" score --hypothesis long --reference long
+expect 1 'score: source has 3 lines, one has 1' bash -c "echo x >one; '$translate' score --hypothesis source --reference one"
+
+expect 0 'BLEU' "$translate" evaluate --model $model --source source --target target
+expect 0 '' bash -c "printf 'one\n\n two\n' | '$translate' translate --model $model"
+[[ $(wc -l <output) == 3 && -z $(sed -n 2p output) ]] || { echo "blank lines: $(<output)"; failures=$((failures + 1)); }
+expect 1 'standard input, line 2, byte 1: not valid UTF-8' bash -c "printf 'one\n\xff\n' | '$translate' translate --model $model"
+[[ $(wc -l <output) == 2 ]] || { echo "lines before a bad one: $(<output)"; failures=$((failures + 1)); }
+expect 0 "line 1: 26 tokens, cut to the model's 20" bash -c "echo abcdefghijklmnopqrstuvwxy | '$translate' translate --model $model"
+expect 1 'nowhere: no such file' "$translate" translate --model nowhere
+expect 2 'name a model' "$translate" translate
+
+# A checkpoint with another text in its metadata, of the same length so that the file stays whole.
+damaged() { sed "s/$1/$2/" $model >damaged && expect 1 "$3" "$translate" translate --model damaged; }
+damaged '"gradus translate 2"' '"gradus translate 9"' 'expected format'
+damaged '"step":"4"' '"step":"x"' 'expected a number'
+damaged '"seconds":"0"' '"seconds":"-"' 'expected a number'
+damaged 'd-model = 16' 'd-model = 99' 'its options make a model of at least'
+damaged 'layers = 1' 'layers = x' 'layers: expected a whole number'
+
+((failures == 0)) && echo 'the program says what it should'

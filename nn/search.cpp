@@ -34,7 +34,7 @@ Branches grown(const Branches& live, const double* log_p, int64_t vocab, const S
 // After token number n: takes out of live what ended, into best if it is better, and what can no longer win.
 void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o) {
   const auto penalty = [&](int64_t m) { return std::pow(static_cast<double>(5 + m) / 6, o.length_penalty); };
-  check_world(!live.empty(), "beam search: nothing can follow: all is in `never`, or no logit is finite");
+  check(!live.empty(), "beam search: nothing can follow: all is in `never`, or no logit is finite");
   for (Branch& branch : live) {
     branch.score = branch.log_probability / penalty(n);
     branch.finished = branch.ids.back() == o.eos;

@@ -404,12 +404,12 @@ TEST_CASE("safetensors: files that are no files") {
   const auto reading = [](const string& path) {
     return message<std::runtime_error>([&] { read_safetensors(path); });
   };
-  CHECK(contains(reading(missing), "No such file or directory [" + missing + "]"));
-  CHECK(contains(reading(folder.path), "Is a directory"));
-  CHECK(contains(reading("/dev/zero"), "cannot get file size"));
+  CHECK(contains(reading(missing), missing + ": no such file"));
+  CHECK(contains(reading(folder.path), "not a regular file"));
+  CHECK(contains(reading("/dev/zero"), "not a regular file"));
   const string pipe = folder / "pipe";
   REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
-  CHECK(contains(reading(pipe), "cannot get file size"));  // and it does not wait for a writer
+  CHECK(contains(reading(pipe), "not a regular file"));  // and it does not wait for a writer
   const string broken = folder / "broken.safetensors";
   store(broken, file_of(named("\"a\""), "short"));
   CHECK(contains(reading(broken), broken + ": tensor \"a\" is at [0, 8] of the data, but [0, 5] is left"));

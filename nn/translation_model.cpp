@@ -1,7 +1,7 @@
 #include "nn/translation_model.h"
 
 #include <algorithm>
-#include <ranges>
+#include <numeric>
 
 namespace gradus::nn {
 
@@ -28,7 +28,8 @@ Tensor gather(const Tensor& x, std::span<const int32_t> rows) {
 }  // namespace
 
 void DecoderState::select(std::span<const int32_t> rows) {
-  const auto all = std::views::iota(0, static_cast<int32_t>(memory_lengths.size() * beam));
+  std::vector<int32_t> all(memory_lengths.size() * beam);
+  std::iota(all.begin(), all.end(), 0);
   if (std::ranges::equal(rows, all)) return;
   for (Tensor& layer : cache) layer = gather(layer, rows);
   if (rows.size() == all.size()) return;  // no sentence was left out

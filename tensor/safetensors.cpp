@@ -186,7 +186,8 @@ OpenFile open_file(const std::string& path, const char* mode) {
 SafetensorsFile parse_safetensors(std::string_view content, const std::string& source) {
   uint64_t length = 0;
   content.copy(reinterpret_cast<char*>(&length), 8);
-  check_world(content.size() >= 8 && length <= content.size() - 8, source, ": shorter than its header");
+  check_world(content.size() >= 8 && length <= content.size() - 8, source,
+              ": shorter than its header: cut off, or no safetensors file");
   HeaderParser header(content.substr(8, length), source);
   const std::string_view data = content.substr(8 + length);
 

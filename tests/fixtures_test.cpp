@@ -89,7 +89,8 @@ TEST_CASE("the Transformer is torch.nn.Transformer") {
                {"transformer_gelu", true, Unary::gelu}};
   for (DType dtype : kReal)
     for (const auto& [file, norm_first, activation] : cases) {
-      INFO(file);
+      const std::string which = file;  // clang 14 captures no structured binding
+      INFO(which);
       const Fixture f(file, dtype);
       nn::Transformer model({.d_model = 16,
                              .heads = 2,

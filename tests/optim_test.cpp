@@ -201,7 +201,9 @@ TEST_CASE("k micro-batches, summed and divided by all tokens, make the step of t
   const auto whole = step(2, losses::Reduction::mean), untouched = tiny_model(tiny_config()).state();
   for (int64_t size : {1, 2})
     for (const auto& [name, x] : step(size, losses::Reduction::sum)) {
-      INFO(size, " at a time: ", name);
+      const std::string which =
+          message(size, " at a time: ", name);  // clang 14 captures no structured binding
+      INFO(which);
       CHECK(!equal(x, untouched.at(name)));
       CHECK(distance(x, whole.at(name)) <= 1e-13);
     }
@@ -246,7 +248,8 @@ TEST_CASE("training repeats: the same bits with 1, 2 and 4 threads, and in a sec
 
 TEST_CASE("optimisers: state that is saved and loaded goes on bit for bit") {
   const auto check_resumes = [](const auto& make) {
-    const std::vector<NamedParameter> straight = some_parameters(DType::f32), resumed = some_parameters(DType::f32);
+    const std::vector<NamedParameter> straight = some_parameters(DType::f32),
+                                      resumed = some_parameters(DType::f32);
     auto a = make(straight);
     const auto step = [](auto& optimizer, const auto& parameters, uint64_t number) {
       fill_gradients(parameters, number);

@@ -84,6 +84,19 @@ std::string expected(const Options::Target& target, const std::string& placehold
   return std::isfinite(range.min) ? number + " of at least " + shortest(range.min) : number;
 }
 
+// Lines of at most 100 columns that begin at `column`; line breaks of the text are kept.
+std::string wrapped(const std::string& text, size_t column) {
+  std::string out;
+  for (size_t begin = 0, end, at = column; begin < text.size(); begin = end + 1) {
+    end = std::min(text.find_first_of(" \n", begin), text.size());
+    const bool fresh = begin > 0 && (text[begin - 1] == '\n' || at + 1 + end - begin > 100);
+    if (begin > 0) out += fresh ? "\n" + std::string(column, ' ') : " ";
+    at = (fresh ? column : at + (begin > 0)) + end - begin;
+    out += text.substr(begin, end - begin);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
@@ -101,6 +114,7 @@ Options::Options(std::string usage, std::string about) : usage_(std::move(usage)
   add("--config", &config_, "FILE", "read options from FILE; the command line overrides it");
   add("--dump-config", &dump_, "", "print all options as such a file, and stop");
   add("--help", &help_, "", "print this, and stop");
+  group("Options");
 }
 
 std::span<const Options::Option> Options::own() const { return std::span(options_).subspan(general); }
@@ -197,9 +211,9 @@ std::string Options::help() const {
     std::string line = left(option);
     if (line.size() + 2 > column) line += '\n' + std::string(column, ' ');
     else line.resize(column, ' ');
-    for (const char c : option.help) line += c == '\n' ? "\n" + std::string(column, ' ') : std::string{c};
-    if (!option.initial.empty() && option.initial != "false") line += " (default " + option.initial + ")";
-    text += line + "\n";
+    const bool has_default = !option.initial.empty() && option.initial != "false";
+    text +=
+        line + wrapped(option.help + (has_default ? " (default " + option.initial + ")" : ""), column) + "\n";
   }
   return text;
 }

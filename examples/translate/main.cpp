@@ -46,7 +46,9 @@ int run(std::span<const std::string> arguments) {
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
-    return gradus::examples::run(arguments);
+    const int status = gradus::examples::run(arguments);
+    gradus::check_world(std::cout.flush().good(), "translate: cannot write to standard output");
+    return status;
   } catch (const std::invalid_argument& error) {
     std::cerr << error.what() << "\n";
     return 2;

@@ -43,7 +43,7 @@ void TrainOptions::declare(Options& o) {
   o.group("Training");
   o.add("--batch-tokens", &batch_tokens, "N", "padded target words in a batch, about", {1, 1e7});
   o.add("--accumulate", &accumulate, "N", "batches that make one step: k of B/k words are one of B",
-        {1, kMany});
+        {1, 10000});
   o.add("--steps", &steps, "N", "optimiser steps", {1, kMany});
   o.add("--epochs", &epochs, "N", "passes over the text, which then give the steps; 0: as --steps says",
         {0, kMany});

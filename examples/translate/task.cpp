@@ -147,7 +147,7 @@ ParallelText read_pairs(const std::string& source, const std::string& target, st
 
 std::unique_ptr<Task> make_task(const TrainOptions& o, std::ostream& log) {
   check(o.toy != !o.source.empty() && o.source.empty() == o.target.empty(),
-        "train: name what to learn: either --toy, or both --source FILE and --target FILE");
+        "train: name what to learn: either --toy alone, or both --source FILE and --target FILE");
   check(!o.toy || o.words(), "train: the toy language is made of words: expected --tokenizer word, got ",
         o.tokenizer);
   check(o.valid_source.empty() == o.valid_target.empty() && (!o.toy || o.valid_source.empty()),

@@ -286,8 +286,12 @@ int train_command(std::span<const std::string> arguments) {
   const std::string last = (out / "last.safetensors").string();
   check(settings.resume || !std::filesystem::exists(last), "train: ", last,
         " is there already: go on from it with --resume, or name another --out");
-  if (!settings.resume) std::filesystem::create_directories(out);
+  std::error_code error;
+  if (!settings.resume) std::filesystem::create_directories(out, error);
+  check_world(!error, "train: cannot make the folder --out ", out, ": ", error.message());
   std::optional<Checkpoint> begun;
+  check_world(!settings.resume || std::filesystem::exists(last), "train --resume: there is no ", last,
+              " to go on from; without --resume training begins anew");
   if (settings.resume) begun = checkpoint_to_resume(last, settings.out, arguments);
   if (begun) settings = begun->options;
   if (settings.threads > 0) set_num_threads(settings.threads);

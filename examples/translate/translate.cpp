@@ -81,8 +81,11 @@ int translate_command(std::span<const std::string> arguments) {
   if (threads > 0) set_num_threads(threads);
   TrainedModel trained = load_model(path);
   const bool terminal = isatty(STDIN_FILENO) != 0;
-  if (terminal && trained.options.toy)
-    std::cout << "The toy language knows sentences such as `the small dogs see a garden`. Ctrl-D ends.\n";
+  if (terminal)
+    std::cout << (trained.options.toy
+                      ? "The toy language knows sentences such as `the small dogs see a garden`."
+                      : "Type a sentence.")
+              << " Ctrl-D ends.\n";
   constexpr size_t kTogether = 256;  // lines of a file; what comes slowly is answered line by line
   int64_t number = 0;
   for (bool more = true; more;) {
@@ -99,7 +102,7 @@ int translate_command(std::span<const std::string> arguments) {
     while (more && sources.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
     for (const std::string& text : translate_all(trained.model, trained.target, sources, search))
       std::cout << text << "\n";
-    std::cout << std::flush;
+    check_world(std::cout.flush().good(), "translate: cannot write to standard output");
     if (bad) std::rethrow_exception(bad);
   }
   if (terminal) std::cout << "\n";

@@ -91,6 +91,16 @@ status=0
 wait $! || status=$?
 [[ $status == 130 && $(<output) == *'train --resume --out stopped'* ]] || fail "Ctrl-C: status $status, $(tail -n 1 output)"
 
+# A second one does not wait for the end of the step, which here takes many seconds.
+"$translate" train --toy --d-model 512 --heads 8 --batch-tokens 30000 --out impatient >output 2>&1 &
+while kill -0 $! && [[ $(<output) != *parameters* ]]; do sleep 0.1; done
+sleep 0.5
+kill -INT $!
+sleep 0.2
+kill -INT $! 2>/dev/null || true
+wait $! || true
+[[ $(<output) != *'To go on'* ]] || fail 'a second Ctrl-C: it finished the step'
+
 # refused TEXT ARGUMENT...
 refused() {
   if "$translate" train "${@:2}" >output 2>&1 || [[ $(<output) != *"$1"* ]]; then fail "expected '$1', got: $(<output)"; fi

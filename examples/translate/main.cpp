@@ -1,4 +1,7 @@
 // translate: trains a Transformer to translate, measures it, and translates with it.
+#include <unistd.h>
+
+#include <cstdlib>
 #include <iostream>
 
 #include "examples/translate/commands.h"
@@ -44,6 +47,11 @@ int run(std::span<const std::string> arguments) {
 }  // namespace gradus::examples
 
 int main(int argc, char** argv) {
+  // OpenMP threads that wait for each other do so at full speed, and on a machine with other work to do that
+  // makes them many times slower. libgomp reads its limit when it is loaded: hence this program starts itself
+  // once more.
+  if (!std::getenv("GOMP_SPINCOUNT") && setenv("GOMP_SPINCOUNT", "1000", 0) == 0)
+    execv("/proc/self/exe", argv);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     const int status = gradus::examples::run(arguments);

@@ -299,6 +299,7 @@ int train_command(std::span<const std::string> arguments) {
   if (begun) trainer.go_on_from(*begun), begun.reset();
   std::cout << describe(Device::cpu) << "\n";
   watch_interrupts();
+
   const std::string program = program_invocation_name;
   if (!trainer.run()) {
     std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out.string())

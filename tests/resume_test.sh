@@ -93,8 +93,8 @@ wait $! || status=$?
 
 # A second one does not wait for the end of the step, which here takes many seconds.
 "$translate" train --toy --d-model 512 --heads 8 --batch-tokens 30000 --out impatient >output 2>&1 &
-while kill -0 $! && [[ $(<output) != *parameters* ]]; do sleep 0.1; done
-sleep 0.5
+while sleep 0.5 && kill -0 $! && [[ $(<output) != *threads* ]]; do :; done
+sleep 1
 kill -INT $!
 sleep 0.2
 kill -INT $! 2>/dev/null || true

@@ -275,6 +275,7 @@ Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
 }  // namespace
 
 int train_command(std::span<const std::string> arguments) {
+  std::cout << std::unitbuf;  // in a pipe, too, each line appears when it is written
   TrainOptions settings;
   Options options(
       "translate train (--toy | --source FILE --target FILE) [options]",
@@ -299,7 +300,6 @@ int train_command(std::span<const std::string> arguments) {
   if (begun) trainer.go_on_from(*begun), begun.reset();
   std::cout << describe(Device::cpu) << "\n";
   watch_interrupts();
-
   const std::string program = program_invocation_name;
   if (!trainer.run()) {
     std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out.string())

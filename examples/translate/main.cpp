@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 
 #include "examples/translate/commands.h"
@@ -50,8 +51,9 @@ int main(int argc, char** argv) {
   // OpenMP threads that wait for each other do so at full speed, and on a machine with other work to do that
   // makes them many times slower. libgomp reads its limit when it is loaded: hence this program starts itself
   // once more.
-  if (!std::getenv("GOMP_SPINCOUNT") && setenv("GOMP_SPINCOUNT", "1000", 0) == 0)
-    execv("/proc/self/exe", argv);
+  std::error_code unreadable;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", unreadable);
+  if (!std::getenv("GOMP_SPINCOUNT") && !setenv("GOMP_SPINCOUNT", "1000", 0)) execv(self.c_str(), argv);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     const int status = gradus::examples::run(arguments);

@@ -107,7 +107,7 @@ refused() {
 }
 refused 'is there already' "${toy[@]}" --out stopped
 refused 'was made with `lr = 0.002`, now it says `lr = 0.5`' --resume --out stopped --lr 0.5
-refused 'stopped/absent/last.safetensors: no such file' --resume --out stopped/absent
+refused 'there is no stopped/absent/last.safetensors to go on from' --resume --out stopped/absent
 cp -r undisturbed-text current
 echo 'say nothing' >>source
 echo 'nothing.' >>target

@@ -13,10 +13,10 @@ namespace {
 
 constexpr const char* kHelp = R"(benchmark: how long things take, and how much memory
 
-  benchmark train_step [--config toy|small] [--steps N]
+  benchmark train_step [--config toy|small] [--size N] [--steps N]
       One optimiser step of a translation model, as one line of JSON: the step (median and fastest), the
       products in it alone (the floor), the ratio of the two, target tokens a second, peak memory.
-  benchmark profile [--config toy|small] [--steps N]
+  benchmark profile [--config toy|small] [--size N] [--steps N]
       Where the time of that step goes, by operation.
   benchmark ops [--config toy|small] [--size N] [--filter NAME] [--quick]
       Each operation alone: at the shapes of such a step, with the rate that it reaches, and at the small
@@ -41,9 +41,9 @@ using Target = std::variant<std::string*, int64_t*, bool*>;
 // What a command takes, by name.
 std::map<std::string, Target> targets(const std::string& command, Options& o) {
   std::map<std::string, Target> all{{"--threads", &o.threads}};
-  if (command != "growth") all["--config"] = &o.config;
+  if (command != "growth") all["--config"] = &o.config, all["--size"] = &o.size;
   if (command != "ops") all["--steps"] = &o.steps;
-  if (command == "ops") all["--size"] = &o.size, all["--filter"] = &o.filter, all["--quick"] = &o.quick;
+  if (command == "ops") all["--filter"] = &o.filter, all["--quick"] = &o.quick;
   return all;
 }
 

@@ -25,8 +25,7 @@ class Optimizer {
   void scale_gradients(double factor);
 
   // What the method remembers between steps, by name, for checkpoints; the weights are the model's to keep.
-  // load writes into it; if a name is missing or misshapen it
-  // throws, names it, and has changed nothing.
+  // load writes into it; if a name is missing or misshapen it throws, names it, and has changed nothing.
   virtual std::map<std::string, Tensor> state() const = 0;
   void load(const std::map<std::string, Tensor>& tensors);
 

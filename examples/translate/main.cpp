@@ -55,15 +55,5 @@ int main(int argc, char** argv) {
   const auto self = std::filesystem::read_symlink("/proc/self/exe", unreadable);
   if (!std::getenv("GOMP_SPINCOUNT") && !setenv("GOMP_SPINCOUNT", "1000", 0)) execv(self.c_str(), argv);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  try {
-    const int status = gradus::examples::run(arguments);
-    gradus::check_world(std::cout.flush().good(), "translate: cannot write to standard output");
-    return status;
-  } catch (const std::invalid_argument& error) {
-    std::cerr << error.what() << "\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << "\n";
-    return 1;
-  }
+  return gradus::examples::exit_status([&] { return gradus::examples::run(arguments); });
 }

@@ -34,9 +34,10 @@ void measure(const char* what, std::vector<Size> sizes, int64_t steps) {
     }
   for (const Size& size : sizes) {
     const double ms = median(size.times), tokens = static_cast<double>(size.config.tokens());
-    const double state = 16 * static_cast<double>(size.trainer->parameters());  // weight, gradient, Adam's two
-    std::printf("%-10s x%d %6ld %10.2f %10.2f %10.1f %12.1f %16.1f\n", what, size.factor, size.config.tokens(),
-                ms, ms * 1000 / tokens, size.peak / (1 << 20), state / (1 << 20),
+    const double state =
+        16 * static_cast<double>(size.trainer->parameters());  // weight, gradient, Adam's two
+    std::printf("%-10s x%d %6ld %10.2f %10.2f %10.1f %12.1f %16.1f\n", what, size.factor,
+                size.config.tokens(), ms, ms * 1000 / tokens, size.peak / (1 << 20), state / (1 << 20),
                 (size.peak - state) / tokens / 1024);
   }
   std::fflush(stdout);

@@ -86,14 +86,6 @@ void run(std::span<const std::string> arguments) {
 }  // namespace gradus::benchmark
 
 int main(int argc, char** argv) {
-  try {
-    gradus::benchmark::run(std::vector<std::string>(argv + 1, argv + argc));
-    return 0;
-  } catch (const std::invalid_argument& error) {
-    std::cerr << error.what() << "\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << "\n";
-    return 1;
-  }
+  return gradus::examples::exit_status(
+      [&] { return gradus::benchmark::run(std::vector<std::string>(argv + 1, argv + argc)), 0; });
 }

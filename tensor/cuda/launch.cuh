@@ -1,0 +1,109 @@
+// What the kernels share on the device: how they are launched, sums and maxima over a warp or a block, the
+// random bits of dropout, token ids. Reductions add in an order that depends on the shape alone, so results
+// are the same bits in every run; floats are never added by atomics.
+//
+// Kernels compile under nvcc and, for the tests, as plain C++ on the emulator in tests/cuda_emulator/. Hence:
+// launch() and never <<<>>>, dynamic shared memory by DYN_SHARED alone, full warp masks, no return before a
+// barrier, no inline assembly.
+#pragma once
+
+#include <algorithm>
+
+#include "tensor/backend.h"
+#include "tensor/cuda/runtime.h"
+
+#ifndef DYN_SHARED  // the emulator has its own
+#define DYN_SHARED(T, name)                                     \
+  extern __shared__ __align__(16) unsigned char name##_bytes[]; \
+  T* name = reinterpret_cast<T*>(name##_bytes)
+#endif
+
+namespace gradus::cuda {
+
+constexpr int kWarp = 32, kBlock = 256;  // threads
+constexpr unsigned kFullMask = 0xffffffffu;
+
+// Runs kernel(args...) on the stream; a grid without blocks runs nothing.
+template <class... Parameters, class... Args>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Args&... args) {
+  constexpr size_t kFreeOfAsking = 48 << 10;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (shared_bytes > kFreeOfAsking)
+    CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)));
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes, config.stream = stream();
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...));
+}
+
+// Blocks for n items, `per_block` each. At most 2^16: kernels stride over the rest.
+inline unsigned blocks_for(int64_t n, int64_t per_block = kBlock) {
+  return static_cast<unsigned>(std::min<int64_t>((n + per_block - 1) / per_block, 1 << 16));
+}
+// for (int64_t i = thread_index(); i < n; i += thread_count())
+__device__ inline int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
+__device__ inline int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
+
+struct Sum {
+  template <class T> __device__ T operator()(T a, T b) const { return a + b; }
+};
+struct Max {  // NaNs are passed over
+  template <class T> __device__ T operator()(T a, T b) const { return b > a ? b : a; }
+};
+
+// The lanes' values combined, in every lane.
+template <class T, class Combine> __device__ T warp_reduce(T value, Combine combine) {
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    value = combine(value, __shfl_xor_sync(kFullMask, value, offset));
+  return value;
+}
+
+// The threads' values combined, in every thread. The block is one row of whole warps, and all of it calls.
+template <class T, class Combine> __device__ T block_reduce(T value, T identity, Combine combine) {
+  __shared__ T parts[kWarp];
+  const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  value = warp_reduce(value, combine);
+  __syncthreads();  // an earlier call may still be reading
+  if (lane == 0) parts[warp] = value;
+  __syncthreads();
+  return warp_reduce(lane < blockDim.x / kWarp ? parts[lane] : identity, combine);
+}
+
+// A Draw as kernels see it. The tensor of the step must live until the launch.
+struct DropoutBits {
+  uint64_t seed;
+  uint32_t number, threshold;
+  const int32_t* step;
+
+  DropoutBits(const Draw& draw, double p)
+      : seed(draw.seed), number(draw.number), threshold(dropout_threshold(p)),
+        step(draw.step ? draw.step.data<int32_t>() : nullptr) {}
+
+  // One counter decides for eight elements (random.h): group * 128 + half * 16 + lane, half = 0..7.
+  __device__ PhiloxBlock block(int64_t group, int64_t lane) const {
+    const uint64_t counter = group * kDropoutLanes + lane;
+    return philox({uint32_t(counter), uint32_t(counter >> 32), number, uint32_t(*step)}, seed);
+  }
+  __device__ bool keeps(const PhiloxBlock& block, int half) const {
+    return (block[half / 2] >> (half % 2 * 16) & 0xffff) >= threshold;
+  }
+  __device__ bool keeps(int64_t element) const {
+    const int64_t within = element % kDropoutGroup;
+    return keeps(block(element / kDropoutGroup, within % kDropoutLanes), int(within / kDropoutLanes));
+  }
+};
+
+// IdColumns as kernels see them.
+struct DeviceIds {
+  const int32_t* ids;
+  int64_t width, first, count;
+
+  explicit DeviceIds(const IdColumns& columns)
+      : ids(columns.ids.data<int32_t>()), width(columns.ids.shape()[-1]), first(columns.first),
+        count(columns.count) {}
+
+  __device__ int32_t at(int64_t i) const { return ids[i / count * width + first + i % count]; }
+};
+
+}  // namespace gradus::cuda

@@ -4,6 +4,7 @@
 // atomic, a lane mask left out or inline assembly does not compile. What is behind it: emulator.h.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -111,6 +112,8 @@ template <class T> T atomicMin(T* address, std::type_identity_t<T> value) {
 template <class T> T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
   return atomicExch(address, *address == expected ? value : *address);
 }
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+using std::max, std::min;
 inline void __threadfence() {}
 template <class T> T __ldg(const T* address) { return *address; }
 inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
@@ -134,6 +137,7 @@ enum cudaMemcpyKind {
   cudaMemcpyDefault,
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+#define CUDART_VERSION 13000
 constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1;
 using cudaStream_t = emulator::Stream*;
 

@@ -37,19 +37,40 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...));
 }
 
-// Blocks for n items, `per_block` each. At most 2^16: kernels stride over the rest.
+// Blocks for n items, `per_block` each.
 inline unsigned blocks_for(int64_t n, int64_t per_block = kBlock) {
-  return static_cast<unsigned>(std::min<int64_t>((n + per_block - 1) / per_block, 1 << 16));
+  return static_cast<unsigned>((n + per_block - 1) / per_block);
 }
+// As many as fill any GPU, for kernels that stride over the rest:
 // for (int64_t i = thread_index(); i < n; i += thread_count())
+inline unsigned striding_blocks(int64_t n) { return std::min(blocks_for(n), 4096u); }
 __device__ inline int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
+
+constexpr int kPerThread = 4;
+
+template <class T, class Fn> __global__ void map_kernel(Fn fn, T* y, int64_t n) {
+  const int64_t first = int64_t{blockIdx.x} * kBlock * kPerThread + threadIdx.x;
+  T value[kPerThread];  // all are read before the first is stored: so several reads are under way at once
+  for (int k = 0; k < kPerThread; ++k)
+    if (const int64_t i = first + k * kBlock; i < n) value[k] = fn(i);
+  for (int k = 0; k < kPerThread; ++k)
+    if (const int64_t i = first + k * kBlock; i < n) y[i] = value[k];
+}
+// y[i] = fn(i) for i in [0, n); fn is a struct that holds device pointers. It may read y[i].
+template <class T, class Fn> void map(int64_t n, T* y, const Fn& fn) {
+  launch(map_kernel<T, Fn>, blocks_for(n, kBlock * kPerThread), kBlock, 0, fn, y, n);
+}
 
 struct Sum {
   template <class T> __device__ T operator()(T a, T b) const { return a + b; }
 };
 struct Max {  // NaNs are passed over
   template <class T> __device__ T operator()(T a, T b) const { return b > a ? b : a; }
+};
+
+struct Min {
+  template <class T> __device__ T operator()(T a, T b) const { return b < a ? b : a; }
 };
 
 // The lanes' values combined, in every lane.
@@ -68,6 +89,14 @@ template <class T, class Combine> __device__ T block_reduce(T value, T identity,
   if (lane == 0) parts[warp] = value;
   __syncthreads();
   return warp_reduce(lane < blockDim.x / kWarp ? parts[lane] : identity, combine);
+}
+
+// The first i in [0, n) that fn(i) says is bad, or n; in every thread of the one block that calls.
+template <class Fn> __device__ int64_t first_bad(int64_t n, Fn fn) {
+  int64_t first = n;
+  for (int64_t i = threadIdx.x; i < first; i += blockDim.x)
+    if (fn(i)) first = i;
+  return block_reduce(first, n, Min{});
 }
 
 // A Draw as kernels see it. The tensor of the step must live until the launch.

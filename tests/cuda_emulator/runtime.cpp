@@ -1,10 +1,8 @@
 // The runtime's calls: device memory, streams, launches.
 #include <sanitizer/asan_interface.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <map>
@@ -32,20 +30,10 @@ Blocks blocks, pinned;                   // of device memory, and of the host's 
 std::set<Stream*> streams;
 std::map<const void*, size_t> allowed_shared;  // by kernel, where it asked for more
 Stream default_stream;
-struct sigaction segv_before;
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
-}
-
-char* space();
-
-void explain_segv(int, siginfo_t* info, void*) {
-  const char* address = static_cast<char*>(info->si_addr);
-  if (address >= space() && address < space() + kSpace)
-    std::fputs("cuda emulator: the host touched device memory\n", stderr);
-  sigaction(SIGSEGV, &segv_before, nullptr);  // and happens again
 }
 
 // Where device memory lies.
@@ -53,10 +41,6 @@ char* space() {
   static char* first = [] {
     void* memory = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
-    struct sigaction action = {};
-    action.sa_sigaction = explain_segv;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, &segv_before);
     return static_cast<char*>(memory);
   }();
   return first;

@@ -3,14 +3,43 @@
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/error.h"
 
+#ifdef GRADUS_CUDA
+#include "tensor/cuda/cuda_backend.h"
+#endif
+
 namespace gradus {
 
-std::vector<Device> available_devices() { return {Device::cpu}; }
+namespace {
+
+#ifdef GRADUS_CUDA
+std::string why_no_cuda() { return CudaBackend::missing(); }
+Backend* make_cuda() { return new CudaBackend(); }
+#else
+std::string why_no_cuda() {
+  return "gradus was built without it (CMake finds nvcc, or is told -DGRADUS_CUDA=ON)";
+}
+Backend* make_cuda() { return nullptr; }
+#endif
+
+Backend& cuda_backend() {
+  const std::string missing = why_no_cuda();
+  check_world(missing.empty(), "device cuda: ", missing);
+  static Backend* cuda = make_cuda();
+  return *cuda;
+}
+
+}  // namespace
+
+std::vector<Device> available_devices() {
+  if (why_no_cuda().empty()) return {Device::cpu, Device::cuda};
+  return {Device::cpu};
+}
 
 Backend& backend(Device device) {
   static auto* cpu = new CpuBackend();  // never destroyed: tensors may outlive main
-  check_world(device == Device::cpu, "device ", device, ": gradus was built without it");
-  return *cpu;
+  if (device == Device::cpu) return *cpu;
+  static Backend& cuda = cuda_backend();  // asked again next time if it throws
+  return cuda;
 }
 
 std::string describe(Device device) { return backend(device).describe(); }

@@ -1,14 +1,13 @@
 // The runtime's calls: device memory, streams, launches.
 #include <sanitizer/asan_interface.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "tests/cuda_emulator/cuda_runtime.h"
 
@@ -26,24 +25,15 @@ constexpr size_t kAlignment = 256, kGap = 256, kFreeShared = 48 << 10, kMostShar
 cudaError_t last_error = cudaSuccess;
 int waits = 0;
 size_t limit = size_t{1} << 30, in_use = 0;
-std::map<char*, size_t> blocks;  // of device memory, by address
+using Blocks = std::map<char*, size_t>;  // sizes by address
+Blocks blocks, pinned;                   // of device memory, and of the host's that cudaMallocHost gave
 std::set<Stream*> streams;
 std::map<const void*, size_t> allowed_shared;  // by kernel, where it asked for more
 Stream default_stream;
-struct sigaction segv_before;
 
 cudaError_t result(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
-}
-
-char* space();
-
-void explain_segv(int, siginfo_t* info, void*) {
-  const char* address = static_cast<char*>(info->si_addr);
-  if (address >= space() && address < space() + kSpace)
-    std::fputs("cuda emulator: the host touched device memory\n", stderr);
-  sigaction(SIGSEGV, &segv_before, nullptr);  // and happens again
 }
 
 // Where device memory lies.
@@ -51,10 +41,6 @@ char* space() {
   static char* first = [] {
     void* memory = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
-    struct sigaction action = {};
-    action.sa_sigaction = explain_segv;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, &segv_before);
     return static_cast<char*>(memory);
   }();
   return first;
@@ -95,6 +81,12 @@ char* vacancy(size_t bytes) {
   return place;
 }
 
+bool inside(const Blocks& in, const void* first, size_t bytes) {
+  char* address = static_cast<char*>(const_cast<void*>(first));
+  const auto above = in.upper_bound(address);
+  return above != in.begin() && address + bytes <= std::prev(above)->first + std::prev(above)->second;
+}
+
 bool on_host(const void* address) { return address < space() || address >= space() + kSpace; }
 
 bool fits(const void* address, size_t bytes, bool device) {
@@ -110,13 +102,7 @@ void enqueue(Stream* stream, std::function<void()> work) {
   (stream ? stream : &default_stream)->queue.push_back(std::move(work));
 }
 
-bool on_device(const void* first, size_t bytes) {
-  char* address = static_cast<char*>(const_cast<void*>(first));
-  auto block = blocks.upper_bound(address);
-  if (block == blocks.begin()) return false;
-  --block;
-  return address + bytes <= block->first + block->second;
-}
+bool on_device(const void* first, size_t bytes) { return inside(blocks, first, bytes); }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const dim3 grid = config.gridDim, block = config.blockDim;
@@ -192,10 +178,13 @@ cudaError_t cudaFree(void* block) {
 
 cudaError_t cudaMallocHost(void** block, size_t bytes) {
   *block = std::malloc(bytes);
-  return result(*block ? cudaSuccess : cudaErrorMemoryAllocation);
+  if (!*block) return result(cudaErrorMemoryAllocation);
+  pinned[static_cast<char*>(*block)] = bytes;
+  return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* block) {
   drain_all();
+  pinned.erase(static_cast<char*>(block));
   std::free(block);
   return cudaSuccess;
 }
@@ -213,7 +202,14 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
       guess ? !on_host(from) : kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (bytes == 0) return cudaSuccess;
   if (!fits(to, bytes, to_device) || !fits(from, bytes, from_device)) return result(cudaErrorInvalidValue);
-  enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  if (!from_device && !inside(pinned, from, bytes)) {  // pageable memory is taken at once, as CUDA does
+    const char* first = static_cast<const char*>(from);
+    enqueue(stream, [to, taken = std::vector<char>(first, first + bytes)] {
+      std::memcpy(to, taken.data(), taken.size());
+    });
+  } else {
+    enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  }
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {

@@ -94,6 +94,7 @@ class Backend {
   virtual std::byte* allocate(size_t bytes) = 0;  // 64-byte aligned; nullptr when there is none
   virtual void release(std::byte* block) = 0;
   virtual void copy(In x, Out y) = 0;  // between this device and the host, or within it
+  virtual void synchronise() {}
   virtual std::string describe() = 0;
 
   // elementwise

@@ -8,7 +8,6 @@
 #endif
 
 namespace gradus {
-
 namespace {
 
 #ifdef GRADUS_CUDA
@@ -24,8 +23,7 @@ Backend* make_cuda() { return nullptr; }
 Backend& cuda_backend() {
   const std::string missing = why_no_cuda();
   check_world(missing.empty(), "device cuda: ", missing);
-  static Backend* cuda = make_cuda();
-  return *cuda;
+  return *make_cuda();
 }
 
 }  // namespace
@@ -42,6 +40,14 @@ Backend& backend(Device device) {
   return cuda;
 }
 
+Device named_device(std::string_view name) {
+  check(name == "cpu" || name == "cuda", "device: expected cpu or cuda, got '", name, "'");
+  const Device device = name == "cuda" ? Device::cuda : Device::cpu;
+  backend(device);
+  return device;
+}
+
+void synchronise(Device device) { backend(device).synchronise(); }
 std::string describe(Device device) { return backend(device).describe(); }
 
 }  // namespace gradus

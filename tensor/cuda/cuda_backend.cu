@@ -75,11 +75,6 @@ std::string CudaBackend::missing() {
   return status == cudaSuccess ? "" : cudaGetErrorString(status);
 }
 
-CudaBackend::CudaBackend() {
-  const std::string reason = missing();
-  check_world(reason.empty(), "device cuda: ", reason);
-}
-
 std::byte* CudaBackend::allocate(size_t bytes) {
   void* block = nullptr;
   const cudaError_t status = cudaMalloc(&block, std::max<size_t>(bytes, 1));
@@ -105,6 +100,8 @@ void CudaBackend::copy(In x, Out y) {
   CUDA_CHECK(cudaMemcpyAsync(y.bytes(), x.bytes(), x.byte_size(), kind, cuda::stream()));
   if (kind == cudaMemcpyDeviceToHost) cuda::synchronise();
 }
+
+void CudaBackend::synchronise() { cuda::synchronise(); }
 
 std::string CudaBackend::describe() {
   cudaDeviceProp device;

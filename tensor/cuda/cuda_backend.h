@@ -9,13 +9,12 @@ namespace gradus {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend();  // throws std::runtime_error with what missing() says
-
   static std::string missing();  // why this machine cannot run CUDA; empty when it can
 
   std::byte* allocate(size_t bytes) override;
   void release(std::byte* block) override;
   void copy(In x, Out y) override;
+  void synchronise() override;
   std::string describe() override;
 
   void fill(double value, Out y) override;

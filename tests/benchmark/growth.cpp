@@ -22,21 +22,22 @@ struct Size {
 
 void measure(const char* what, std::vector<Size> sizes, int64_t steps) {
   for (Size& size : sizes) {  // the peak of this size, as all before it were smaller
-    Trainer trainer(size.config);
+    Trainer trainer(size.config, Device::cpu);
     for (int i = 0; i < 2; ++i) trainer.step();
     size.peak = static_cast<double>(memory_use(Device::cpu).peak);
   }
-  for (Size& size : sizes) size.trainer = std::make_unique<Trainer>(size.config);
+  for (Size& size : sizes) size.trainer = std::make_unique<Trainer>(size.config, Device::cpu);
   for (int64_t i = 0; i <= steps; ++i)
     for (Size& size : sizes) {
-      const double ms = milliseconds([&] { size.trainer->step(); });
+      const double ms = milliseconds(Device::cpu, [&] { size.trainer->step(); });
       if (i > 0) size.times.push_back(ms);  // the first warms up
     }
   for (const Size& size : sizes) {
     const double ms = median(size.times), tokens = static_cast<double>(size.config.tokens());
-    const double state = 16 * static_cast<double>(size.trainer->parameters());  // weight, gradient, Adam's two
-    std::printf("%-10s x%d %6ld %10.2f %10.2f %10.1f %12.1f %16.1f\n", what, size.factor, size.config.tokens(),
-                ms, ms * 1000 / tokens, size.peak / (1 << 20), state / (1 << 20),
+    const double state =
+        16 * static_cast<double>(size.trainer->parameters());  // weight, gradient, Adam's two
+    std::printf("%-10s x%d %6ld %10.2f %10.2f %10.1f %12.1f %16.1f\n", what, size.factor,
+                size.config.tokens(), ms, ms * 1000 / tokens, size.peak / (1 << 20), state / (1 << 20),
                 (size.peak - state) / tokens / 1024);
   }
   std::fflush(stdout);

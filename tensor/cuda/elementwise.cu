@@ -90,7 +90,7 @@ __global__ void dropout_kernel(const T* x, const T* residual, cuda::DropoutBits 
 }
 
 template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n, double* index) {
-  const int64_t first = cuda::first_bad(n, [x](int64_t i) { return !isfinite(x[i]); });
+  const int64_t first = cuda::first_bad(n, [x](int64_t i) { return !std::isfinite(x[i]); });
   if (threadIdx.x == 0) *index = first < n ? static_cast<double>(first) : -1;
 }
 

@@ -35,7 +35,7 @@ TensorBatch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocab
   return TensorBatch(make_batch(pairs));
 }
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const Device device = named_device(argc > 1 ? argv[1] : "cpu");  // tiny_translator cuda: on a GPU
   const Vocabulary english(toy::source_words()), french(toy::target_words());
   nn::TranslationModel model(
@@ -86,4 +86,7 @@ int main(int argc, char** argv) {
     std::cout << "  " << join_words(source) << "\n  " << join_words(translated)
               << (right ? "\n" : "   <- not the most probable\n");
   }
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
 }

@@ -33,21 +33,22 @@ Runtime& runtime() {
   return *made;
 }
 
-template <class... Parts>
-void check_status(bool ok, const char* call, const char* file, int line, const Parts&... parts) {
+std::string place(const char* file, int line) {
   const char* slash = std::strrchr(file, '/');
-  check_world(ok, "cuda: ", call, ": ", parts..., " (", slash ? slash + 1 : file, ", line ", line, ")");
+  return message(" (", slash ? slash + 1 : file, ", line ", line, ")");
 }
 
 }  // namespace
 
 void check_call(cudaError_t status, const char* call, const char* file, int line) {
   if (status != cudaSuccess)
-    check_status(false, call, file, line, cudaGetErrorName(status), ", ", cudaGetErrorString(status));
+    check_world(false, "cuda: ", call, ": ", cudaGetErrorName(status), ", ", cudaGetErrorString(status),
+                place(file, line));
 }
 
 void check_call(cublasStatus_t status, const char* call, const char* file, int line) {
-  if (status != CUBLAS_STATUS_SUCCESS) check_status(false, call, file, line, cublasGetStatusName(status));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    check_world(false, "cuda: ", call, ": ", cublasGetStatusName(status), place(file, line));
 }
 
 cudaStream_t stream() { return runtime().stream; }

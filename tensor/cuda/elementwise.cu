@@ -7,7 +7,7 @@
 namespace gradus {
 namespace {
 
-using cuda::map, cuda::Strided;
+using namespace cuda;
 
 // What map() computes at each place. Structs and not lambdas: nvcc wants kernels' types to have names.
 template <class T> struct Constant {
@@ -75,10 +75,9 @@ namespace {
 
 // One thread for each counter, which decides for eight elements, 16 apart.
 template <class T>
-__global__ void dropout_kernel(const T* x, const T* residual, cuda::DropoutBits bits, T scale, T* y,
-                               int64_t n) {
+__global__ void dropout_kernel(const T* x, const T* residual, DropoutBits bits, T scale, T* y, int64_t n) {
   constexpr int kHalves = kDropoutGroup / kDropoutLanes;
-  const int64_t group = cuda::thread_index() / kDropoutLanes, lane = cuda::thread_index() % kDropoutLanes;
+  const int64_t group = thread_index() / kDropoutLanes, lane = thread_index() % kDropoutLanes;
   const int64_t first = group * kDropoutGroup + lane;
   const PhiloxBlock random = bits.block(group, lane);
   T value[kHalves];  // read before stored, as in map_kernel
@@ -90,7 +89,7 @@ __global__ void dropout_kernel(const T* x, const T* residual, cuda::DropoutBits 
 }
 
 template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n, double* index) {
-  const int64_t first = cuda::first_bad(n, [x](int64_t i) { return !std::isfinite(x[i]); });
+  const int64_t first = first_bad(n, [x](int64_t i) { return !std::isfinite(x[i]); });
   if (threadIdx.x == 0) *index = first < n ? static_cast<double>(first) : -1;
 }
 
@@ -98,18 +97,16 @@ template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n,
 
 void CudaBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    const int64_t counters = cuda::blocks_for(x.size(), kDropoutGroup) * kDropoutLanes;
-    cuda::launch(dropout_kernel<T>, cuda::blocks_for(counters), cuda::kBlock, 0, x.data<T>(),
-                 residual ? residual.data<T>() : nullptr, cuda::DropoutBits(draw, p),
-                 static_cast<T>(dropout_scale(dropout_threshold(p))), y.data<T>(), x.size());
+    const int64_t counters = blocks_for(x.size(), kDropoutGroup) * kDropoutLanes;
+    launch(dropout_kernel<T>, blocks_for(counters), kBlock, 0, x, residual, DropoutBits(draw, p),
+           dropout_scale(dropout_threshold(p)), y, x.size());
   });
 }
 
 int64_t CudaBackend::first_nonfinite(In x) {
   const Tensor index({1}, DType::f64, Device::cuda);
-  visit_real(x.dtype(), [&]<class T>(T) {
-    cuda::launch(first_nonfinite_kernel<T>, 1, 1024, 0, x.data<T>(), x.size(), index.data<double>());
-  });
+  visit_real(x.dtype(),
+             [&]<class T>(T) { launch(first_nonfinite_kernel<T>, 1, 1024, 0, x, x.size(), index); });
   return static_cast<int64_t>(index.item());
 }
 

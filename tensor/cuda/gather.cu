@@ -4,11 +4,11 @@
 namespace gradus {
 namespace {
 
-using cuda::BadId, cuda::DeviceIds, cuda::kBlock, cuda::kWarp;
+using namespace cuda;
 
 // One block; the first bad id of the first bad call stays in the slot until it is read.
 __global__ void check_ids_kernel(const char* op, DeviceIds ids, int64_t n, int64_t vocab, BadId* slot) {
-  const int64_t i = cuda::first_bad(n, [&](int64_t j) { return ids.at(j) < 0 || ids.at(j) >= vocab; });
+  const int64_t i = first_bad(n, [&](int64_t j) { return ids.at(j) < 0 || ids.at(j) >= vocab; });
   if (threadIdx.x == 0 && i < n && slot->op == nullptr)
     *slot = {op, i / ids.count, ids.first + i % ids.count, vocab, ids.at(i)};
 }
@@ -38,12 +38,12 @@ __global__ void embedding_backward_kernel(const T* dy, DeviceIds ids, int64_t to
   const int64_t token = blockIdx.x, id = ids.at(token), first_column = int64_t{blockIdx.y} * kColumns;
   int earlier = 0;
   for (int64_t r = threadIdx.x; r < token; r += kBlock) earlier |= ids.at(r) == id;
-  const bool first = cuda::block_reduce(earlier, 0, cuda::Max{}) == 0 && id >= 0 && id < vocab;
+  const bool first = block_reduce(earlier, 0, Max{}) == 0 && id >= 0 && id < vocab;
 
   T sum[kColumns / kWarp] = {};
   for (int64_t begin = token / kBlock * kBlock; first && begin < tokens; begin += kBlock) {
     const int64_t r = begin + threadIdx.x;
-    unsigned same = __ballot_sync(cuda::kFullMask, r >= token && r < tokens && ids.at(r) == id);
+    unsigned same = __ballot_sync(kFullMask, r >= token && r < tokens && ids.at(r) == id);
     for (; same != 0; same &= same - 1) {  // the lowest bit is the next token
       const T* row = dy + (r - lane + __ffs(static_cast<int>(same)) - 1) * d;
       for (int k = 0; k < kColumns / kWarp; ++k)
@@ -64,25 +64,24 @@ __global__ void embedding_backward_kernel(const T* dy, DeviceIds ids, int64_t to
 }  // namespace
 
 void CudaBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
-  cuda::launch(check_ids_kernel, ids.size() > 0, 1024, 0, op, DeviceIds(ids), ids.size(), vocab,
-               cuda::error_slot());
+  launch(check_ids_kernel, ids.size() > 0, 1024, 0, op, DeviceIds(ids), ids.size(), vocab, error_slot());
 }
 
 void CudaBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {
   const int64_t d = table.shape()[-1];
   visit_real(table.dtype(), [&]<class T>(T) {
-    const dim3 grid(cuda::blocks_for(ids.size(), 1), std::min(cuda::blocks_for(d), 64u));
-    cuda::launch(embedding_kernel<T>, grid, kBlock, 0, table.data<T>(), DeviceIds(ids), table.shape()[0],
-                 static_cast<T>(scale), positions ? positions.data<T>() : nullptr, d, y.data<T>());
+    const dim3 grid(blocks_for(ids.size(), 1), std::min(blocks_for(d), 64u));
+    launch(embedding_kernel<T>, grid, kBlock, 0, table, DeviceIds(ids), table.shape()[0], scale, positions, d,
+           y);
   });
 }
 
 void CudaBackend::embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) {
   const int64_t d = dtable.shape()[-1];
   visit_real(dy.dtype(), [&]<class T>(T) {
-    const dim3 grid(cuda::blocks_for(ids.size(), 1), cuda::blocks_for(d, kColumns));
-    cuda::launch(embedding_backward_kernel<T>, grid, kBlock, 0, dy.data<T>(), DeviceIds(ids), ids.size(),
-                 dtable.shape()[0], static_cast<T>(scale), d, dtable.data<T>());
+    const dim3 grid(blocks_for(ids.size(), 1), blocks_for(d, kColumns));
+    launch(embedding_backward_kernel<T>, grid, kBlock, 0, dy, DeviceIds(ids), ids.size(), dtable.shape()[0],
+           scale, d, dtable);
   });
 }
 

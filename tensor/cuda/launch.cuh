@@ -23,6 +23,13 @@ namespace gradus::cuda {
 constexpr int kWarp = 32, kBlock = 256;  // threads
 constexpr unsigned kFullMask = 0xffffffffu;
 
+// Where a kernel takes a pointer a Tensor may be given; one that is none becomes a null pointer.
+template <class Parameter, class Arg> Parameter argument(const Arg& arg) {
+  if constexpr (std::is_same_v<Arg, Tensor>)
+    return arg ? arg.template data<std::remove_const_t<std::remove_pointer_t<Parameter>>>() : nullptr;
+  else return static_cast<Parameter>(arg);
+}
+
 // Runs kernel(args...) on the stream; a grid without blocks runs nothing.
 template <class... Parameters, class... Args>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Args&... args) {
@@ -34,7 +41,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   cudaLaunchConfig_t config{};
   config.gridDim = grid, config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes, config.stream = stream();
-  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...));
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, argument<Parameters>(args)...));
 }
 
 // Blocks for n items, `per_block` each.

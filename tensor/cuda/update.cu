@@ -6,7 +6,7 @@
 namespace gradus {
 namespace {
 
-using cuda::kBlock, cuda::launch, cuda::striding_blocks, cuda::thread_count, cuda::thread_index;
+using namespace cuda;
 
 __global__ void increment_kernel(int32_t* step) { ++*step; }
 
@@ -53,14 +53,14 @@ template <class T> __global__ void sum_squares_kernel(const T* x, int64_t n, dou
   const int64_t begin = int64_t{blockIdx.x} * kSquaresRun, end = min(n, begin + kSquaresRun);
   double sum = 0;
   for (int64_t i = begin + threadIdx.x; i < end; i += kBlock) sum += double(x[i]) * double(x[i]);
-  sum = cuda::block_reduce(sum, 0., cuda::Sum{});
+  sum = block_reduce(sum, 0., Sum{});
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 __global__ void add_up_kernel(const double* sums, int64_t n, double* total) {  // one block
   double sum = 0;
   for (int64_t i = threadIdx.x; i < n; i += kBlock) sum += sums[i];
-  sum = cuda::block_reduce(sum, 0., cuda::Sum{});
+  sum = block_reduce(sum, 0., Sum{});
   if (threadIdx.x == 0) *total = sum;
 }
 
@@ -72,36 +72,33 @@ template <class T> __global__ void clip_kernel(const double* sum_squares, double
 
 }  // namespace
 
-void CudaBackend::increment(Out step) { launch(increment_kernel, 1, 1, 0, step.data<int32_t>()); }
+void CudaBackend::increment(Out step) { launch(increment_kernel, 1, 1, 0, step); }
 
 void CudaBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) {
   visit_real(weight.dtype(), [&]<class T>(T) {
-    launch(adam_kernel<T>, striding_blocks(weight.size()), kBlock, 0, spec, lr.data<double>(),
-           step.data<int32_t>(), gradient.data<T>(), weight.data<T>(), m.data<T>(), v.data<T>(),
+    launch(adam_kernel<T>, striding_blocks(weight.size()), kBlock, 0, spec, lr, step, gradient, weight, m, v,
            weight.size());
   });
 }
 
 void CudaBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) {
   visit_real(weight.dtype(), [&]<class T>(T) {
-    launch(sgd_kernel<T>, striding_blocks(weight.size()), kBlock, 0, spec, lr.data<double>(),
-           gradient.data<T>(), weight.data<T>(), velocity.data<T>(), weight.size());
+    launch(sgd_kernel<T>, striding_blocks(weight.size()), kBlock, 0, spec, lr, gradient, weight, velocity,
+           weight.size());
   });
 }
 
 void CudaBackend::sum_squares(In x, Out sum) {
-  const unsigned blocks = cuda::blocks_for(x.size(), kSquaresRun);
+  const unsigned blocks = blocks_for(x.size(), kSquaresRun);
   const Tensor partial({blocks}, DType::f64, Device::cuda);
-  visit_real(x.dtype(), [&]<class T>(T) {
-    launch(sum_squares_kernel<T>, blocks, kBlock, 0, x.data<T>(), x.size(), partial.data<double>());
-  });
-  launch(add_up_kernel, 1, kBlock, 0, partial.data<double>(), blocks, sum.data<double>());
+  visit_real(x.dtype(),
+             [&]<class T>(T) { launch(sum_squares_kernel<T>, blocks, kBlock, 0, x, x.size(), partial); });
+  launch(add_up_kernel, 1, kBlock, 0, partial, blocks, sum);
 }
 
 void CudaBackend::clip(In sum_squares, double max_norm, Out x) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(clip_kernel<T>, striding_blocks(x.size()), kBlock, 0, sum_squares.data<double>(), max_norm,
-           x.data<T>(), x.size());
+    launch(clip_kernel<T>, striding_blocks(x.size()), kBlock, 0, sum_squares, max_norm, x, x.size());
   });
 }
 

@@ -68,33 +68,31 @@ template <class T> __device__ RowSums<T> read_row(const T* z, int64_t vocab, int
 // per_row [rows, 5]: loss, nll, correct, 1, weight; all 0 where ignored. How the loss follows from the sums
 // stands beside the CPU's row_loss.
 template <class T>
-__global__ void __launch_bounds__(kLargestRowBlock, 1)
-    cross_entropy_rows(int64_t rows, Loss<T> spec, const T* logits, DeviceIds target, T* log_sum_exp,
-                       double* per_row) {
+__global__ void cross_entropy_rows(Loss<T> spec, const T* logits, DeviceIds target, T* log_sum_exp,
+                                   double* per_row) {
   const TargetDistribution q = spec.distribution();
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const int64_t y = target.at(r);
-    if (spec.ignores(y)) {
-      if (threadIdx.x < 5) per_row[5 * r + threadIdx.x] = 0;
-      continue;
-    }
-    const T* z = logits + r * spec.vocab;
-    RowSums<T> mine = read_row(z, spec.vocab, y, q.excluded);
-    const T own_max = mine.max, max = block_reduce(own_max, std::numeric_limits<T>::lowest(), Max{});
-    mine.move_to(max);
-    const double log_sum = std::log(block_reduce(double(mine.exponentials), 0., Sum{}));
-    const double others = block_reduce(double(mine.others), 0., Sum{});
-    const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -spec.vocab, -spec.vocab, Max{});
-    if (threadIdx.x > 0) continue;
-    log_sum_exp[2 * r] = max;
-    log_sum_exp[2 * r + 1] = log_sum;
-    const double w = spec.weight(y), nll = log_sum - (z[y] - max);
-    double loss = spec.subtract_entropy ? q.negative_entropy() : 0;
-    if (q.on != 0) loss += q.on * nll;
-    if (q.off != 0) loss -= q.off * (others - q.off_count * log_sum);
-    const double row[] = {w > 0 ? w * loss : 0, w > 0 ? w * nll : 0, double(argmax == y), 1, w};
-    for (int i = 0; i < 5; ++i) per_row[5 * r + i] = row[i];
+  const int64_t r = blockIdx.x;
+  const int64_t y = target.at(r);
+  if (spec.ignores(y)) {
+    if (threadIdx.x < 5) per_row[5 * r + threadIdx.x] = 0;
+    return;  // the whole block
   }
+  const T* z = logits + r * spec.vocab;
+  RowSums<T> mine = read_row(z, spec.vocab, y, q.excluded);
+  const T own_max = mine.max, max = block_reduce(own_max, std::numeric_limits<T>::lowest(), Max{});
+  mine.move_to(max);
+  const double log_sum = std::log(block_reduce(double(mine.exponentials), 0., Sum{}));
+  const double others = block_reduce(double(mine.others), 0., Sum{});
+  const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -spec.vocab, -spec.vocab, Max{});
+  if (threadIdx.x > 0) return;
+  log_sum_exp[2 * r] = max;
+  log_sum_exp[2 * r + 1] = log_sum;
+  const double w = spec.weight(y), nll = log_sum - (z[y] - max);
+  double loss = spec.subtract_entropy ? q.negative_entropy() : 0;
+  if (q.on != 0) loss += q.on * nll;
+  if (q.off != 0) loss -= q.off * (others - q.off_count * log_sum);
+  const double row[] = {w > 0 ? w * loss : 0, w > 0 ? w * nll : 0, double(argmax == y), 1, w};
+  for (int i = 0; i < 5; ++i) per_row[5 * r + i] = row[i];
 }
 
 // One block adds the rows up.
@@ -113,27 +111,23 @@ __global__ void cross_entropy_sums(int64_t rows, Reduction reduction, const doub
 
 // dlogits may be logits: a thread reads an element, then writes it.
 template <class T>
-__global__ void __launch_bounds__(kLargestRowBlock)
-    cross_entropy_backward_rows(int64_t rows, Loss<T> spec, const T* logits, DeviceIds target,
-                                const T* log_sum_exp, const double* sums, const T* dy, T* dlogits) {
+__global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, DeviceIds target,
+                                            const T* log_sum_exp, const double* sums, const T* dy,
+                                            T* dlogits) {
   const TargetDistribution q = spec.distribution();
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const int64_t y = target.at(r);
-    const double w = spec.ignores(y) ? 0 : spec.weight(y);
-    const T* z = logits + r * spec.vocab;
-    T* dz = dlogits + r * spec.vocab;
-    if (w == 0) {  // the row may hold anything
-      each(spec.vocab, [=](int64_t j) { dz[j] = 0; });
-      continue;
-    }
-    const double scale =
-        dy[spec.reduction == Reduction::none ? r : 0] * w / (spec.reduction == Reduction::mean ? sums[4] : 1);
-    const T mass = scale * q.sum(), on = scale * q.on, off = scale * q.off;
-    const T max = log_sum_exp[2 * r], log_sum = log_sum_exp[2 * r + 1];
-    each(spec.vocab, [=](int64_t j) {
-      dz[j] = mass * math::exp(z[j] - max - log_sum) - (j == y ? on : j == q.excluded ? 0 : off);
-    });
-  }
+  const int64_t r = blockIdx.x;
+  const int64_t y = target.at(r);
+  const double w = spec.ignores(y) ? 0 : spec.weight(y);
+  const T* z = logits + r * spec.vocab;
+  T* dz = dlogits + r * spec.vocab;
+  if (w == 0) return each(spec.vocab, [=](int64_t j) { dz[j] = 0; });  // the row may hold anything
+  const double scale =
+      dy[spec.reduction == Reduction::none ? r : 0] * w / (spec.reduction == Reduction::mean ? sums[4] : 1);
+  const T mass = scale * q.sum(), on = scale * q.on, off = scale * q.off;
+  const T max = log_sum_exp[2 * r], log_sum = log_sum_exp[2 * r + 1];
+  each(spec.vocab, [=](int64_t j) {
+    dz[j] = mass * math::exp(z[j] - max - log_sum) - (j == y ? on : j == q.excluded ? 0 : off);
+  });
 }
 
 }  // namespace
@@ -143,7 +137,7 @@ void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossE
   const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
   const Tensor per_row({n, 5}, DType::f64, Device::cuda);
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, n, Loss<T>(spec, vocab),
+    launch(cross_entropy_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab),
            logits.data<T>(), DeviceIds(target), log_sum_exp.data<T>(), per_row.data<double>());
     launch(cross_entropy_sums<T>, 1, kBlock, 0, n, spec.reduction, per_row.data<double>(), loss.data<T>(),
            sums.data<double>());
@@ -154,7 +148,7 @@ void CudaBackend::cross_entropy_backward(In logits, const IdColumns& target, con
                                          In log_sum_exp, In sums, In dy, Out dlogits) {
   const int64_t n = target.size(), vocab = logits.shape()[-1];
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_backward_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, n, Loss<T>(spec, vocab),
+    launch(cross_entropy_backward_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab),
            logits.data<T>(), DeviceIds(target), log_sum_exp.data<T>(), sums.data<double>(), dy.data<T>(),
            dlogits.data<T>());
   });

@@ -6,59 +6,50 @@ namespace {
 
 using namespace cuda;
 
-template <class T>
-__global__ void __launch_bounds__(kLargestRowBlock)
-    softmax_rows(int64_t rows, int64_t d, bool log, const T* x, T* y) {
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const T *in = x + r * d, max = cuda::max(d, in);
-    T* out = y + r * d;
-    const T total = sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
-    const T log_sum = std::log(total), scale = 1 / total;
-    each(d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
-  }
+template <class T> __global__ void softmax_rows(int64_t d, bool log, const T* x, T* y) {
+  const int64_t r = blockIdx.x;
+  const T *in = x + r * d, max = cuda::max(d, in);
+  T* out = y + r * d;
+  const T total = sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
+  const T log_sum = std::log(total), scale = 1 / total;
+  each(d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
 }
 
 template <class T>
-__global__ void __launch_bounds__(kLargestRowBlock)
-    softmax_rows_backward(int64_t rows, int64_t d, bool log, const T* y, const T* dy, T* dx) {
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const T *out = y + r * d, *dout = dy + r * d;
-    T* din = dx + r * d;
-    const T total = sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; });
-    each(d,
-         [=](int64_t j) { din[j] = log ? dout[j] - math::exp(out[j]) * total : out[j] * (dout[j] - total); });
-  }
+__global__ void softmax_rows_backward(int64_t d, bool log, const T* y, const T* dy, T* dx) {
+  const int64_t r = blockIdx.x;
+  const T *out = y + r * d, *dout = dy + r * d;
+  T* din = dx + r * d;
+  const T total = sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; });
+  each(d,
+       [=](int64_t j) { din[j] = log ? dout[j] - math::exp(out[j]) * total : out[j] * (dout[j] - total); });
 }
 
 template <class T>
-__global__ void __launch_bounds__(kLargestRowBlock)
-    layer_norm_rows(int64_t rows, int64_t d, const T* x, const T* gain, const T* bias, double eps, T* y,
-                    T* mean, T* rstd) {
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const T* in = x + r * d;
-    T* out = y + r * d;
-    const T mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
-    const double variance = double(sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); })) / d;
-    const T scale = 1 / std::sqrt(variance + eps);
-    each(d, [=](int64_t j) { out[j] = (in[j] - mu) * scale * gain[j] + bias[j]; });
-    if (threadIdx.x == 0) mean[r] = mu, rstd[r] = scale;
-  }
+__global__ void layer_norm_rows(int64_t d, const T* x, const T* gain, const T* bias, double eps, T* y,
+                                T* mean, T* rstd) {
+  const int64_t r = blockIdx.x;
+  const T* in = x + r * d;
+  T* out = y + r * d;
+  const T mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
+  const double variance = double(sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); })) / d;
+  const T scale = 1 / std::sqrt(variance + eps);
+  each(d, [=](int64_t j) { out[j] = (in[j] - mu) * scale * gain[j] + bias[j]; });
+  if (threadIdx.x == 0) mean[r] = mu, rstd[r] = scale;
 }
 
 // The formulas stand beside the CPU's layer_norm_backward.
 template <class T>
-__global__ void __launch_bounds__(kLargestRowBlock)
-    layer_norm_dx(int64_t rows, int64_t d, const T* dy, const T* x, const T* gain, const T* mean,
-                  const T* rstd, T* dx) {
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const T *in = x + r * d, *dout = dy + r * d, mu = mean[r], scale = rstd[r];
-    T* din = dx + r * d;
-    const auto u = [=](int64_t j) { return gain[j] * dout[j]; };
-    const auto h = [=](int64_t j) { return (in[j] - mu) * scale; };
-    const T mean_u = sum<T>(d, u) / d;
-    const T mean_uh = sum<T>(d, [=](int64_t j) { return u(j) * h(j); }) / d;
-    each(d, [=](int64_t j) { din[j] = scale * (u(j) - mean_u - h(j) * mean_uh); });
-  }
+__global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain, const T* mean, const T* rstd,
+                              T* dx) {
+  const int64_t r = blockIdx.x;
+  const T *in = x + r * d, *dout = dy + r * d, mu = mean[r], scale = rstd[r];
+  T* din = dx + r * d;
+  const auto u = [=](int64_t j) { return gain[j] * dout[j]; };
+  const auto h = [=](int64_t j) { return (in[j] - mu) * scale; };
+  const T mean_u = sum<T>(d, u) / d;
+  const T mean_uh = sum<T>(d, [=](int64_t j) { return u(j) * h(j); }) / d;
+  each(d, [=](int64_t j) { din[j] = scale * (u(j) - mean_u - h(j) * mean_uh); });
 }
 
 constexpr int64_t kNormRows = 32;  // of one partial sum of dgain and dbias
@@ -97,14 +88,14 @@ __global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* d
 void CudaBackend::softmax(In x, bool log, Out y) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1];  // x [N, D]
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(softmax_rows<T>, blocks_for(rows, 1), row_threads(d), 0, rows, d, log, x.data<T>(), y.data<T>());
+    launch(softmax_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, x.data<T>(), y.data<T>());
   });
 }
 
 void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
   const int64_t rows = y.shape().before(-1), d = y.shape()[-1];
   visit_real(y.dtype(), [&]<class T>(T) {
-    launch(softmax_rows_backward<T>, blocks_for(rows, 1), row_threads(d), 0, rows, d, log, y.data<T>(),
+    launch(softmax_rows_backward<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, y.data<T>(),
            dy.data<T>(), dx.data<T>());
   });
 }
@@ -112,7 +103,7 @@ void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
 void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1];
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(layer_norm_rows<T>, blocks_for(rows, 1), row_threads(d), 0, rows, d, x.data<T>(), gain.data<T>(),
+    launch(layer_norm_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, x.data<T>(), gain.data<T>(),
            bias.data<T>(), eps, y.data<T>(), mean.data<T>(), rstd.data<T>());
   });
 }
@@ -122,8 +113,8 @@ void CudaBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Ou
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *dout = dy.data<T>(), *in = x.data<T>(), *mu = mean.data<T>(), *scale = rstd.data<T>();
     if (dx)
-      launch(layer_norm_dx<T>, blocks_for(rows, 1), row_threads(d), 0, rows, d, dout, in, gain.data<T>(), mu,
-             scale, dx.data<T>());
+      launch(layer_norm_dx<T>, blocks_for(rows, 1), row_threads(d), 0, d, dout, in, gain.data<T>(), mu, scale,
+             dx.data<T>());
     if (!dgain && !dbias) return;
     const Tensor partial = Tensor::like(x, {blocks, 2, d});
     constexpr unsigned kColumns = 64;

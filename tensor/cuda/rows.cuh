@@ -1,5 +1,5 @@
 // Loops over one row by a whole block: what cpu::lanes, cpu::sum and cpu::max are on the CPU. Kernels over
-// rows give each row to a block, and a block takes every gridDim.x-th row.
+// rows give each row a block.
 #pragma once
 
 #include <limits>

@@ -28,20 +28,17 @@ template <class T> struct Packed {
   T* data;
   int64_t rows, width;
 
-  explicit Packed(const PackedHeads& x)
-      : data(x.tensor.data<T>() + x.first), rows(x.tensor.shape()[1]), width(x.tensor.shape()[2]) {}
   HOST_DEVICE int64_t stride() const { return rows * width; }
-  HOST_DEVICE Packed from(int64_t column) const {
-    Packed copy = *this;
-    copy.data += column;
-    return copy;
-  }
+  HOST_DEVICE Packed from(int64_t column) const { return {data + column, rows, width}; }
   __device__ Matrix<T> of(int64_t b) const { return {data + b * stride(), width}; }
 };
+template <class T> Packed<T> packed(const PackedHeads& x) {
+  return {x.tensor.data<T>() + x.first, x.tensor.shape()[1], x.tensor.shape()[2]};
+}
 
 template <class T> struct PackedQkv {
   Packed<T> q, k, v;
-  explicit PackedQkv(const Qkv& x) : q(x.q), k(x.k), v(x.v) {}
+  explicit PackedQkv(const Qkv& x) : q(packed<T>(x.q)), k(packed<T>(x.k)), v(packed<T>(x.v)) {}
 };
 
 // An AttentionSpec with the sizes of its tensors, as kernels see it.
@@ -240,17 +237,17 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
   const Heads h(x, spec);
   visit_real(y.dtype(), [&]<class T>(T) {
     const PackedQkv<T> in(x);
-    const Packed<T> out({y});
+    const Packed<T> out = packed<T>({y});
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
     const size_t bytes = shared_bytes<T>(h, 1);
     if (bytes <= kSharedBytes)
-      return launch(attend<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp.data<T>());
+      return launch(attend<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp);
     const Tensor buffer = Tensor::like(y, {h.batch, n, m});
-    const Packed<T> scores({buffer});
+    const Packed<T> scores = packed<T>({buffer});
     for (int64_t head = 0; head < h.heads; ++head) {
       products(h.batch, n, m, d, false, true, h.scale, in.q.from(head * d), in.k.from(head * d), 0, scores);
       launch(weigh_rows<T>, blocks_for(h.batch * n, kBlock / kWarp), kBlock, 0, h, head, scores.data,
-             log_sum_exp.data<T>());
+             log_sum_exp);
       products(h.batch, n, d, m, false, false, 1, scores, in.v.from(head * d), 0, out.from(head * d));
     }
   });
@@ -261,20 +258,20 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
   const Heads h(x, spec);
   visit_real(y.dtype(), [&]<class T>(T) {
     const PackedQkv<T> in(x), gradient(dx);
-    const Packed<T> out({y}), dout({dy});
+    const Packed<T> out = packed<T>({y}), dout = packed<T>({dy});
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
     const size_t bytes = shared_bytes<T>(h, 2);
     if (bytes <= kSharedBytes)
-      return launch(attend_backward<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp.data<T>(),
-                    dout, gradient);
+      return launch(attend_backward<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp, dout,
+                    gradient);
     const Tensor buffers[] = {Tensor::like(y, {h.batch, n, m}), Tensor::like(y, {h.batch, n, m})};
-    const Packed<T> weights({buffers[0]}), scores({buffers[1]});
+    const Packed<T> weights = packed<T>({buffers[0]}), scores = packed<T>({buffers[1]});
     for (int64_t head = 0; head < h.heads; ++head) {
       const Packed<T> q = in.q.from(head * d), k = in.k.from(head * d), dy_head = dout.from(head * d);
       products(h.batch, n, m, d, false, true, h.scale, q, k, 0, weights);
       products(h.batch, n, m, d, false, true, 1, dy_head, in.v.from(head * d), 0, scores);
       launch(weigh_rows_backward<T>, blocks_for(h.batch * n, kBlock / kWarp), kBlock, 0, h, head,
-             weights.data, scores.data, log_sum_exp.data<T>(), out.from(head * d), dy_head);
+             weights.data, scores.data, log_sum_exp, out.from(head * d), dy_head);
       products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, gradient.v.from(head * d));
       products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, gradient.q.from(head * d));
       products(h.batch, m, d, n, true, false, h.scale, scores, q, 1, gradient.k.from(head * d));

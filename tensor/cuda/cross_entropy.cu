@@ -71,8 +71,7 @@ template <class T>
 __global__ void cross_entropy_rows(Loss<T> spec, const T* logits, DeviceIds target, T* log_sum_exp,
                                    double* per_row) {
   const TargetDistribution q = spec.distribution();
-  const int64_t r = blockIdx.x;
-  const int64_t y = target.at(r);
+  const int64_t r = blockIdx.x, y = target.at(r);
   if (spec.ignores(y)) {
     if (threadIdx.x < 5) per_row[5 * r + threadIdx.x] = 0;
     return;  // the whole block
@@ -115,8 +114,7 @@ __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, Devic
                                             const T* log_sum_exp, const double* sums, const T* dy,
                                             T* dlogits) {
   const TargetDistribution q = spec.distribution();
-  const int64_t r = blockIdx.x;
-  const int64_t y = target.at(r);
+  const int64_t r = blockIdx.x, y = target.at(r);
   const double w = spec.ignores(y) ? 0 : spec.weight(y);
   const T* z = logits + r * spec.vocab;
   T* dz = dlogits + r * spec.vocab;
@@ -137,10 +135,9 @@ void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossE
   const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
   const Tensor per_row({n, 5}, DType::f64, Device::cuda);
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab),
-           logits.data<T>(), DeviceIds(target), log_sum_exp.data<T>(), per_row.data<double>());
-    launch(cross_entropy_sums<T>, 1, kBlock, 0, n, spec.reduction, per_row.data<double>(), loss.data<T>(),
-           sums.data<double>());
+    launch(cross_entropy_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab), logits,
+           DeviceIds(target), log_sum_exp, per_row);
+    launch(cross_entropy_sums<T>, 1, kBlock, 0, n, spec.reduction, per_row, loss, sums);
   });
 }
 
@@ -149,8 +146,7 @@ void CudaBackend::cross_entropy_backward(In logits, const IdColumns& target, con
   const int64_t n = target.size(), vocab = logits.shape()[-1];
   visit_real(logits.dtype(), [&]<class T>(T) {
     launch(cross_entropy_backward_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab),
-           logits.data<T>(), DeviceIds(target), log_sum_exp.data<T>(), sums.data<double>(), dy.data<T>(),
-           dlogits.data<T>());
+           logits, DeviceIds(target), log_sum_exp, sums, dy, dlogits);
   });
 }
 

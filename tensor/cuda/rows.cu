@@ -88,40 +88,34 @@ __global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* d
 void CudaBackend::softmax(In x, bool log, Out y) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1];  // x [N, D]
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(softmax_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, x.data<T>(), y.data<T>());
+    launch(softmax_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, x, y);
   });
 }
 
 void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
   const int64_t rows = y.shape().before(-1), d = y.shape()[-1];
   visit_real(y.dtype(), [&]<class T>(T) {
-    launch(softmax_rows_backward<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, y.data<T>(),
-           dy.data<T>(), dx.data<T>());
+    launch(softmax_rows_backward<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, y, dy, dx);
   });
 }
 
 void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1];
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(layer_norm_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, x.data<T>(), gain.data<T>(),
-           bias.data<T>(), eps, y.data<T>(), mean.data<T>(), rstd.data<T>());
+    launch(layer_norm_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, x, gain, bias, eps, y, mean, rstd);
   });
 }
 
 void CudaBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1], blocks = (rows + kNormRows - 1) / kNormRows;
   visit_real(x.dtype(), [&]<class T>(T) {
-    const T *dout = dy.data<T>(), *in = x.data<T>(), *mu = mean.data<T>(), *scale = rstd.data<T>();
-    if (dx)
-      launch(layer_norm_dx<T>, blocks_for(rows, 1), row_threads(d), 0, d, dout, in, gain.data<T>(), mu, scale,
-             dx.data<T>());
+    if (dx) launch(layer_norm_dx<T>, blocks_for(rows, 1), row_threads(d), 0, d, dy, x, gain, mean, rstd, dx);
     if (!dgain && !dbias) return;
     const Tensor partial = Tensor::like(x, {blocks, 2, d});
     constexpr unsigned kColumns = 64;
     launch(layer_norm_partial<T>, dim3(blocks_for(d, kColumns), std::min<int64_t>(blocks, 65535)), kColumns,
-           0, rows, d, dout, in, mu, scale, partial.data<T>());
-    launch(layer_norm_add<T>, blocks_for(2 * d, kColumns), kColumns, 0, blocks, d, partial.data<T>(),
-           dgain ? dgain.data<T>() : nullptr, dbias ? dbias.data<T>() : nullptr);
+           0, rows, d, dy, x, mean, rstd, partial);
+    launch(layer_norm_add<T>, blocks_for(2 * d, kColumns), kColumns, 0, blocks, d, partial, dgain, dbias);
   });
 }
 

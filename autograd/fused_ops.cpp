@@ -20,6 +20,12 @@ void check_columns(const char* op, const IdColumns& c) {
         op, ": expected ids i32 [B, T] with columns ", c.first, " to ", end, ", got ", c.ids.dtype(), " ", s);
 }
 
+// Ids on the host are checked there, at once, and a copy goes where the kernel runs.
+IdColumns checked_ids(const char* op, const IdColumns& c, int64_t vocab, Device device) {
+  backend(c.ids.device()).check_ids(op, c, vocab);
+  return {c.ids.to(device), c.first, c.count};
+}
+
 }  // namespace
 
 Variable layer_norm(const Variable& input, const Variable& gain, const Variable& bias, double eps) {
@@ -72,15 +78,15 @@ Variable dropout_add(const Variable& x, const Variable& residual, double p, Gene
                 });
 }
 
-Variable embedding(const Variable& table, const IdColumns& ids, double scale, const Tensor& positions) {
+Variable embedding(const Variable& table, const IdColumns& columns, double scale, const Tensor& positions) {
   const Tensor& t = table.value();
   Backend& kernels = backend_of("embedding", {&t, positions ? &positions : &t});
   const Shape &v = t.shape(), &p = positions.shape();
   check(v.rank() == 2, "embedding: expected a table [V, D], got ", v);
-  check_columns("embedding", ids);
-  check(!positions || (p.rank() == 2 && p[0] >= ids.count && p[1] == v[1]),
-        "embedding: expected positions [>= ", ids.count, ", ", v[1], "], got ", p);
-  kernels.check_ids("embedding", ids, v[0]);
+  check_columns("embedding", columns);
+  check(!positions || (p.rank() == 2 && p[0] >= columns.count && p[1] == v[1]),
+        "embedding: expected positions [>= ", columns.count, ", ", v[1], "], got ", p);
+  const IdColumns ids = checked_ids("embedding", columns, v[0], t.device());
   Tensor y = Tensor::like(t, {ids.ids.shape()[0], ids.count, v[1]});
   kernels.embedding(t, ids, scale, positions, y);
   return record("embedding", y, {table}, [ids, scale](const Tensor& dy, Gradients d) {
@@ -88,7 +94,8 @@ Variable embedding(const Variable& table, const IdColumns& ids, double scale, co
   });
 }
 
-Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& spec) {
+Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& asked) {
+  AttentionSpec spec = asked;
   const auto heads = [](const Columns& c) { return PackedHeads{c.packed.value(), c.first}; };
   const Qkv x{heads(q), heads(k), heads(v)};
   Backend& kernels = backend_of("attention", {&x.q.tensor, &x.k.tensor, &x.v.tensor});
@@ -102,12 +109,13 @@ Variable attention(const Columns& q, const Columns& k, const Columns& v, const A
   }
   const int64_t batch = q.packed.shape()[0], queries = q.packed.shape()[1], keys = k.packed.shape()[1];
   check(v.packed.shape()[1] == keys, "attention: ", keys, " keys but ", v.packed.shape()[1], " values");
-  const Tensor& lengths = spec.key_lengths;
+  Tensor& lengths = spec.key_lengths;
   check(!lengths || (lengths.dtype() == DType::i32 && lengths.shape() == Shape{batch}),
         "attention: expected key lengths i32 [", batch, "], got ", lengths.dtype(), " ", lengths.shape());
   check_probability("attention", spec.dropout);
   check(spec.dropout == 0 || spec.draw.step, "attention: dropout needs a draw of a generator");
   const Tensor y = Tensor::like(x.q.tensor, {batch, queries, spec.d_model});
+  lengths = lengths.to(y.device()), spec.draw.step = spec.draw.step.to(y.device());
   const Tensor log_sum_exp = Tensor::like(y, {batch, spec.heads, queries});
   kernels.attention(x, spec, y, log_sum_exp);
   const auto rule = [x, spec, y, log_sum_exp](const Tensor& dy, Gradients d) {
@@ -121,19 +129,21 @@ Variable attention(const Columns& q, const Columns& k, const Columns& v, const A
   return record("attention", y, {q.packed, k.packed, v.packed}, rule);
 }
 
-CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target,
-                                 const CrossEntropySpec& spec) {
+CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& columns,
+                                 const CrossEntropySpec& asked) {
+  CrossEntropySpec spec = asked;
   const Tensor &z = logits.value(), &weight = spec.class_weight;
   Backend& kernels = backend_of("cross_entropy", {&z, weight ? &weight : &z});
   const Shape& s = z.shape();
-  check_columns("cross_entropy", target);
-  check(s.rank() >= 1 && s.before(-1) == target.size(), "cross_entropy: logits ", s, " do not fit ",
-        target.size(), " targets");
+  check_columns("cross_entropy", columns);
+  check(s.rank() >= 1 && s.before(-1) == columns.size(), "cross_entropy: logits ", s, " do not fit ",
+        columns.size(), " targets");
   const int64_t vocab = s[-1];
   check(!weight || weight.shape() == Shape{vocab}, "cross_entropy: expected class weights [", vocab,
         "], got ", weight.shape());
   check(spec.pad_id < vocab, "cross_entropy: pad id ", spec.pad_id, " is outside [0, ", vocab, ")");
-  kernels.check_ids("cross_entropy", target, vocab);
+  const IdColumns target = checked_ids("cross_entropy", columns, vocab, z.device());
+  spec.smoothing = spec.smoothing.to(z.device());
   const Tensor loss = Tensor::like(z, spec.reduction == Reduction::none ? s.without_last() : Shape{});
   const Tensor log_sum_exp = Tensor::like(z, {target.size(), 2}), sums({5}, DType::f64, z.device());
   kernels.cross_entropy(z, target, spec, log_sum_exp, loss, sums);

@@ -26,7 +26,7 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
     x.zero_grad();
   }
   const Variable output = evaluate();
-  const Tensor projection = Generator(20170612).uniform(output.shape(), -1, 1);
+  const Tensor projection = Generator(20170612).uniform(output.shape(), -1, 1).to(output.value().device());
   output.backward(projection);
   const auto projected = [&] {
     const NoGrad no_grad;
@@ -38,16 +38,21 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
     constexpr double h = 7e-4;
     analytic.push_back(x.grad().to_vector<double>());
     std::vector<double>& slopes = numeric.emplace_back();
-    double* value = x.value().data<double>();
-    for (int64_t i = 0; i < x.value().size(); ++i) {
+    const Tensor host = x.value().to(Device::cpu);  // on the CPU x itself
+    double* value = host.data<double>();
+    for (int64_t i = 0; i < host.size(); ++i) {
       const double at = value[i];
-      const auto moved = [&](double by) {
+      const auto move = [&](double by) {
         value[i] = at + by;
+        if (x.value().device() != Device::cpu) x.value().assign(host);
+      };
+      const auto moved = [&](double by) {
+        move(by);
         return projected();
       };
       const double near = moved(h) - moved(-h), far = moved(2 * h) - moved(-2 * h);
       slopes.push_back((8 * near - far) / (12 * h));
-      value[i] = at;
+      move(0);
     }
   }
 

@@ -119,7 +119,7 @@ void Variable::backward(const Tensor& seed) const {
         "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
   check(seed.shape() == shape() && seed.dtype() == value_->dtype(), "backward: expected a seed ",
         value_->dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
-  Gradient(node_.get()) += seed;
+  Gradient(node_.get()) += seed.to(value_->device());
   for (std::shared_ptr<Node>& node : newest_first(node_)) {
     if (node->leaf()) continue;
     if (node->grad) run_rule(*node);

@@ -35,7 +35,8 @@ TensorBatch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocab
   return TensorBatch(make_batch(pairs));
 }
 
-int main() {
+int main(int argc, char** argv) try {
+  const Device device = named_device(argc > 1 ? argv[1] : "cpu");  // tiny_translator cuda: on a GPU
   const Vocabulary english(toy::source_words()), french(toy::target_words());
   nn::TranslationModel model(
       {.source_vocab = english.size(),
@@ -43,9 +44,10 @@ int main() {
        .tie = nn::Tie::output,
        .transformer = {.d_model = 64, .heads = 4, .layers = 2, .ff = 256, .dropout = 0, .norm_first = true}});
   model.init(/*seed=*/1);
+  model.to(device);
   const losses::TranslationLoss criterion(french.size(), Vocabulary::pad, /*smoothing=*/0.1);
   optim::Adam adam(model.parameters(), {.beta2 = 0.98, .eps = 1e-9});
-  std::cout << describe(Device::cpu) << "\n" << model.parameter_count() << " parameters\n";
+  std::cout << describe(device) << "\n" << model.parameter_count() << " parameters\n";
 
   toy::Rng rng(1);
   constexpr int kSteps = 1000, kWarmup = 200;
@@ -84,4 +86,7 @@ int main() {
     std::cout << "  " << join_words(source) << "\n  " << join_words(translated)
               << (right ? "\n" : "   <- not the most probable\n");
   }
+} catch (const std::exception& error) {
+  std::cerr << error.what() << "\n";
+  return 1;
 }

@@ -48,6 +48,7 @@ class SmoothedLoss {
     check(vocab_size_ == kAnyVocab || vocab_size_ == vocab, name_, ": expected a last axis of ", vocab_size_,
           ", got logits ", logits.shape());
     check_vocab(vocab);
+    spec_.smoothing = spec_.smoothing.to(logits.value().device());  // stays there
     return cross_entropy(logits, target, spec_);
   }
 
@@ -60,7 +61,7 @@ class SmoothedLoss {
 
   const char* name_;  // for messages
   int64_t vocab_size_;
-  CrossEntropySpec spec_;
+  mutable CrossEntropySpec spec_;
 };
 
 // With class weights row n counts w[target n] times, in the sum and in the mean's divisor.

@@ -72,7 +72,8 @@ Variable TranslationModel::operator()(const Tensor& source, const Tensor& source
         "translation model: expected source [B, S] and target [B, T >= 2], got ", s, " and ", t);
   const Variable src = embed(source_embedding_, {source, 0, s[1]});
   const Variable tgt = embed(target_embedding_, {target_ids, 0, t[1] - 1});
-  return output_(transformer_(src, tgt, source_lengths, target_lengths));
+  const Device device = src.value().device();  // once for all layers
+  return output_(transformer_(src, tgt, source_lengths.to(device), target_lengths.to(device)));
 }
 
 DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest,
@@ -84,8 +85,9 @@ DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_
   check(longest >= 1 && longest <= config_.longest, "translation model: asked to decode ", longest,
         " tokens; it has ", config_.longest, " positions");
   const Variable src = embed(source_embedding_, {source, 0, s[1]});
-  const Variable memory = transformer_.encoder(src, source_lengths);
-  DecoderState state{{}, {}, source_lengths, 0, longest, beam};
+  const Tensor lengths = source_lengths.to(src.value().device());
+  const Variable memory = transformer_.encoder(src, lengths);
+  DecoderState state{{}, {}, lengths, 0, longest, beam};
   for (const DecoderLayer& layer : transformer_.decoder.layers()) {
     state.cache.push_back(Tensor::like(memory.value(), {s[0] * beam, longest, 2 * memory.shape()[2]}));
     state.memory_keys_values.push_back(layer.project_memory(memory));

@@ -36,7 +36,8 @@ class TranslationModel : public Module {
   void members(Visitor& visit) override;
 
   // source i32 [B, S]; target_ids i32 [B, T], BOS first, of which columns 0 .. T-2 are read; lengths i32 [B],
-  // the target's counting BOS and EOS -> logits [B, T-1, target_vocab], the prediction of columns 1 .. T-1
+  // the target's counting BOS and EOS -> logits [B, T-1, target_vocab], the prediction of columns 1 .. T-1.
+  // The batch may stay on the host wherever the model is: ids are checked there, and copied.
   Variable operator()(const Tensor& source, const Tensor& source_lengths, const Tensor& target_ids,
                       const Tensor& target_lengths);
 

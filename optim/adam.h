@@ -16,7 +16,7 @@ class Adam : public Optimizer {
       : Adam(parameters, options, /*decoupled=*/false) {}
 
   void step() override {
-    kernels().fill(step_.item() + 1, step_);
+    kernels().increment(step_);
     kernels().adam(spec_, lr_, step_, gradients_, weights_, m_, v_);
   }
 

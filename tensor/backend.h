@@ -80,6 +80,12 @@ struct SgdSpec {
   int64_t decayed;
 };
 
+// What check_ids throws for an id outside [0, vocab).
+inline void check_id(const char* op, int32_t id, int64_t vocab, int64_t row, int64_t position) {
+  check(id >= 0 && id < vocab, op, ": id ", id, " at row ", row, ", position ", position, " is outside [0, ",
+        vocab, ")");
+}
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -88,6 +94,7 @@ class Backend {
   virtual std::byte* allocate(size_t bytes) = 0;  // 64-byte aligned; nullptr when there is none
   virtual void release(std::byte* block) = 0;
   virtual void copy(In x, Out y) = 0;  // between this device and the host, or within it
+  virtual void synchronise() {}
   virtual std::string describe() = 0;
 
   // elementwise
@@ -133,7 +140,9 @@ class Backend {
                                       In log_sum_exp, In sums, In dy, Out dlogits) = 0;
 
   // gather
-  virtual void check_ids(const char* op, const IdColumns& ids, int64_t vocab) = 0;  // or throws
+  // Throws the first check_id that fails: at once where the ids are on the host, else at the next copy to the
+  // host; until then an id out of range reads as zeros. op is a literal.
+  virtual void check_ids(const char* op, const IdColumns& ids, int64_t vocab) = 0;
   // y[r] = scale table[id r] + positions[r mod count]; positions [*, D] or none
   virtual void embedding(In table, const IdColumns& ids, double scale, In positions, Out y) = 0;
   virtual void embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) = 0;  // +=
@@ -146,6 +155,7 @@ class Backend {
                                   const Qkv& dx) = 0;
 
   // update: lr f64 [1] and step i32 [1] are read through the tensor
+  virtual void increment(Out step) = 0;
   virtual void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) = 0;
   virtual void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) = 0;
   virtual void sum_squares(In x, Out sum) = 0;  // f64 [1]

@@ -3,16 +3,51 @@
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/error.h"
 
-namespace gradus {
+#ifdef GRADUS_CUDA
+#include "tensor/cuda/cuda_backend.h"
+#endif
 
-std::vector<Device> available_devices() { return {Device::cpu}; }
+namespace gradus {
+namespace {
+
+#ifdef GRADUS_CUDA
+std::string why_no_cuda() { return CudaBackend::missing(); }
+Backend* make_cuda() { return new CudaBackend(); }
+#else
+std::string why_no_cuda() {
+  return "gradus was built without it (CMake finds nvcc, or is told -DGRADUS_CUDA=ON)";
+}
+Backend* make_cuda() { return nullptr; }
+#endif
+
+Backend& cuda_backend() {
+  const std::string missing = why_no_cuda();
+  check_world(missing.empty(), "device cuda: ", missing);
+  return *make_cuda();
+}
+
+}  // namespace
+
+std::vector<Device> available_devices() {
+  if (why_no_cuda().empty()) return {Device::cpu, Device::cuda};
+  return {Device::cpu};
+}
 
 Backend& backend(Device device) {
   static auto* cpu = new CpuBackend();  // never destroyed: tensors may outlive main
-  check_world(device == Device::cpu, "device ", device, ": gradus was built without it");
-  return *cpu;
+  if (device == Device::cpu) return *cpu;
+  static Backend& cuda = cuda_backend();  // asked again next time if it throws
+  return cuda;
 }
 
+Device named_device(std::string_view name) {
+  check(name == "cpu" || name == "cuda", "device: expected cpu or cuda, got '", name, "'");
+  const Device device = name == "cuda" ? Device::cuda : Device::cpu;
+  backend(device);
+  return device;
+}
+
+void synchronise(Device device) { backend(device).synchronise(); }
 std::string describe(Device device) { return backend(device).describe(); }
 
 }  // namespace gradus

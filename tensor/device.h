@@ -4,6 +4,7 @@
 
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #ifdef __CUDACC__
@@ -23,6 +24,10 @@ inline std::ostream& operator<<(std::ostream& out, Device device) { return out <
 
 std::vector<Device> available_devices();  // the CPU first
 Backend& backend(Device device);          // throws std::runtime_error that says what is missing
+Device named_device(std::string_view name);  // "cpu" or "cuda", which must be there
+// Kernels of a GPU run on their own: this waits for them, and throws what went wrong in them. So does every
+// copy to the host.
+void synchronise(Device device);
 
 // Threads that CPU kernels use; at first OMP_NUM_THREADS, else one per core. Results do not depend on it, to
 // the bit.

@@ -7,6 +7,7 @@
 namespace gradus {
 
 Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors) {
+  note_operation(op);
   const Tensor& first = **tensors.begin();
   for (const Tensor* t : tensors) {
     check(static_cast<bool>(*t), op, ": got an empty tensor");
@@ -176,7 +177,7 @@ Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& dr
   check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
         residual.shape());
   Tensor y = Tensor::like(x);
-  kernels.dropout(x, residual, p, draw, y);
+  kernels.dropout(x, residual, p, {draw.seed, draw.number, draw.step.to(x.device())}, y);
   return y;
 }
 

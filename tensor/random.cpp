@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "tensor/backend.h"
+
 namespace gradus {
 
 Generator::Generator(uint64_t seed, Device device)
@@ -13,7 +15,7 @@ void Generator::set_step(int64_t step) {
   check(step >= 0 && step <= INT32_MAX, "generator: step ", step, " is outside [0, ", INT32_MAX, "]");
   host_step_ = step;
   draws_ = 0;
-  step_.assign(Tensor::full({1}, double(step), DType::i32).to(step_.device()));
+  backend(step_.device()).fill(double(step), step_);
 }
 
 void Generator::set_seed(uint64_t seed) {

@@ -126,6 +126,19 @@ struct Gelu {
   }
 };
 
+struct Add {
+  template <class T> HOST_DEVICE static T f(T a, T b) { return a + b; }
+};
+struct Sub {
+  template <class T> HOST_DEVICE static T f(T a, T b) { return a - b; }
+};
+struct Mul {
+  template <class T> HOST_DEVICE static T f(T a, T b) { return a * b; }
+};
+struct Div {
+  template <class T> HOST_DEVICE static T f(T a, T b) { return a / b; }
+};
+
 // Calls fn with the struct of that name.
 template <class Fn> decltype(auto) visit(Unary op, Fn&& fn) {
   switch (op) {
@@ -140,13 +153,12 @@ template <class Fn> decltype(auto) visit(Unary op, Fn&& fn) {
   }
 }
 
-// Calls fn with a function of two scalars.
 template <class Fn> decltype(auto) visit(Binary op, Fn&& fn) {
   switch (op) {
-    case Binary::add: return fn([](auto a, auto b) { return a + b; });
-    case Binary::sub: return fn([](auto a, auto b) { return a - b; });
-    case Binary::mul: return fn([](auto a, auto b) { return a * b; });
-    default: return fn([](auto a, auto b) { return a / b; });
+    case Binary::add: return fn(Add{});
+    case Binary::sub: return fn(Sub{});
+    case Binary::mul: return fn(Mul{});
+    default: return fn(Div{});
   }
 }
 

@@ -19,6 +19,8 @@ constexpr bool kExactBlocks = true;
 constexpr bool kExactBlocks = false;
 #endif
 
+thread_local const char* latest_operation = nullptr;
+
 size_t bucket(size_t bytes) {
   if (kExactBlocks) return bytes;
   const size_t quarter = std::bit_floor(std::max<size_t>(bytes, 256) - 1) / 4;
@@ -39,7 +41,9 @@ struct CachingAllocator {
       release_cached();
       block = backend(device).allocate(bytes);
     }
-    check_world(block, "out of memory on ", device, ": asked for ", bytes, " bytes, ", use.in_use, " in use");
+    check_world(block, "out of memory on ", device, ": asked for ", bytes, " bytes, ", use.in_use, " in use",
+                latest_operation ? "; the latest operation is " : "",
+                latest_operation ? latest_operation : "");
     use.in_use += bytes;
     use.peak = std::max(use.peak, use.in_use);
     return block;
@@ -78,6 +82,8 @@ Storage::Storage(size_t bytes, Device device)
     : bytes_(bucket(bytes)), device_(device), data_(allocator(device).take(bytes_)) {}
 
 Storage::~Storage() { allocator(device_).give(data_, bytes_); }
+
+void note_operation(const char* op) { latest_operation = op; }
 
 MemoryUse memory_use(Device device) {
   const std::lock_guard lock(allocator(device).mutex);

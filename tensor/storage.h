@@ -28,6 +28,9 @@ class Storage {
   std::byte* data_;
 };
 
+// Kept for the message when memory runs out. A literal.
+void note_operation(const char* op);
+
 struct MemoryUse {
   size_t in_use = 0, cached = 0, peak = 0;  // bytes; peak is the most that was in use at once
 };

@@ -41,7 +41,7 @@ Tensor Tensor::rows(int64_t from, int64_t to) const {
 }
 
 Tensor Tensor::to(Device device) const {
-  if (device == this->device()) return *this;
+  if (!storage_ || device == this->device()) return *this;
   Tensor y(shape_, dtype_, device);
   y.assign(*this);
   return y;

@@ -82,11 +82,12 @@ Checkpoint load_checkpoint(const std::string& path) {
   }
 }
 
-TrainedModel load_model(const std::string& path) {
+TrainedModel load_model(const std::string& path, Device device) {
   Checkpoint c = load_checkpoint(path);
   try {
     nn::TranslationModel model(c.options.model(c.source.size(), c.target.size()));
     model.load(c.weights);
+    model.to(device);
     return {c.options, std::move(c.source), std::move(c.target), std::move(model)};
   } catch (const std::invalid_argument& error) {
     throw std::runtime_error(path + ": " + error.what());

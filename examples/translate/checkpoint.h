@@ -35,7 +35,7 @@ struct TrainedModel {
   Tokenizer source, target;
   nn::TranslationModel model;
 };
-TrainedModel load_model(const std::string& path);
+TrainedModel load_model(const std::string& path, Device device);
 
 // The mean of the weights of several checkpoints of one model; the rest is the last one's.
 Checkpoint average_of(const std::vector<std::string>& paths);

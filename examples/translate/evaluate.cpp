@@ -56,7 +56,7 @@ Test text_test(const TrainedModel& trained, const std::string& source, const std
 }  // namespace
 
 int evaluate_command(std::span<const std::string> arguments) {
-  std::string path, source, target;
+  std::string device = "cpu", path, source, target;
   int64_t count = 1000, show = 5, threads = 0;
   Search search;
   Options options("translate evaluate --model FILE [--source FILE --target FILE]",
@@ -69,13 +69,14 @@ int evaluate_command(std::span<const std::string> arguments) {
   options.add("--count", &count, "N", "how many toy sentences", {1, 1e6});
   options.add("--show", &show, "N", "how many translations to print", {0, 1e6});
   options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
+  options.add("--device", &device, "cpu|cuda", "where to compute");
   search.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "evaluate: name a model: --model FILE");
   check(source.empty() == target.empty(), "evaluate: --source and --target go together");
   if (threads > 0) set_num_threads(threads);
 
-  TrainedModel trained = load_model(path);
+  TrainedModel trained = load_model(path, named_device(device));
   check(trained.options.toy || !source.empty(),
         "evaluate: name the test sentences: --source FILE --target FILE");
   const bool toy = source.empty();

@@ -60,6 +60,7 @@ void TrainOptions::declare(Options& o) {
         {0, 1000});
   o.add("--seed", &seed, "N", "of initial values, dropout and the order of the data", {0, kMany});
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
+  o.add("--device", &device, "cpu|cuda", "where to train");
   o.add("--out", &out, "DIR", "where best.safetensors, last.safetensors and log.jsonl go");
   o.add("--resume", &resume, "", "go on from DIR/last.safetensors, with its options, as if never stopped");
 }

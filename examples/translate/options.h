@@ -21,6 +21,7 @@ struct TrainOptions {
   double max_minutes = 0, lr = 2e-3, clip = 1, held_out = 0.02;
   std::string schedule = "cosine";
   int64_t seed = 1, threads = 0;
+  std::string device = "cpu";
 
   void declare(Options& options);
   bool words() const { return tokenizer == "word" || (toy && tokenizer == "auto"); }

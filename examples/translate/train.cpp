@@ -31,7 +31,7 @@ std::string fixed(double value, int digits) {
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, std::string options_text, std::ostream& out)
+  Trainer(const TrainOptions& options, Device device, std::string options_text, std::ostream& out)
       : options_(options), options_text_(std::move(options_text)), out_(out), task_(make_task(options, out)),
         model_(options.model(task_->source_vocabulary().size(), task_->target_vocabulary().size())),
         criterion_(task_->target_vocabulary().size(), Vocabulary::pad, options.smoothing,
@@ -41,6 +41,7 @@ class Trainer {
       options_.steps =
           (options.epochs * task_->batches_per_epoch() + options.accumulate - 1) / options.accumulate;
     model_.init(options.seed);
+    model_.to(device);
     adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
     const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
                                                         task_->target_vocabulary().size(), Vocabulary::pad);
@@ -255,7 +256,8 @@ class Trainer {
 // the files, the content counts.
 Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
                                 std::span<const std::string> arguments) {
-  constexpr std::string_view kFree = " threads out max-minutes source target valid-source valid-target ";
+  constexpr std::string_view kFree =
+      " threads device out max-minutes source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
   Options options("", "");
   c.options.declare(options);
@@ -296,9 +298,10 @@ int train_command(std::span<const std::string> arguments) {
   if (settings.resume) begun = checkpoint_to_resume(last, settings.out, arguments);
   if (begun) settings = begun->options;
   if (settings.threads > 0) set_num_threads(settings.threads);
-  Trainer trainer(settings, begun ? begun->options_text : options.dump(), std::cout);
+  const Device device = named_device(settings.device);
+  Trainer trainer(settings, device, begun ? begun->options_text : options.dump(), std::cout);
   if (begun) trainer.go_on_from(*begun), begun.reset();
-  std::cout << describe(Device::cpu) << "\n";
+  std::cout << describe(device) << "\n";
   watch_interrupts();
   const std::string program = program_invocation_name;
   if (!trainer.run()) {

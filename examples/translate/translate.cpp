@@ -67,7 +67,7 @@ Ids encoded(const TrainedModel& trained, const std::string& line, int64_t number
 
 int translate_command(std::span<const std::string> arguments) {
   std::ios::sync_with_stdio(false);  // so that in_avail() knows what is there
-  std::string path;
+  std::string device = "cpu", path;
   int64_t threads = 0;
   Search search;
   Options options(
@@ -75,11 +75,12 @@ int translate_command(std::span<const std::string> arguments) {
       "Translates standard input, line by line; at a terminal it asks for sentences until Ctrl-D.");
   options.add("--model", &path, "FILE", "what `translate train` made");
   options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
+  options.add("--device", &device, "cpu|cuda", "where to compute");
   search.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
   check(!path.empty(), "translate: name a model: --model FILE");
   if (threads > 0) set_num_threads(threads);
-  TrainedModel trained = load_model(path);
+  TrainedModel trained = load_model(path, named_device(device));
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal)
     std::cout << (trained.options.toy

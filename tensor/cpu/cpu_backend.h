@@ -48,6 +48,7 @@ class CpuBackend final : public Backend {
   void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
                           const Qkv& dx) override;
 
+  void increment(Out step) override;
   void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) override;
   void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) override;
   void sum_squares(In x, Out sum) override;

@@ -43,14 +43,14 @@ void CpuBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
 
 namespace {
 
-// y[i] = fn(a, b) for i in [begin, end), where a stride of 0 repeats the operand's first element. The
+// y[i] = fn.f(a, b) for i in [begin, end), where a stride of 0 repeats the operand's first element. The
 // strides, 1 or 0, are told apart outside the loop, so that the loop reads its operands plainly.
 template <class T, class Fn>
 void broadcast_run(int64_t begin, int64_t end, const T* a, bool a_moves, const T* b, bool b_moves, T* y,
                    Fn fn) {
-  if (a_moves && b_moves) cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn(a[i], b[i]); });
-  else if (a_moves) cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn(a[i], right); });
-  else cpu::lanes(begin, end, [=, left = *a](int64_t i) { y[i] = fn(left, b_moves ? b[i] : *b); });
+  if (a_moves && b_moves) cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn.f(a[i], b[i]); });
+  else if (a_moves) cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn.f(a[i], right); });
+  else cpu::lanes(begin, end, [=, left = *a](int64_t i) { y[i] = fn.f(left, b_moves ? b[i] : *b); });
 }
 
 // Where row number `row` of y (all axes but the last) begins in an operand of this shape.

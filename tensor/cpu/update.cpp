@@ -5,6 +5,8 @@
 
 namespace gradus {
 
+void CpuBackend::increment(Out step) { ++*step.data<int32_t>(); }
+
 // Kingma & Ba 2015, algorithm 1; decoupled: Loshchilov & Hutter 2019 (AdamW).
 void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) {
   const double rate = *lr.data<double>(), t = *step.data<int32_t>();

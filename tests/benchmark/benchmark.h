@@ -27,7 +27,7 @@ struct Config {
 // One optimiser step after the other on one batch of random ids without padding.
 class Trainer {
  public:
-  explicit Trainer(const Config& config);
+  Trainer(const Config& config, Device device);
   void step();
 
   // The parts of a step.
@@ -52,9 +52,11 @@ struct LinearLayer {
 };
 std::vector<LinearLayer> linear_layers(const Config& config);
 
-template <class Fn> double milliseconds(const Fn& fn) {
+template <class Fn> double milliseconds(Device device, const Fn& fn) {
+  synchronise(device);
   const auto begin = std::chrono::steady_clock::now();
   fn();
+  synchronise(device);
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
@@ -65,15 +67,16 @@ inline double median(std::vector<double> times) {
 }
 
 struct Options {
-  std::string config = "small", filter;
+  std::string config = "small", filter, device_name = "cpu";
   int64_t threads = num_threads(), steps = 20, size = 0;
   bool quick = false;
 
   Config model() const;
+  Device device() const { return named_device(device_name); }
 };
 
 // The milliseconds of all operations of a step that are called `op`, forward, each alone.
-double forward_alone(const Config& config, const std::string& op);
+double forward_alone(const Config& config, Device device, const std::string& op);
 
 void train_step(const Options& options);
 void profile(const Options& options);

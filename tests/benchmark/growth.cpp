@@ -22,14 +22,14 @@ struct Size {
 
 void measure(const char* what, std::vector<Size> sizes, int64_t steps) {
   for (Size& size : sizes) {  // the peak of this size, as all before it were smaller
-    Trainer trainer(size.config);
+    Trainer trainer(size.config, Device::cpu);
     for (int i = 0; i < 2; ++i) trainer.step();
     size.peak = static_cast<double>(memory_use(Device::cpu).peak);
   }
-  for (Size& size : sizes) size.trainer = std::make_unique<Trainer>(size.config);
+  for (Size& size : sizes) size.trainer = std::make_unique<Trainer>(size.config, Device::cpu);
   for (int64_t i = 0; i <= steps; ++i)
     for (Size& size : sizes) {
-      const double ms = milliseconds([&] { size.trainer->step(); });
+      const double ms = milliseconds(Device::cpu, [&] { size.trainer->step(); });
       if (i > 0) size.times.push_back(ms);  // the first warms up
     }
   for (const Size& size : sizes) {

@@ -13,18 +13,20 @@ namespace {
 
 constexpr const char* kHelp = R"(benchmark: how long things take, and how much memory
 
-  benchmark train_step [--config toy|small] [--size N] [--steps N]
+  benchmark train_step [--config toy|small|base] [--device cpu|cuda] [--size N] [--steps N]
       One optimiser step of a translation model, as one line of JSON: the step (median and fastest), the
       products in it alone (the floor), the ratio of the two, target tokens a second, peak memory.
-  benchmark profile [--config toy|small] [--size N] [--steps N]
+  benchmark profile [--config toy|small|base] [--device cpu|cuda] [--size N] [--steps N]
       Where the time of that step goes, by operation.
-  benchmark ops [--config toy|small] [--size N] [--filter NAME] [--quick]
+  benchmark ops [--config toy|small|base] [--device cpu|cuda] [--size N] [--filter NAME] [--quick]
       Each operation alone: at the shapes of such a step, with the rate that it reaches, and at the small
       shapes of the gradient checks (tests/op_cases.h), where the time is what a call costs.
   benchmark growth [--steps N]
       Time and memory as batch, length, vocabulary and depth of the toy model grow.
 
-  --config toy|small  the model: 2+2 layers of width 128, or 3+3 of width 256 (default small)
+  --config NAME       the model: toy, 2+2 layers of width 128; small, 3+3 of width 256 (default); base, 6+6
+                      of width 512
+  --device cpu|cuda   where it runs (default cpu)
   --steps N           how many steps are timed (default 20)
   --size N            sentences in a batch, in place of the model's 64
   --filter NAME       only operations whose name contains NAME
@@ -41,7 +43,8 @@ using Target = std::variant<std::string*, int64_t*, bool*>;
 // What a command takes, by name.
 std::map<std::string, Target> targets(const std::string& command, Options& o) {
   std::map<std::string, Target> all{{"--threads", &o.threads}};
-  if (command != "growth") all["--config"] = &o.config, all["--size"] = &o.size;
+  if (command != "growth")
+    all["--config"] = &o.config, all["--size"] = &o.size, all["--device"] = &o.device_name;
   if (command != "ops") all["--steps"] = &o.steps;
   if (command == "ops") all["--filter"] = &o.filter, all["--quick"] = &o.quick;
   return all;

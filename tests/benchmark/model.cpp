@@ -5,10 +5,11 @@ namespace gradus::benchmark {
 
 Config Options::model() const {
   const Config configs[] = {{"toy", 128, 4, 2, 512, 1000, 64, 16, 1182208},
-                            {"small", 256, 4, 3, 1024, 8000, 64, 32, 9626624}};
+                            {"small", 256, 4, 3, 1024, 8000, 64, 32, 9626624},
+                            {"base", 512, 8, 6, 2048, 32000, 64, 64, 0}};
   for (Config c : configs)
     if (c.name == config) return c.batch = size > 0 ? size : c.batch, c;
-  throw std::invalid_argument("--config: expected toy or small, got '" + config + "'");
+  throw std::invalid_argument("--config: expected toy, small or base, got '" + config + "'");
 }
 
 namespace {
@@ -21,25 +22,31 @@ nn::TranslationModelConfig model_config(const Config& c) {
       .transformer = {.d_model = c.d, .heads = c.heads, .layers = c.layers, .ff = c.ff, .norm_first = true}};
 }
 
-Tensor random_ids(int64_t rows, int64_t columns, int64_t vocab, uint64_t seed) {
+Tensor random_ids(int64_t rows, int64_t columns, int64_t vocab, uint64_t seed, Device device) {
   const Tensor uniform = Generator(seed).uniform({rows, columns}, 4, static_cast<double>(vocab));
   std::vector<int32_t> ids;
   for (const double u : uniform.to_vector<double>()) ids.push_back(static_cast<int32_t>(u));
-  return Tensor::from(ids, {rows, columns});
+  return Tensor::from(ids, {rows, columns}, device);
+}
+
+nn::TranslationModel made(const Config& c, Device device) {
+  nn::TranslationModel model(model_config(c));
+  model.init(/*seed=*/1);
+  model.to(device);
+  return model;
 }
 
 }  // namespace
 
-Trainer::Trainer(const Config& c)
-    : model_(model_config(c)), criterion_(c.vocab),
+Trainer::Trainer(const Config& c, Device device)
+    : model_(made(c, device)), criterion_(c.vocab),
       adam_(model_.parameters(), {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9}),
-      source_(random_ids(c.batch, c.length, c.vocab, 2)),
-      source_lengths_(Tensor::full({c.batch}, static_cast<double>(c.length), DType::i32)),
-      target_(random_ids(c.batch, c.length + 1, c.vocab, 3)),
-      target_lengths_(Tensor::full({c.batch}, static_cast<double>(c.length + 1), DType::i32)) {
+      source_(random_ids(c.batch, c.length, c.vocab, 2, device)),
+      source_lengths_(Tensor::full({c.batch}, static_cast<double>(c.length), DType::i32, device)),
+      target_(random_ids(c.batch, c.length + 1, c.vocab, 3, device)),
+      target_lengths_(Tensor::full({c.batch}, static_cast<double>(c.length + 1), DType::i32, device)) {
   check(c.parameters == 0 || c.parameters == parameters(), "benchmark ", c.name, ": expected ", c.parameters,
         " parameters, got ", parameters());
-  model_.init(/*seed=*/1);
 }
 
 int64_t Trainer::parameters() {

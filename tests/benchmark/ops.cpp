@@ -32,13 +32,14 @@ struct Times {
 
 // Repeats until `budget` ms are used, but at least three times after a first that does not count; with no
 // budget, once. What is off the tape has no backward.
-Times time_of(const Row& row, double budget) {
-  Generator generator(1);
-  const Variable leaf(Tensor::zeros({1}), /*requires_grad=*/true);
+Times time_of(const Row& row, Device device, double budget) {
+  Generator generator(1, device);
+  const Variable leaf(Tensor::zeros({1}, DType::f32, device), /*requires_grad=*/true);
   std::vector<Tensor> values;
   std::vector<Variable> x;
   for (const In& in : row.inputs) {
-    values.push_back(generator.uniform(in.shape, 0.5, 2).to(DType::f32));  // no logarithm is undefined
+    values.push_back(
+        generator.uniform(in.shape, 0.5, 2).to(DType::f32).to(device));  // no logarithm is undefined
     x.emplace_back(values.back(), /*requires_grad=*/true);
   }
   const std::vector<Variable> weights = x;
@@ -50,10 +51,10 @@ Times time_of(const Row& row, double budget) {
     for (size_t i = 0; i < x.size(); ++i)
       if (!row.inputs[i].weight) x[i] = record("input", values[i].copy(), {leaf}, [](auto&&...) {});
     Variable y;
-    forward.push_back(milliseconds([&] { y = row.f(x, generator); }));
+    forward.push_back(milliseconds(device, [&] { y = row.f(x, generator); }));
     x.clear();
-    const Tensor dy = Tensor::full(y.shape(), 1);
-    backward.push_back(y.requires_grad() ? milliseconds([&] { y.backward(dy); }) : 0);
+    const Tensor dy = Tensor::full(y.shape(), 1, DType::f32, device);
+    backward.push_back(y.requires_grad() ? milliseconds(device, [&] { y.backward(dy); }) : 0);
     times.outputs = y.shape().numel();
     used += forward.back() + backward.back();
   }
@@ -62,18 +63,18 @@ Times time_of(const Row& row, double budget) {
   return times;
 }
 
-Tensor some_ids(int64_t batch, int64_t length, int64_t vocab) {
+Tensor some_ids(int64_t batch, int64_t length, int64_t vocab, Device device) {
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < batch * length; ++i) ids.push_back(static_cast<int32_t>(i * 7919 % vocab));
-  return Tensor::from(ids, {batch, length});
+  return Tensor::from(ids, {batch, length}, device);
 }
 
 // The operations of one training step, each with its calls.
-std::vector<Row> rows_of_step(const Config& c) {
+std::vector<Row> rows_of_step(const Config& c, Device device) {
   const int64_t n = c.tokens();
   const Shape x{c.batch, c.length, c.d}, hidden = x.with(-1, c.ff), logits = x.with(-1, c.vocab);
   const auto real = [](int64_t i) { return static_cast<double>(i); };
-  const IdColumns ids{some_ids(c.batch, c.length, c.vocab), 0, c.length};
+  const IdColumns ids{some_ids(c.batch, c.length, c.vocab, device), 0, c.length};
   std::vector<Row> rows;
   rows.push_back({"embedding",
                   2,
@@ -91,7 +92,8 @@ std::vector<Row> rows_of_step(const Config& c) {
                     2 * real(n) * real(l.inputs) * real(l.outputs)});
   }
   const auto attend = [&](const char* name, bool causal, bool cross) {
-    const AttentionSpec spec{c.d, c.heads, causal, Tensor::full({c.batch}, real(c.length), DType::i32), 0.1};
+    const AttentionSpec spec{c.d, c.heads, causal,
+                             Tensor::full({c.batch}, real(c.length), DType::i32, device), 0.1};
     const int64_t k = cross ? 0 : c.d;  // where the keys begin
     std::vector<In> inputs{{x.with(-1, cross ? c.d : 3 * c.d)}};
     if (cross) inputs.push_back({x.with(-1, 2 * c.d)});
@@ -116,13 +118,13 @@ std::vector<Row> rows_of_step(const Config& c) {
                     return dropout_add(v[0], v[1], 0.1, generator);
                   }});
   const CrossEntropySpec spec{Smoothing::uniform, Reduction::mean, 0, false,
-                              Tensor::full({1}, 0.1, DType::f64)};
+                              Tensor::full({1}, 0.1, DType::f64, device)};
   rows.push_back({"cross_entropy", 1, {{logits}}, [=](Inputs v, Generator&) {
                     return cross_entropy(v[0], ids, spec).loss;
                   }});
   rows.push_back({"softmax", 0, {{logits}}, [](Inputs v, Generator&) { return softmax(v[0]); }});
-  const auto adam = std::make_shared<optim::Adam>(
-      std::vector<NamedParameter>{{"", Variable(Tensor::zeros({c.parameters}), /*requires_grad=*/true)}});
+  const auto adam = std::make_shared<optim::Adam>(std::vector<NamedParameter>{
+      {"", Variable(Tensor::zeros({c.parameters}, DType::f32, device), /*requires_grad=*/true)}});
   const auto update = [&](const char* name, int passes, const std::function<void()>& f) {
     rows.push_back({name,
                     1,
@@ -151,32 +153,33 @@ void print(const Row& row, const Times& t) {
 
 }  // namespace
 
-double forward_alone(const Config& config, const std::string& op) {
+double forward_alone(const Config& config, Device device, const std::string& op) {
   double sum = 0;
-  for (const Row& row : rows_of_step(config))
+  for (const Row& row : rows_of_step(config, device))
     if (row.name.substr(0, row.name.find(':')) == op)
-      sum += static_cast<double>(row.calls) * time_of(row, 100).forward;
+      sum += static_cast<double>(row.calls) * time_of(row, device, 100).forward;
   return sum;
 }
 
 void ops(const Options& options) {
   const Config config = options.model();
+  const Device device = options.device();
   int timed = 0;
   double forward = 0, backward = 0;
   const auto measure = [&](const Row& row, double budget) {
     if (row.name.find(options.filter) == std::string::npos) return;
-    const Times t = time_of(row, options.quick ? 0 : budget);
+    const Times t = time_of(row, device, options.quick ? 0 : budget);
     print(row, t);
     const double calls = static_cast<double>(row.calls);
     forward += calls * t.forward, backward += calls * t.backward, ++timed;
   };
-  std::printf("%s\n\n", describe(Device::cpu).c_str());
+  std::printf("%s\n\n", describe(device).c_str());
   std::printf(
       "Rates count a product's multiplications and additions; else the bytes of inputs and output, and\n"
       "backward those of the inputs' gradients too.\n\n%-46s %5s %9s %9s %8s %8s %-7s inputs\n",
       message("A step of ", config.name, ", batch ", config.batch).c_str(), "calls", "ms fwd", "ms bwd",
       "fwd", "bwd", "");
-  for (const Row& row : rows_of_step(config)) measure(row, 300);
+  for (const Row& row : rows_of_step(config, device)) measure(row, 300);
   std::printf("%-46s %5s %9.4f %9.4f\n\nThe cases of the gradient checks, in f32\n", "calls x time, the sum",
               "", forward, backward);
   for (const tests::OpCase& op : tests::op_cases()) {

@@ -1,0 +1,26 @@
+# Finds nvcc and cuBLAS, as GRADUS_CUDA says, and sets GRADUS_CUDA_FOUND to the toolkit's version or to OFF.
+set(GRADUS_CUDA_FOUND OFF)
+if(NOT GRADUS_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "GRADUS_CUDA is AUTO, ON or OFF, not '${GRADUS_CUDA}'")
+endif()
+if(NOT GRADUS_CUDA STREQUAL OFF)
+  find_program(_nvcc nvcc PATHS /usr/local/cuda/bin NO_CACHE)  # which the toolkit's installer leaves off the path
+  if(_nvcc AND NOT DEFINED ENV{CUDACXX})
+    set(ENV{CUDACXX} ${_nvcc})
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES 90)  # machine code for Hopper, and PTX that newer GPUs compile as they load it
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit)
+  endif()
+  if(TARGET CUDA::cublas)
+    set(GRADUS_CUDA_FOUND ${CUDAToolkit_VERSION})
+  elseif(GRADUS_CUDA STREQUAL ON)
+    message(FATAL_ERROR "GRADUS_CUDA is ON, but there is no working nvcc, or no cuBLAS beside it. "
+      "Install the CUDA Toolkit, or name its compiler: -DCMAKE_CUDA_COMPILER=/path/to/nvcc")
+  endif()
+endif()

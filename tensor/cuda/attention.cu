@@ -1,0 +1,282 @@
+#include <cmath>
+
+#include "tensor/cuda/cuda_backend.h"
+#include "tensor/cuda/gemm.cuh"
+#include "tensor/cuda/launch.cuh"
+
+// Two ways to the same result. Where the scores of a head fit into shared memory, one block does all of that
+// head in one launch. Longer sequences go head by head through cuBLAS, each product over all sentences at
+// once, with the scores [B, queries, keys] of that head in memory; there, keys that no query sees take part
+// with weight 0, so they must be finite. The formulas stand beside the CPU's attend_backward.
+
+namespace gradus {
+namespace {
+
+using namespace cuda;
+
+// Element (i, j) stands at data[i * row + j * column].
+template <class T> struct Matrix {
+  T* data;
+  int64_t row, column = 1;
+
+  __device__ T& operator()(int64_t i, int64_t j) const { return data[i * row + j * column]; }
+  __device__ Matrix transposed() const { return {data, column, row}; }
+};
+
+// PackedHeads as kernels see them: [batch, rows, width], or the columns of it from some number on.
+template <class T> struct Packed {
+  T* data;
+  int64_t rows, width;
+
+  HOST_DEVICE int64_t stride() const { return rows * width; }
+  HOST_DEVICE Packed from(int64_t column) const { return {data + column, rows, width}; }
+  __device__ Matrix<T> of(int64_t b) const { return {data + b * stride(), width}; }
+};
+template <class T> Packed<T> packed(const PackedHeads& x) {
+  return {x.tensor.data<T>() + x.first, x.tensor.shape()[1], x.tensor.shape()[2]};
+}
+
+template <class T> struct PackedQkv {
+  Packed<T> q, k, v;
+  explicit PackedQkv(const Qkv& x) : q(packed<T>(x.q)), k(packed<T>(x.k)), v(packed<T>(x.v)) {}
+};
+
+// An AttentionSpec with the sizes of its tensors, as kernels see it.
+struct Heads {
+  int64_t batch, heads, queries, keys, d_head;
+  bool causal;
+  const int32_t* key_lengths;
+  double scale, kept_scale;
+  DropoutBits bits;
+
+  Heads(const Qkv& x, const AttentionSpec& s)
+      : batch(x.q.tensor.shape()[0]), heads(s.heads), queries(x.q.tensor.shape()[1]),
+        keys(x.k.tensor.shape()[1]), d_head(s.d_model / s.heads), causal(s.causal),
+        key_lengths(s.key_lengths ? s.key_lengths.data<int32_t>() : nullptr), scale(1 / std::sqrt(d_head)),
+        kept_scale(dropout_scale(dropout_threshold(s.dropout))), bits(s.draw, s.dropout) {}
+
+  __device__ static int64_t clamp(int64_t n, int64_t most) { return n < 0 ? 0 : n < most ? n : most; }
+  __device__ int64_t seen_keys(int64_t b) const { return key_lengths ? clamp(key_lengths[b], keys) : keys; }
+  __device__ int64_t seen_by(int64_t b, int64_t query) const {
+    return causal ? clamp(query + keys - queries + 1, seen_keys(b)) : seen_keys(b);
+  }
+
+  // Calls fn(j, kept) for the first `count` weights of row i of a head, by one warp; kept is 0 or 1 / (1 -
+  // p). The weights [queries, keys] of each head start a group of random bits of their own (random.h).
+  template <class Fn> __device__ void each_kept(int64_t head, int64_t i, int64_t count, const Fn& fn) const {
+    const int64_t begin = i * keys, end = begin + count, lane = threadIdx.x % kWarp;
+    if (bits.threshold == 0)
+      for (int64_t j = lane; j < count; j += kWarp) fn(j, 1.);
+    const int64_t first_group = head * ((queries * keys + kDropoutGroup - 1) / kDropoutGroup);
+    int64_t counter = begin / kDropoutGroup * kDropoutLanes + lane;
+    for (; bits.threshold > 0 && counter / kDropoutLanes * kDropoutGroup < end; counter += kWarp) {
+      const int64_t group = counter / kDropoutLanes, first = group * kDropoutGroup + counter % kDropoutLanes;
+      const PhiloxBlock block = bits.block(first_group + group, counter % kDropoutLanes);
+#pragma unroll
+      for (int half = 0; half < 8; ++half) {
+        const int64_t e = first + half * kDropoutLanes;
+        if (e >= begin && e < end) fn(e - begin, bits.keeps(block, half) ? kept_scale : 0);
+      }
+    }
+  }
+};
+
+// Row i of a head's scores becomes weights, by one warp: softmax over the keys it sees, 0 for the rest of the
+// first `count`, then dropout. log_sum_exp of a query that sees none is 0.
+template <class T>
+__device__ void weigh(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* log_sum_exp) {
+  const int64_t seen = h.seen_by(head / h.heads, i), lane = threadIdx.x % kWarp;
+  T max = -std::numeric_limits<T>::infinity(), part = 0;
+  for (int64_t j = lane; j < seen; j += kWarp) max = Max{}(max, w[j]);
+  max = warp_reduce(max, Max{});
+  for (int64_t j = lane; j < seen; j += kWarp) part += w[j] = math::exp(w[j] - max);
+  const T sum = warp_reduce(part, Sum{}), scale = 1 / sum;
+  for (int64_t j = lane; j < count; j += kWarp) w[j] = j < seen ? w[j] * scale : 0;
+  if (lane == 0) log_sum_exp[head * h.queries + i] = seen > 0 ? max + std::log(sum) : 0;
+  __syncwarp(kFullMask);
+  h.each_kept(head, i, seen, [=](int64_t j, T kept) { w[j] *= kept; });
+}
+
+// The same again from the log_sum_exp, and in ds, which holds dw: the gradient of the scores. y and dy are
+// the rows of the query.
+template <class T>
+__device__ void weigh_backward(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* ds,
+                               const T* log_sum_exp, const T* y, const T* dy) {
+  const int64_t seen = h.seen_by(head / h.heads, i), lane = threadIdx.x % kWarp;
+  T part = 0;
+  for (int64_t j = lane; j < h.d_head; j += kWarp) part += y[j] * dy[j];
+  const T dot = warp_reduce(part, Sum{}), log_sum = log_sum_exp[head * h.queries + i];
+  for (int64_t j = seen + lane; j < count; j += kWarp) w[j] = ds[j] = 0;
+  h.each_kept(head, i, seen, [=](int64_t j, T kept) {
+    const T p = math::exp(w[j] - log_sum);
+    ds[j] = p * (kept * ds[j] - dot);
+    w[j] = p * kept;
+  });
+}
+
+// Short sequences: one block a head.
+
+// store(i, j, sum of a(i, l) b(l, j) over k) for all i < m, j < n, by the whole block. A thread sums
+// kSide x kSide of them at a time in registers; they stand apart, so that neighbouring threads read
+// neighbouring columns.
+template <class T, class Store>
+__device__ void block_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b,
+                              const Store& store) {
+  constexpr int kSide = 4;
+  const int rows = (m + kSide - 1) / kSide, columns = (n + kSide - 1) / kSide;
+  for (int tile = threadIdx.x; tile < rows * columns; tile += blockDim.x) {
+    const int i = tile / columns, j = tile % columns;
+    const T *left[kSide], *right[kSide];
+    T sums[kSide][kSide] = {};
+#pragma unroll
+    for (int s = 0; s < kSide; ++s) {  // past the edge the last row or column is read again
+      left[s] = &a(std::min<int64_t>(i + s * rows, m - 1), 0);
+      right[s] = &b(0, std::min<int64_t>(j + s * columns, n - 1));
+    }
+    for (int64_t l = 0; l < k; ++l) {
+      T x[kSide], y[kSide];
+#pragma unroll
+      for (int s = 0; s < kSide; ++s) x[s] = left[s][l * a.column], y[s] = right[s][l * b.row];
+#pragma unroll
+      for (int s = 0; s < kSide * kSide; ++s) sums[s / kSide][s % kSide] += x[s / kSide] * y[s % kSide];
+    }
+#pragma unroll
+    for (int s = 0; s < kSide * kSide; ++s) {
+      const int row = i + s / kSide * rows, column = j + s % kSide * columns;
+      if (row < m && column < n) store(row, column, sums[s / kSide][s % kSide]);
+    }
+  }
+}
+
+// A block keeps in shared memory: keys, or values, [keys, d_head], read by threads that each go down another
+// row; and one or two matrices of scores [queries, keys]. Odd pitches keep rows in different banks.
+template <class T> size_t shared_bytes(const Heads& h, int matrices) {
+  return sizeof(T) * (h.keys * (h.d_head | 1) + matrices * h.queries * (h.keys | 1));
+}
+constexpr size_t kSharedBytes = 96 << 10;  // what every GPU since compute capability 8.0 lets a block have
+
+// to [rows, d] = from, by the whole block, a warp per row.
+template <class T> __device__ void load(int64_t rows, int64_t d, const Matrix<T>& from, const Matrix<T>& to) {
+  for (int64_t i = threadIdx.x / kWarp; i < rows; i += blockDim.x / kWarp)
+    for (int64_t j = threadIdx.x % kWarp; j < d; j += kWarp) to(i, j) = from(i, j);
+}
+
+template <class T> __global__ void attend(Heads h, PackedQkv<T> x, Packed<T> output, T* log_sum_exp) {
+  DYN_SHARED(T, data);
+  const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
+  const int64_t n = h.queries, m = h.seen_keys(b), d = h.d_head;
+  const Matrix<T> k{data, d | 1}, w{data + h.keys * k.row, h.keys | 1}, y = output.from(column).of(b);
+  load(m, d, x.k.from(column).of(b), k);
+  __syncthreads();
+  block_product(n, m, d, x.q.from(column).of(b), k.transposed(),
+                [=](int64_t i, int64_t j, T sum) { w(i, j) = T(h.scale) * sum; });
+  __syncthreads();
+  for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
+    weigh(h, head, i, m, &w(i, 0), log_sum_exp);
+  __syncthreads();
+  block_product(n, d, m, w, x.v.from(column).of(b), [=](int64_t i, int64_t j, T sum) { y(i, j) = sum; });
+}
+
+template <class T>
+__global__ void attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const T* log_sum_exp,
+                                Packed<T> doutput, PackedQkv<T> dx) {
+  DYN_SHARED(T, data);
+  const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
+  const int64_t n = h.queries, m = h.seen_keys(b), d = h.d_head;
+  const Matrix<T> rows{data, d | 1}, w{data + h.keys * rows.row, h.keys | 1}, ds{w.data + n * w.row, w.row};
+  const Matrix<T> q = x.q.from(column).of(b), k = x.k.from(column).of(b);
+  const Matrix<T> y = output.from(column).of(b), dy = doutput.from(column).of(b);
+  load(m, d, k, rows);
+  __syncthreads();
+  block_product(n, m, d, q, rows.transposed(),
+                [=](int64_t i, int64_t j, T sum) { w(i, j) = T(h.scale) * sum; });
+  __syncthreads();
+  load(m, d, x.v.from(column).of(b), rows);
+  __syncthreads();
+  block_product(n, m, d, dy, rows.transposed(), [=](int64_t i, int64_t j, T sum) { ds(i, j) = sum; });
+  __syncthreads();
+  for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
+    weigh_backward(h, head, i, m, &w(i, 0), &ds(i, 0), log_sum_exp, &y(i, 0), &dy(i, 0));
+  __syncthreads();
+  const auto add_to = [](const Matrix<T>& out, T scale) {
+    return [=](int64_t i, int64_t j, T sum) { out(i, j) += scale * sum; };
+  };
+  block_product(m, d, n, w.transposed(), dy, add_to(dx.v.from(column).of(b), 1));
+  block_product(n, d, m, ds, k, add_to(dx.q.from(column).of(b), h.scale));
+  block_product(m, d, n, ds.transposed(), q, add_to(dx.k.from(column).of(b), h.scale));
+}
+
+// Long sequences: head number `head` of every sentence, one warp a row.
+
+template <class T> __global__ void weigh_rows(Heads h, int64_t head, T* scores, T* log_sum_exp) {
+  if (const int64_t r = thread_index() / kWarp; r < h.batch * h.queries)
+    weigh(h, r / h.queries * h.heads + head, r % h.queries, h.keys, scores + r * h.keys, log_sum_exp);
+}
+
+template <class T>
+__global__ void weigh_rows_backward(Heads h, int64_t head, T* weights, T* scores, const T* log_sum_exp,
+                                    Packed<T> y, Packed<T> dy) {
+  if (const int64_t r = thread_index() / kWarp; r < h.batch * h.queries) {
+    const int64_t b = r / h.queries, i = r % h.queries;
+    weigh_backward(h, b * h.heads + head, i, h.keys, weights + r * h.keys, scores + r * h.keys, log_sum_exp,
+                   &y.of(b)(i, 0), &dy.of(b)(i, 0));
+  }
+}
+
+// One product per sentence of the batch, in one call.
+template <class T>
+void products(int64_t batch, int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b,
+              double alpha, const Packed<T>& a, const Packed<T>& b, double beta, const Packed<T>& c) {
+  product<T>({m, n, k, transpose_a, transpose_b, batch, a.stride(), b.stride(), c.stride()}, alpha, a.data,
+             a.width, b.data, b.width, beta, c.data, c.width);
+}
+
+}  // namespace
+
+void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) {
+  const Heads h(x, spec);
+  visit_real(y.dtype(), [&]<class T>(T) {
+    const PackedQkv<T> in(x);
+    const Packed<T> out = packed<T>({y});
+    const int64_t n = h.queries, m = h.keys, d = h.d_head;
+    const size_t bytes = shared_bytes<T>(h, 1);
+    if (bytes <= kSharedBytes)
+      return launch(attend<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp);
+    const Tensor buffer = Tensor::like(y, {h.batch, n, m});
+    const Packed<T> scores = packed<T>({buffer});
+    for (int64_t head = 0; head < h.heads; ++head) {
+      products(h.batch, n, m, d, false, true, h.scale, in.q.from(head * d), in.k.from(head * d), 0, scores);
+      launch(weigh_rows<T>, blocks_for(h.batch * n, kBlock / kWarp), kBlock, 0, h, head, scores.data,
+             log_sum_exp);
+      products(h.batch, n, d, m, false, false, 1, scores, in.v.from(head * d), 0, out.from(head * d));
+    }
+  });
+}
+
+void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
+                                     const Qkv& dx) {
+  const Heads h(x, spec);
+  visit_real(y.dtype(), [&]<class T>(T) {
+    const PackedQkv<T> in(x), gradient(dx);
+    const Packed<T> out = packed<T>({y}), dout = packed<T>({dy});
+    const int64_t n = h.queries, m = h.keys, d = h.d_head;
+    const size_t bytes = shared_bytes<T>(h, 2);
+    if (bytes <= kSharedBytes)
+      return launch(attend_backward<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp, dout,
+                    gradient);
+    const Tensor buffers[] = {Tensor::like(y, {h.batch, n, m}), Tensor::like(y, {h.batch, n, m})};
+    const Packed<T> weights = packed<T>({buffers[0]}), scores = packed<T>({buffers[1]});
+    for (int64_t head = 0; head < h.heads; ++head) {
+      const Packed<T> q = in.q.from(head * d), k = in.k.from(head * d), dy_head = dout.from(head * d);
+      products(h.batch, n, m, d, false, true, h.scale, q, k, 0, weights);
+      products(h.batch, n, m, d, false, true, 1, dy_head, in.v.from(head * d), 0, scores);
+      launch(weigh_rows_backward<T>, blocks_for(h.batch * n, kBlock / kWarp), kBlock, 0, h, head,
+             weights.data, scores.data, log_sum_exp, out.from(head * d), dy_head);
+      products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, gradient.v.from(head * d));
+      products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, gradient.q.from(head * d));
+      products(h.batch, m, d, n, true, false, h.scale, scores, q, 1, gradient.k.from(head * d));
+    }
+  });
+}
+
+}  // namespace gradus

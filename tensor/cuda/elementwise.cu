@@ -1,0 +1,113 @@
+#include <cmath>
+
+#include "tensor/cuda/cuda_backend.h"
+#include "tensor/cuda/launch.cuh"
+#include "tensor/cuda/strided.cuh"
+
+namespace gradus {
+namespace {
+
+using namespace cuda;
+
+// What map() computes at each place. Structs and not lambdas: nvcc wants kernels' types to have names.
+template <class T> struct Constant {
+  T value;
+  __device__ T operator()(int64_t) const { return value; }
+};
+template <class From, class To> struct Cast {
+  const From* x;
+  __device__ To operator()(int64_t i) const { return static_cast<To>(x[i]); }
+};
+template <class T, class Fn> struct Forward {
+  const T* x;
+  __device__ T operator()(int64_t i) const { return Fn::f(x[i]); }
+};
+template <class T, class Fn> struct Backward {
+  const T *x, *y, *dy;
+  __device__ T operator()(int64_t i) const { return dy[i] * Fn::slope(x[i], y[i]); }
+};
+template <class T, class Fn> struct Pairwise {
+  const T *a, *b;
+  Strided at_a, at_b;
+  __device__ T operator()(int64_t i) const { return Fn::f(a[at_a.offset(i)], b[at_b.offset(i)]); }
+};
+
+}  // namespace
+
+void CudaBackend::fill(double value, Out y) {
+  visit(y.dtype(), [&]<class T>(T) { map(y.size(), y.data<T>(), Constant<T>{static_cast<T>(value)}); });
+}
+
+void CudaBackend::cast(In x, Out y) {
+  visit(x.dtype(), [&]<class From>(From) {
+    visit(y.dtype(), [&]<class To>(To) { map(x.size(), y.data<To>(), Cast<From, To>{x.data<From>()}); });
+  });
+}
+
+void CudaBackend::unary(Unary op, In x, Out y) {
+  visit_real(x.dtype(), [&]<class T>(T) {
+    visit(op, [&]<class Fn>(Fn) { map(x.size(), y.data<T>(), Forward<T, Fn>{x.data<T>()}); });
+  });
+}
+
+void CudaBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
+  visit_real(dy.dtype(), [&]<class T>(T) {
+    visit(op, [&]<class Fn>(Fn) {
+      const T* dout = dy.data<T>();
+      // What the slope does not read may be absent: point it at dy, which is there.
+      const T *in = Fn::needs_x ? x.data<T>() : dout, *out = Fn::needs_y ? y.data<T>() : dout;
+      map(dy.size(), dx.data<T>(), Backward<T, Fn>{in, out, dout});
+    });
+  });
+}
+
+void CudaBackend::binary(Binary op, In a, In b, Out y) {
+  visit_real(y.dtype(), [&]<class T>(T) {
+    visit(op, [&]<class Fn>(Fn) {
+      map(y.size(), y.data<T>(),
+          Pairwise<T, Fn>{a.data<T>(), b.data<T>(), Strided::broadcast(a.shape(), y.shape()),
+                          Strided::broadcast(b.shape(), y.shape())});
+    });
+  });
+}
+
+namespace {
+
+// One thread for each counter, which decides for eight elements, 16 apart.
+template <class T>
+__global__ void dropout_kernel(const T* x, const T* residual, DropoutBits bits, T scale, T* y, int64_t n) {
+  constexpr int kHalves = kDropoutGroup / kDropoutLanes;
+  const int64_t group = thread_index() / kDropoutLanes, lane = thread_index() % kDropoutLanes;
+  const int64_t first = group * kDropoutGroup + lane;
+  const PhiloxBlock random = bits.block(group, lane);
+  T value[kHalves];  // read before stored, as in map_kernel
+  for (int half = 0; half < kHalves; ++half)
+    if (const int64_t i = first + half * kDropoutLanes; i < n)
+      value[half] = (residual ? residual[i] : T(0)) + (bits.keeps(random, half) ? scale * x[i] : T(0));
+  for (int half = 0; half < kHalves; ++half)
+    if (const int64_t i = first + half * kDropoutLanes; i < n) y[i] = value[half];
+}
+
+template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n, double* index) {
+  const int64_t first = first_bad(n, [x](int64_t i) { return !std::isfinite(x[i]); });
+  if (threadIdx.x == 0) *index = first < n ? static_cast<double>(first) : -1;
+}
+
+}  // namespace
+
+void CudaBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
+  visit_real(x.dtype(), [&]<class T>(T) {
+    const int64_t counters = blocks_for(x.size(), kDropoutGroup) * kDropoutLanes;
+    launch(dropout_kernel<T>, blocks_for(counters), kBlock, 0, x, residual, DropoutBits(draw, p),
+           dropout_scale(dropout_threshold(p)), y, x.size());
+  });
+}
+
+int64_t CudaBackend::first_nonfinite(In x) {
+  const Tensor index({1}, DType::f64, Device::cuda);
+  visit_real(x.dtype(),
+             [&]<class T>(T) { launch(first_nonfinite_kernel<T>, 1, 1024, 0, x, x.size(), index); });
+  return static_cast<int64_t>(index.item());
+}
+
+}  // namespace gradus

@@ -1,0 +1,53 @@
+#include "tensor/cuda/cuda_backend.h"
+#include "tensor/cuda/gemm.cuh"
+#include "tensor/cuda/launch.cuh"
+
+namespace gradus {
+namespace {
+
+using namespace cuda;
+
+struct Identity {
+  template <class T> __device__ static T f(T x) { return x; }
+};
+
+// y [rows, columns] = f(y + bias), and before f into pre; bias and pre may be null. A thread keeps to
+// its columns.
+template <class T, class Fn>
+__global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T* y, T* pre) {
+  for (int64_t j = thread_index(); j < columns; j += thread_count()) {
+    const T offset = bias ? bias[j] : 0;
+    for (int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
+      T& out = y[r * columns + j];
+      const T x = out + offset;
+      if (pre) pre[r * columns + j] = x;
+      out = Fn::f(x);
+    }
+  }
+}
+
+}  // namespace
+
+void CudaBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta, Out c) {
+  if (s.k == 0 && beta == 0) return fill(0, c);
+  visit_real(c.dtype(), [&]<class T>(T) {
+    product(s, alpha, a.data<T>(), s.transpose_a ? s.m : s.k, b.data<T>(), s.transpose_b ? s.k : s.n, beta,
+            c.data<T>(), s.n);
+  });
+}
+
+void CudaBackend::linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) {
+  const int64_t rows = x.shape().before(-1), columns = w.shape()[0];
+  gemm({rows, columns, w.shape()[1], false, true}, 1, x, w, 0, y);
+  if (!b && !pre && !activation) return;
+  visit_real(y.dtype(), [&]<class T>(T) {
+    constexpr int64_t kRows = 8;  // of one block
+    const dim3 grid(blocks_for(columns), std::min<int64_t>((rows + kRows - 1) / kRows, 65535));
+    const auto run = [&]<class Fn>(Fn) {
+      launch(bias_activation<T, Fn>, grid, kBlock, 0, rows, columns, b, y, pre);
+    };
+    activation ? visit(*activation, run) : run(Identity{});
+  });
+}
+
+}  // namespace gradus

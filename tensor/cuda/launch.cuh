@@ -1,0 +1,145 @@
+// What the kernels share on the device: how they are launched, sums and maxima over a warp or a block, the
+// random bits of dropout, token ids. Reductions add in an order that depends on the shape alone, so results
+// are the same bits in every run; floats are never added by atomics.
+//
+// Kernels compile under nvcc and, for the tests, as plain C++ on the emulator in tests/cuda_emulator/. Hence:
+// launch() and never <<<>>>, dynamic shared memory by DYN_SHARED alone, full warp masks, no return before a
+// barrier, no inline assembly.
+#pragma once
+
+#include <algorithm>
+
+#include "tensor/backend.h"
+#include "tensor/cuda/runtime.h"
+
+#ifndef DYN_SHARED  // the emulator has its own
+#define DYN_SHARED(T, name)                                     \
+  extern __shared__ __align__(16) unsigned char name##_bytes[]; \
+  T* name = reinterpret_cast<T*>(name##_bytes)
+#endif
+
+namespace gradus::cuda {
+
+constexpr int kWarp = 32, kBlock = 256;  // threads
+constexpr unsigned kFullMask = 0xffffffffu;
+
+// Where a kernel takes a pointer a Tensor may be given; one that is none becomes a null pointer.
+template <class Parameter, class Arg> Parameter argument(const Arg& arg) {
+  if constexpr (std::is_same_v<Arg, Tensor>)
+    return arg ? arg.template data<std::remove_const_t<std::remove_pointer_t<Parameter>>>() : nullptr;
+  else return static_cast<Parameter>(arg);
+}
+
+// Runs kernel(args...) on the stream; a grid without blocks runs nothing.
+template <class... Parameters, class... Args>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Args&... args) {
+  constexpr size_t kFreeOfAsking = 48 << 10;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (shared_bytes > kFreeOfAsking)
+    CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)));
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid, config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes, config.stream = stream();
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, argument<Parameters>(args)...));
+}
+
+// Blocks for n items, `per_block` each.
+inline unsigned blocks_for(int64_t n, int64_t per_block = kBlock) {
+  return static_cast<unsigned>((n + per_block - 1) / per_block);
+}
+// As many as fill any GPU, for kernels that stride over the rest:
+// for (int64_t i = thread_index(); i < n; i += thread_count())
+inline unsigned striding_blocks(int64_t n) { return std::min(blocks_for(n), 4096u); }
+__device__ inline int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
+__device__ inline int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
+
+constexpr int kPerThread = 4;
+
+template <class T, class Fn> __global__ void map_kernel(Fn fn, T* y, int64_t n) {
+  const int64_t first = int64_t{blockIdx.x} * kBlock * kPerThread + threadIdx.x;
+  T value[kPerThread];  // all are read before the first is stored: so several reads are under way at once
+  for (int k = 0; k < kPerThread; ++k)
+    if (const int64_t i = first + k * kBlock; i < n) value[k] = fn(i);
+  for (int k = 0; k < kPerThread; ++k)
+    if (const int64_t i = first + k * kBlock; i < n) y[i] = value[k];
+}
+// y[i] = fn(i) for i in [0, n); fn is a struct that holds device pointers. It may read y[i].
+template <class T, class Fn> void map(int64_t n, T* y, const Fn& fn) {
+  launch(map_kernel<T, Fn>, blocks_for(n, kBlock * kPerThread), kBlock, 0, fn, y, n);
+}
+
+struct Sum {
+  template <class T> __device__ T operator()(T a, T b) const { return a + b; }
+};
+struct Max {  // NaNs are passed over
+  template <class T> __device__ T operator()(T a, T b) const { return b > a ? b : a; }
+};
+
+struct Min {
+  template <class T> __device__ T operator()(T a, T b) const { return b < a ? b : a; }
+};
+
+// The lanes' values combined, in every lane.
+template <class T, class Combine> __device__ T warp_reduce(T value, Combine combine) {
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    value = combine(value, __shfl_xor_sync(kFullMask, value, offset));
+  return value;
+}
+
+// The threads' values combined, in every thread. The block is one row of whole warps, and all of it calls.
+template <class T, class Combine> __device__ T block_reduce(T value, T identity, Combine combine) {
+  __shared__ T parts[kWarp];
+  const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  value = warp_reduce(value, combine);
+  __syncthreads();  // an earlier call may still be reading
+  if (lane == 0) parts[warp] = value;
+  __syncthreads();
+  return warp_reduce(lane < blockDim.x / kWarp ? parts[lane] : identity, combine);
+}
+
+// The first i in [0, n) that fn(i) says is bad, or n; in every thread of the one block that calls.
+template <class Fn> __device__ int64_t first_bad(int64_t n, Fn fn) {
+  int64_t first = n;
+  for (int64_t i = threadIdx.x; i < first; i += blockDim.x)
+    if (fn(i)) first = i;
+  return block_reduce(first, n, Min{});
+}
+
+// A Draw as kernels see it. The tensor of the step must live until the launch.
+struct DropoutBits {
+  uint64_t seed;
+  uint32_t number, threshold;
+  const int32_t* step;
+
+  DropoutBits(const Draw& draw, double p)
+      : seed(draw.seed), number(draw.number), threshold(dropout_threshold(p)),
+        step(draw.step ? draw.step.data<int32_t>() : nullptr) {}
+
+  // One counter decides for eight elements (random.h): group * 128 + half * 16 + lane, half = 0..7.
+  __device__ PhiloxBlock block(int64_t group, int64_t lane) const {
+    const uint64_t counter = group * kDropoutLanes + lane;
+    return philox({uint32_t(counter), uint32_t(counter >> 32), number, uint32_t(*step)}, seed);
+  }
+  __device__ bool keeps(const PhiloxBlock& block, int half) const {
+    return (block[half / 2] >> (half % 2 * 16) & 0xffff) >= threshold;
+  }
+  __device__ bool keeps(int64_t element) const {
+    const int64_t within = element % kDropoutGroup;
+    return keeps(block(element / kDropoutGroup, within % kDropoutLanes), int(within / kDropoutLanes));
+  }
+};
+
+// IdColumns as kernels see them.
+struct DeviceIds {
+  const int32_t* ids;
+  int64_t width, first, count;
+
+  explicit DeviceIds(const IdColumns& columns)
+      : ids(columns.ids.data<int32_t>()), width(columns.ids.shape()[-1]), first(columns.first),
+        count(columns.count) {}
+
+  __device__ int32_t at(int64_t i) const { return ids[i / count * width + first + i % count]; }
+};
+
+}  // namespace gradus::cuda

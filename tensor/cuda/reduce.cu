@@ -1,0 +1,74 @@
+#include "tensor/cuda/cuda_backend.h"
+#include "tensor/cuda/launch.cuh"
+#include "tensor/cuda/strided.cuh"
+
+namespace gradus {
+namespace {
+
+using namespace cuda;
+
+constexpr int64_t kRun = 64;  // places that one thread adds up
+
+// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each.
+template <class T>
+__global__ void sum_runs(const T* x, int64_t n, int64_t inner, int64_t runs, T* y, int64_t sums) {
+  const int64_t i = thread_index();
+  if (i >= sums) return;
+  const int64_t begin = i / inner % runs * kRun, outer = i / inner / runs;
+  const T* in = x + (outer * n + begin) * inner + i % inner;
+  T sum = 0;
+  for (int64_t r = 0; r < min(kRun, n - begin); ++r) sum += in[r * inner];
+  y[i] = sum;
+}
+
+// Sums x [outer, n, inner] to [outer, 1, inner]: runs of fixed length, then their sums.
+Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner) {
+  const int64_t runs = std::max<int64_t>(1, (n + kRun - 1) / kRun), sums = outer * runs * inner;
+  const Tensor y = Tensor::like(x, {outer, runs, inner});
+  visit_real(x.dtype(), [&]<class T>(T) {
+    launch(sum_runs<T>, blocks_for(sums), kBlock, 0, x, n, inner, runs, y, sums);
+  });
+  return runs > 1 ? sum_axis(y, outer, runs, inner) : y;
+}
+
+template <class T> struct Read {
+  const T* x;
+  Strided at;
+  __device__ T operator()(int64_t i) const { return x[at.offset(i)]; }
+};
+
+template <class T>
+__global__ void copy_columns_kernel(int64_t elements, int64_t width, const T* x, int64_t x_pitch, T* y,
+                                    int64_t y_pitch) {
+  for (int64_t i = thread_index(); i < elements; i += thread_count())
+    y[i / width * y_pitch + i % width] = x[i / width * x_pitch + i % width];
+}
+
+}  // namespace
+
+void CudaBackend::sum_to(In x, Out y) {
+  const int missing = x.shape().rank() - y.shape().rank();
+  Tensor current = x;
+  for (int axis = 0; axis < x.shape().rank(); ++axis) {  // one after the other; each leaves size 1
+    const Shape s = current.shape();
+    if (s[axis] == 1 || (axis >= missing && y.shape()[axis - missing] == s[axis])) continue;
+    current = sum_axis(current, s.before(axis), s[axis], s.after(axis)).reshape(s.with(axis, 1));
+  }
+  y.assign(current.reshape(y.shape()));
+}
+
+void CudaBackend::permute(In x, std::span<const int> axes, Out y) {
+  Strided at;
+  for (int axis : axes) at.add_axis(x.shape()[axis], x.shape().after(axis));
+  visit(x.dtype(), [&]<class T>(T) { map(y.size(), y.data<T>(), Read<T>{x.data<T>(), at}); });
+}
+
+void CudaBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
+                               int64_t y_first, int64_t y_pitch) {
+  visit(x.dtype(), [&]<class T>(T) {
+    launch(copy_columns_kernel<T>, striding_blocks(rows * width), kBlock, 0, rows * width, width,
+           x.data<T>() + x_first, x_pitch, y.data<T>() + y_first, y_pitch);
+  });
+}
+
+}  // namespace gradus

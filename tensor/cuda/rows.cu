@@ -1,0 +1,122 @@
+#include "tensor/cuda/cuda_backend.h"
+#include "tensor/cuda/rows.cuh"
+
+namespace gradus {
+namespace {
+
+using namespace cuda;
+
+template <class T> __global__ void softmax_rows(int64_t d, bool log, const T* x, T* y) {
+  const int64_t r = blockIdx.x;
+  const T *in = x + r * d, max = cuda::max(d, in);
+  T* out = y + r * d;
+  const T total = sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
+  const T log_sum = std::log(total), scale = 1 / total;
+  each(d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
+}
+
+template <class T>
+__global__ void softmax_rows_backward(int64_t d, bool log, const T* y, const T* dy, T* dx) {
+  const int64_t r = blockIdx.x;
+  const T *out = y + r * d, *dout = dy + r * d;
+  T* din = dx + r * d;
+  const T total = sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; });
+  each(d,
+       [=](int64_t j) { din[j] = log ? dout[j] - math::exp(out[j]) * total : out[j] * (dout[j] - total); });
+}
+
+template <class T>
+__global__ void layer_norm_rows(int64_t d, const T* x, const T* gain, const T* bias, double eps, T* y,
+                                T* mean, T* rstd) {
+  const int64_t r = blockIdx.x;
+  const T* in = x + r * d;
+  T* out = y + r * d;
+  const T mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
+  const double variance = double(sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); })) / d;
+  const T scale = 1 / std::sqrt(variance + eps);
+  each(d, [=](int64_t j) { out[j] = (in[j] - mu) * scale * gain[j] + bias[j]; });
+  if (threadIdx.x == 0) mean[r] = mu, rstd[r] = scale;
+}
+
+// The formulas stand beside the CPU's layer_norm_backward.
+template <class T>
+__global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain, const T* mean, const T* rstd,
+                              T* dx) {
+  const int64_t r = blockIdx.x;
+  const T *in = x + r * d, *dout = dy + r * d, mu = mean[r], scale = rstd[r];
+  T* din = dx + r * d;
+  const auto u = [=](int64_t j) { return gain[j] * dout[j]; };
+  const auto h = [=](int64_t j) { return (in[j] - mu) * scale; };
+  const T mean_u = sum<T>(d, u) / d;
+  const T mean_uh = sum<T>(d, [=](int64_t j) { return u(j) * h(j); }) / d;
+  each(d, [=](int64_t j) { din[j] = scale * (u(j) - mean_u - h(j) * mean_uh); });
+}
+
+constexpr int64_t kNormRows = 32;  // of one partial sum of dgain and dbias
+
+// partial [blocks, 2, d]: row 0 of block b adds dy h over its kNormRows rows, row 1 adds dy. One thread a
+// column.
+template <class T>
+__global__ void layer_norm_partial(int64_t rows, int64_t d, const T* dy, const T* x, const T* mean,
+                                   const T* rstd, T* partial) {
+  for (int64_t j = thread_index(); j < d; j += thread_count())
+    for (int64_t block = blockIdx.y; block * kNormRows < rows; block += gridDim.y) {
+      T dgain = 0, dbias = 0;
+      for (int64_t r = block * kNormRows; r < std::min((block + 1) * kNormRows, rows); ++r) {
+        const T dout = dy[r * d + j];
+        dgain += dout * (x[r * d + j] - mean[r]) * rstd[r];
+        dbias += dout;
+      }
+      partial[2 * block * d + j] = dgain;
+      partial[(2 * block + 1) * d + j] = dbias;
+    }
+}
+
+// dgain += and dbias += the partial sums, in block order; either may be null.
+template <class T>
+__global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* dgain, T* dbias) {
+  for (int64_t j = thread_index(); j < 2 * d; j += thread_count()) {
+    T* out = j < d ? dgain : dbias;
+    T total = 0;
+    for (int64_t block = 0; block < blocks; ++block) total += partial[2 * block * d + j];
+    if (out) out[j % d] += total;
+  }
+}
+
+}  // namespace
+
+void CudaBackend::softmax(In x, bool log, Out y) {
+  const int64_t rows = x.shape().before(-1), d = x.shape()[-1];  // x [N, D]
+  visit_real(x.dtype(), [&]<class T>(T) {
+    launch(softmax_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, x, y);
+  });
+}
+
+void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
+  const int64_t rows = y.shape().before(-1), d = y.shape()[-1];
+  visit_real(y.dtype(), [&]<class T>(T) {
+    launch(softmax_rows_backward<T>, blocks_for(rows, 1), row_threads(d), 0, d, log, y, dy, dx);
+  });
+}
+
+void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
+  const int64_t rows = x.shape().before(-1), d = x.shape()[-1];
+  visit_real(x.dtype(), [&]<class T>(T) {
+    launch(layer_norm_rows<T>, blocks_for(rows, 1), row_threads(d), 0, d, x, gain, bias, eps, y, mean, rstd);
+  });
+}
+
+void CudaBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) {
+  const int64_t rows = x.shape().before(-1), d = x.shape()[-1], blocks = (rows + kNormRows - 1) / kNormRows;
+  visit_real(x.dtype(), [&]<class T>(T) {
+    if (dx) launch(layer_norm_dx<T>, blocks_for(rows, 1), row_threads(d), 0, d, dy, x, gain, mean, rstd, dx);
+    if (!dgain && !dbias) return;
+    const Tensor partial = Tensor::like(x, {blocks, 2, d});
+    constexpr unsigned kColumns = 64;
+    launch(layer_norm_partial<T>, dim3(blocks_for(d, kColumns), std::min<int64_t>(blocks, 65535)), kColumns,
+           0, rows, d, dy, x, mean, rstd, partial);
+    launch(layer_norm_add<T>, blocks_for(2 * d, kColumns), kColumns, 0, blocks, d, partial, dgain, dbias);
+  });
+}
+
+}  // namespace gradus

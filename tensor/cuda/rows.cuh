@@ -1,0 +1,37 @@
+// Loops over one row by a whole block: what cpu::lanes, cpu::sum and cpu::max are on the CPU. Kernels over
+// rows give each row a block.
+#pragma once
+
+#include <limits>
+
+#include "tensor/cuda/launch.cuh"
+
+namespace gradus::cuda {
+
+constexpr int kLargestRowBlock = 512;
+
+// Threads for a row of d elements: about four elements each, in whole warps.
+inline unsigned row_threads(int64_t d) {
+  return static_cast<unsigned>(
+      std::clamp<int64_t>((d / 4 + kWarp - 1) / kWarp * kWarp, kWarp, kLargestRowBlock));
+}
+
+template <class Fn> __device__ void each(int64_t d, const Fn& fn) {
+  for (int64_t j = threadIdx.x; j < d; j += blockDim.x) fn(j);
+}
+
+// Sum of term(j) over [0, d), in every thread.
+template <class T, class Term> __device__ T sum(int64_t d, const Term& term) {
+  T part = 0;
+  each(d, [&](int64_t j) { part += term(j); });
+  return block_reduce(part, T(0), Sum{});
+}
+
+// The largest x[j], in every thread; NaNs are passed over.
+template <class T> __device__ T max(int64_t d, const T* x) {
+  T largest = -std::numeric_limits<T>::infinity();
+  each(d, [&](int64_t j) { largest = Max{}(largest, x[j]); });
+  return block_reduce(largest, -std::numeric_limits<T>::infinity(), Max{});
+}
+
+}  // namespace gradus::cuda

@@ -1,0 +1,33 @@
+// What the CUDA kernels share on the host: one stream, one cuBLAS handle, the slot where a kernel reports an
+// id out of range, and the check around every CUDA and cuBLAS call. Made on first use, never destroyed.
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace gradus::cuda {
+
+// Throws std::runtime_error with the call, what went wrong and where.
+void check_call(cudaError_t status, const char* call, const char* file, int line);
+void check_call(cublasStatus_t status, const char* call, const char* file, int line);
+#define CUDA_CHECK(...) ::gradus::cuda::check_call(__VA_ARGS__, #__VA_ARGS__, __FILE__, __LINE__)
+
+cudaStream_t stream();  // the only one; not the default stream
+cublasHandle_t blas();  // bound to it
+
+// The first id out of range that a kernel met since the last synchronise(). A kernel cannot throw, and one
+// that traps would take the context and every tensor with it: so it writes here and carries on.
+struct BadId {
+  const char* op;  // a host pointer that the kernel only passes on; null: none was met
+  int64_t row, position, vocab;
+  int32_t id;
+};
+BadId* error_slot();  // in pinned host memory, which host and device see at the same address
+
+// Waits for all work. Throws what went wrong in it: std::invalid_argument for a BadId, as the CPU would have
+// thrown, and then all tensors stay valid.
+void synchronise();
+
+}  // namespace gradus::cuda

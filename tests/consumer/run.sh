@@ -35,5 +35,6 @@ if grep -qF -e "$source" -r "$work/prefix"/lib*/cmake; then
   echo "the installed package points back at the source tree"
   exit 1
 fi
-consume subdirectory -DGRADUS_SOURCE="$source"
-consume fetch -DFETCHCONTENT_SOURCE_DIR_GRADUS="$source"
+# nvcc would double the time and show nothing new: the package above has its objects, if there are any.
+consume subdirectory -DGRADUS_SOURCE="$source" -DGRADUS_CUDA=OFF
+consume fetch -DFETCHCONTENT_SOURCE_DIR_GRADUS="$source" -DGRADUS_CUDA=OFF

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <math.h>
 #include <cstdint>
 #include <cstring>
 #include <tuple>
@@ -116,8 +116,8 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 using std::max, std::min;
 inline void __threadfence() {}
 template <class T> T __ldg(const T* address) { return *address; }
-inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
-inline double rsqrt(double x) { return 1 / std::sqrt(x); }
+inline float rsqrtf(float x) { return 1 / sqrt(x); }
+inline double rsqrt(double x) { return 1 / sqrt(x); }
 
 // The runtime.
 enum cudaError_t {

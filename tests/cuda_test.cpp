@@ -1,0 +1,164 @@
+// The CUDA backend against the CPU: every row of the table of operations, dropout's bits, a whole training
+// run, and what happens when something goes wrong. The same file runs on a GPU and, on every machine, on the
+// emulator (cuda_emulator/).
+#include <doctest/doctest.h>
+
+#include "autograd/gradcheck.h"
+#include "losses/translation_loss.h"
+#include "nn/translation_model.h"
+#include "optim/adam.h"
+#include "tests/op_run.h"
+
+using namespace gradus;
+using namespace gradus::tests;
+
+namespace {
+
+constexpr Device kCuda = Device::cuda;
+
+template <class F> std::string message_of(F f) {
+  try {
+    f();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// Losses of a tiny translator, step by step, with all that a run has: dropout, clipping, a schedule, padding.
+std::vector<double> loss_curve(Device device, int steps) {
+  nn::TranslationModel model(
+      {.source_vocab = 12,
+       .target_vocab = 11,
+       .tie = nn::Tie::output,
+       .transformer = {.d_model = 16, .heads = 2, .layers = 1, .ff = 32, .dropout = 0.1},
+       .longest = 8});
+  model.init(/*seed=*/3);
+  model.to(device);
+  const losses::TranslationLoss criterion(11);
+  optim::Adam adam(model.parameters(), {.lr = 3e-3, .beta2 = 0.98, .eps = 1e-9});
+  std::vector<double> curve;
+  for (int step = 0; step < steps; ++step) {
+    std::vector<int32_t> source, target;
+    for (int row = 0; row < 4; ++row)
+      for (int i = 0; i < 6; ++i) {
+        const int word = 3 + (row * 7 + i * 5 + step * 3) % 8, pad = row == 1 && i > 3;
+        source.push_back(pad ? 0 : word);
+        target.push_back(i == 0 ? 1 : pad ? 0 : i == 5 || (row == 1 && i == 3) ? 2 : 3 + (word * 3) % 8);
+      }
+    const auto on_device = [&](const std::vector<int32_t>& x, Shape shape) {
+      return Tensor::from(x, shape, device);
+    };
+    const Tensor ids = on_device(target, {4, 6}), lengths = on_device({6, 4, 6, 6}, {4});
+    model.generator().next_step();
+    adam.set_lr(3e-3 / (1 + step));
+    adam.zero_grad();
+    const auto output = criterion(model(on_device(source, {4, 6}), lengths, ids, lengths), ids);
+    output.loss.backward();
+    adam.clip_gradients(1);
+    adam.step();
+    curve.push_back(output.loss.value().item());
+  }
+  return curve;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: values of every operation agree with plain loops, f64 and f32") {
+  for (const OpCase& row : op_cases()) {
+    INFO(row.name);
+    const std::vector<Array> x = draw(row);
+    const Array expected = row.reference(x);
+    const Result exact = run(row, x, DType::f64, kCuda), single = run(row, x, DType::f32, kCuda);
+    CHECK(exact.y.device() == kCuda);
+    CHECK(exact.y.shape() == expected.shape);
+    CHECK(error_of(exact.y, expected.v) <= 1e-12);
+    CHECK(error_of(single.y, expected.v) <= row.f32_eps * kEps);
+    const Result cpu = run(row, x, DType::f64);
+    for (size_t i = 0; i < x.size(); ++i) {
+      INFO("gradient of input ", i);
+      CHECK(error_of(exact.gradients[i], cpu.gradients[i]) <= 1e-12);
+      CHECK(error_of(single.gradients[i], cpu.gradients[i]) <= row.f32_eps * kEps);
+    }
+  }
+}
+
+TEST_CASE("cuda: every element of every gradient agrees with measured slopes to 1e-8") {
+  for (const OpCase& row : op_cases()) {
+    if (row.large) continue;
+    INFO(row.name);
+    const std::vector<Variable> x = leaves(draw(row), DType::f64, kCuda);
+    std::vector<NamedParameter> named;
+    for (const Variable& v : x) named.push_back({message("input ", named.size()), v});
+    Generator generator = generator_of_rows(kCuda);
+    const GradcheckReport report = gradcheck([&] { return row.f(x, generator); }, named, &generator);
+    CHECK_MESSAGE(report.error <= 1e-8, report.worst);
+  }
+}
+
+TEST_CASE("cuda: a gradient is the same whether or not other inputs want theirs") {
+  for (const OpCase& row : op_cases()) {
+    if (row.inputs.size() < 2) continue;
+    INFO(row.name);
+    const std::vector<Array> x = draw(row);
+    const Result all = run(row, x, DType::f32, kCuda);
+    for (size_t i = 0; i < x.size(); ++i) {
+      INFO("only input ", i);
+      CHECK(same_bits(run(row, x, DType::f32, kCuda, i).gradients[0], all.gradients[i]));
+    }
+  }
+}
+
+TEST_CASE("cuda: dropout drops what the CPU drops, to the bit") {
+  for (DType dtype : {DType::f32, DType::f64})
+    for (int64_t size : {1, 127, 128, 129, 5000})
+      for (double p : {0.0, 0.1, 0.5, 1.0}) {
+        INFO(dtype, " ", size, " elements, p = ", p);
+        const auto dropped = [&](Device device) {
+          Generator generator = generator_of_rows(device);
+          generator.next_draw();
+          const Variable x(Tensor::full({size}, 1.25, dtype, device), true);
+          const Variable y = dropout(x, p, generator);
+          sum(y).backward();
+          return Result{y.value(), {x.grad()}};
+        };
+        CHECK(same_bits(dropped(kCuda), dropped(Device::cpu)));
+      }
+}
+
+TEST_CASE("cuda: fifty steps of a tiny translator give the CPU's losses to 1e-4") {
+  const std::vector<double> cpu = loss_curve(Device::cpu, 50), cuda = loss_curve(kCuda, 50);
+  CHECK(cpu.back() < 0.8 * cpu.front());
+  for (size_t step = 0; step < cpu.size(); ++step) {
+    INFO("step ", step);
+    CHECK(std::fabs(cuda[step] - cpu[step]) <= 1e-4);
+  }
+  CHECK(loss_curve(kCuda, 5) == std::vector<double>(cuda.begin(), cuda.begin() + 5));
+}
+
+TEST_CASE("cuda: an id out of range is the CPU's error, at the latest when somebody waits; nothing is lost") {
+  const auto look_up = [](Device device, int32_t bad) {
+    const Variable table(Tensor::full({5, 4}, 2, DType::f32, device), true);
+    const Tensor ids = Tensor::from(std::vector<int32_t>{0, 4, bad, 1}, {2, 2}, device);
+    return embedding(table, {ids, 0, 2}).value().to(Device::cpu);
+  };
+  const Tensor witness = Tensor::full({3}, 7, DType::f32, kCuda);
+  for (int32_t bad : {5, -1, 1 << 30}) {
+    const std::string expected = message_of([&] { look_up(Device::cpu, bad); });
+    REQUIRE(!expected.empty());
+    CHECK(message_of([&] { look_up(kCuda, bad); }) == expected);
+    CHECK(witness.to_vector<float>() == std::vector<float>{7, 7, 7});
+    CHECK(same_bits(look_up(kCuda, 3), look_up(Device::cpu, 3)));
+  }
+}
+
+TEST_CASE("cuda: out of memory says how much; nothing is lost, and cached blocks are given back first") {
+  const Tensor witness = Tensor::full({3}, 7, DType::f32, kCuda);
+  const size_t in_use = memory_use(kCuda).in_use;
+  const std::string said = message_of([] { Tensor({int64_t{1} << 42}, DType::f32, kCuda); });
+  CHECK_MESSAGE(said.find("out of memory on cuda") != std::string::npos, said);
+  CHECK_MESSAGE(said.find(message(in_use, " in use")) != std::string::npos, said);
+  CHECK(memory_use(kCuda).in_use == in_use);
+  CHECK(memory_use(kCuda).cached == 0);
+  CHECK(sum(witness).item() == 21);
+}

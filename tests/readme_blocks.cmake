@@ -40,4 +40,8 @@ endforeach()
 
 add_test(NAME readme_block_notices
   COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/readme_block.sh $<TARGET_FILE:README_md_block_1> ${CMAKE_CURRENT_BINARY_DIR}/losses_README_md_block_1.cpp)
-set_tests_properties(readme_block_notices PROPERTIES LABELS docs TIMEOUT 60 WILL_FAIL TRUE)
+set_tests_properties(readme_block_notices PROPERTIES LABELS docs TIMEOUT 60
+  PASS_REGULAR_EXPRESSION "--- the comments say.*\\+\\+\\+ the program prints")
+
+add_test(NAME readme_links COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/readme_links.sh)
+set_tests_properties(readme_links PROPERTIES LABELS docs TIMEOUT 60)

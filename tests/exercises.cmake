@@ -2,6 +2,7 @@
 # solution. With GRADUS_EXERCISES on, `ctest -L exercise` grades the reader's; while it is off nobody is working on them,
 # and they must fail as open exercises should.
 option(GRADUS_EXERCISES "Grade examples/exercises with `ctest -L exercise`" OFF)
+add_custom_target(exercises)
 foreach(exercise IN ITEMS confidence_penalty class_weighted adaptive calibration warmup)
   foreach(kind IN ITEMS exercise solution)
     set(grader ${kind}_${exercise})
@@ -10,6 +11,7 @@ foreach(exercise IN ITEMS confidence_penalty class_weighted adaptive calibration
       ${PROJECT_SOURCE_DIR}/examples/exercises$<$<STREQUAL:${kind},solution>:/solutions> ${PROJECT_SOURCE_DIR})
     target_link_libraries(${grader} PRIVATE gradus gradus_warnings)
   endforeach()
+  add_dependencies(exercises exercise_${exercise})
   add_test(NAME solution_${exercise} COMMAND solution_${exercise})
   if(GRADUS_EXERCISES)
     add_test(NAME exercise_${exercise} COMMAND exercise_${exercise})

@@ -45,6 +45,10 @@ std::string shown(const std::string& name);
 // The section of the page for demo number `number` of the course's list.
 html::Section section(int number, const Demo& demo);
 
-Demo soft_targets(const Settings& settings);  // 2
+Demo soft_targets(const Settings& settings);         // 2
+Demo sparse_or_dense(const Settings& settings);      // 3
+Demo loss_and_confidence(const Settings& settings);  // 4
+Demo kl_and_ce(const Settings& settings);            // 5
+Demo attention_and_tape(const Settings& settings);   // 15
 
 }  // namespace gradus::examples::lab

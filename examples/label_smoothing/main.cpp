@@ -17,7 +17,8 @@ struct Entry {
   Demo (*make)(const Settings& settings);
 };
 constexpr Entry kDemos[] = {
-    {2, soft_targets},
+    {2, soft_targets}, {3, sparse_or_dense},     {4, loss_and_confidence},
+    {5, kl_and_ce},    {15, attention_and_tape},
 };
 
 constexpr const char* kAbout =

@@ -36,13 +36,16 @@ struct Series {
   Mark mark = Mark::line;
 };
 
-// At most 7 series, not counting references. Names have at most 44 characters.
+// At most 7 series, whose names have at most 44 characters.
 std::string plot(const Chart& chart, const std::vector<Series>& series);
 
-// Horizontal bars along chart.x, one group of them for each name; y[i], and low and high, are those of group
-// i.
-std::string bars(const Chart& chart, const std::vector<std::string>& groups,
-                 const std::vector<Series>& series);
+// Horizontal bars along chart.x: for each group one bar of each of at most 3 series, with an interval where
+// low and high are given.
+struct Bars {
+  std::string name;
+  std::vector<double> values, low = {}, high = {};  // one for each group
+};
+std::string bars(const Chart& chart, const std::vector<std::string>& groups, const std::vector<Bars>& series);
 
 // values[row][column] >= 0, from no ink at 0 to full at the largest. An exact 0 is a dot. Where cells are
 // wide enough they say their value. chart.x and y label columns and rows.

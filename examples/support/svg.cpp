@@ -289,7 +289,7 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
   const double wide = std::min((kWidth - left - 2) / static_cast<double>(columns.size()), 48.);
   check(wide >= 13, "svg: `", chart.title, "`: no room for ", columns.size(),
         " columns beside rows with these names");
-  const bool upright = head > wide;
+  const bool upright = head > wide, numbers = wide >= 4.2 * kLetter;
   const double top = kRow + (upright ? head + 6 : kRow), high = std::min(wide, 24.);
   Canvas canvas;
   canvas.text(0, 13, message(chart.y.label, " \u2193   ", chart.x.label, " \u2192"), "start");
@@ -310,7 +310,7 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
       std::string says = number(v, 2);
       if (says.starts_with("0.")) says.erase(0, 1);
       if (v == 0) canvas.put("<circle cx='", x + wide / 2, "' cy='", y + high / 2, "' r='1.2'/>");
-      else if (width(says) < wide)
+      else if (numbers)
         canvas.text(x + wide / 2, y + high / 2 + 4, says, "middle", ink > 0.6 ? "fill='#fff'" : "");
     }
   }

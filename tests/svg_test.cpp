@@ -195,8 +195,8 @@ TEST_CASE("what cannot be drawn is refused with its name") {
         }) == "svg: `loss`: number 0 is nan");
   CHECK(refusal([] {
           svg::plot(kChart, {{"loss", {0, 1}, {1}}});
-        }) == "svg: `loss`: expected as many x, low and high as y, and at least one; got 2, 0, 0 and 1");
-  CHECK(refusal([] { svg::plot(kChart, {{"loss", {}, {}}}); }).find("at least one") != string::npos);
+        }) == "svg: `loss`: expected 2 numbers, and as many low and high or none; got 1, 0 and 0");
+  CHECK(refusal([] { svg::plot(kChart, {{"loss", {}, {}}}); }).find("got 0, 0 and 0") != string::npos);
   CHECK(refusal([] { svg::plot(kChart, {}); }) == "svg: expected 1 to 7 series, got 0");
   CHECK(refusal([] {
           svg::plot(kChart, std::vector<svg::Series>(8, {"s", {0}, {0}}));
@@ -210,10 +210,10 @@ TEST_CASE("what cannot be drawn is refused with its name") {
   CHECK(refusal([&] { svg::bars(kChart, {"a"}, {{"b", {nan}}}); }) == "svg: `b`: number 0 is nan");
   CHECK(refusal([] {
           svg::bars(kChart, {"a", "b"}, {{"c", {1}}});
-        }).find("got 2, 0, 0 and 1") != string::npos);
+        }).find("expected 2 numbers") != string::npos);
   CHECK(refusal([&] { svg::heat_map(kChart, {"r"}, {"c"}, {{nan}}); }) ==
         "svg: `A <title> & more`: number 0 is nan");
-  CHECK(refusal([] { svg::heat_map(kChart, {"r"}, {"c"}, {{-1}}); }).find("expected values >= 0, got -1") !=
+  CHECK(refusal([] { svg::heat_map(kChart, {"r"}, {"c"}, {{-1}}); }).find("row 0 has a value below 0") !=
         string::npos);
   CHECK(refusal([] {
           svg::heat_map(kChart, {"r"}, {"c", "d"}, {{1}});
@@ -225,6 +225,12 @@ TEST_CASE("what cannot be drawn is refused with its name") {
   CHECK(refusal([&] { svg::reliability(kChart, {{nan, 0.5, 9}}); }).find("number 0 is nan") != string::npos);
   CHECK(refusal([] { svg::reliability(kChart, {}); }).find("without bins") != string::npos);
   CHECK(refusal([] { svg::tape(kChart, {{"a", {0}}}); }) == "svg: step 0 takes 0, which is not earlier");
+}
+
+TEST_CASE("numbers too large for an axis are refused, too") {
+  CHECK(refusal([] {
+          svg::plot(kChart, {{"s", {0, 1}, {-1e308, 1e308}}});
+        }) == "svg: axis `loss` from -1e+308 to 1e+308");
 }
 
 TEST_CASE("escape: markup, controls and broken UTF-8") {

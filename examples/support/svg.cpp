@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <sstream>
 
 #include "examples/support/text.h"
@@ -36,10 +35,8 @@ double width(std::string_view text) {
   double sum = 0;
   for (const char c : text) {
     if ((c & 0xC0) == 0x80) continue;  // within a character
-    sum += std::strchr(" .,:;'|![]()ijltfr-", c) ? 5
-           : std::strchr("mwMW", c)              ? 12
-           : c >= 'A' && c <= 'Z'                ? 9.4
-                                                 : kDigit;
+    if (std::strchr(" .,:;'|![]()ijltfr-", c)) sum += 5;
+    else sum += std::strchr("mwMW", c) ? 12 : c >= 'A' && c <= 'Z' ? 9.4 : kDigit;
   }
   return sum;
 }
@@ -79,17 +76,17 @@ class Canvas {
         "' stroke='", kColours[i], "'/>");
   }
 
-  // Samples with their names, row after row from the top; returns where the last one ends.
-  double legend(const std::vector<std::string>& names,
-                const std::function<void(size_t, double, double)>& sample) {
+  // Samples with the names of what has one, row after row from the top; returns where the last one ends.
+  template <class T, class Sample> double legend(const std::vector<T>& series, const Sample& sample) {
     double x = 0, y = 0;
-    for (size_t i = 0; i < names.size(); ++i) {
-      if (names[i].empty()) continue;
-      check(width(names[i]) <= kWidth - 32, "svg: `", names[i], "` is too long for a legend");
-      if (y == 0 || x + 32 + width(names[i]) > kWidth) x = 0, y += kRow;
+    for (size_t i = 0; i < series.size(); ++i) {
+      const std::string& name = series[i].name;
+      if (name.empty()) continue;
+      check(width(name) <= kWidth - 32, "svg: `", name, "` is too long for a legend");
+      if (y == 0 || x + 32 + width(name) > kWidth) x = 0, y += kRow;
       sample(i, x, y - 4);
-      text(x + 32, y, names[i], "start");
-      x += 42 + width(names[i]);
+      text(x + 32, y, name, "start");
+      x += 42 + width(name);
     }
     return y;
   }
@@ -113,13 +110,29 @@ void check_finite(const std::string& name, const Values& values) {
     check(std::isfinite(values[i]), "svg: `", name, "`: number ", i, " is ", values[i]);
 }
 
+// What the members hold, of all series. In a series each member is empty or has `count` numbers.
+template <class T, class... Members> Values gathered(const std::vector<T>& series, Members... members) {
+  Values all;
+  for (const T& one : series)
+    for (const Values& values : {one.*members...}) {
+      check_finite(one.name, values);
+      all.insert(all.end(), values.begin(), values.end());
+    }
+  return all;
+}
+
+void check_series(const std::string& name, size_t x, size_t y, size_t low, size_t high) {
+  check(y > 0 && x == y && (low == 0 || low == y) && high == low, "svg: `", name, "`: expected ", x,
+        " numbers, and as many low and high or none; got ", y, ", ", low, " and ", high);
+}
+
 // From data to places on the page, with a tick at 1, 2 or 5 times a power of ten.
 struct Scale {
-  Scale(const Axis& a, const std::vector<const Values*>& data, int most_ticks) : axis(a) {
+  Scale(const Axis& a, const Values& data, int most_ticks) : axis(a) {
     double low = axis.from.value_or(INFINITY), high = axis.to.value_or(-INFINITY);
-    for (const Values* values : data)
-      for (double v : *values) low = std::min(low, v), high = std::max(high, v);
+    for (double v : data) low = std::min(low, v), high = std::max(high, v);
     check(!axis.log || low > 0, "svg: axis `", axis.label, "` is logarithmic, got ", low);
+    check(low > -1e100 && high < 1e100, "svg: axis `", axis.label, "` from ", low, " to ", high);
     if (axis.log) low = std::log10(low), high = std::log10(high);
     if (high - low <= 1e-9 * std::abs(high)) low -= 0.5, high += 0.5;
     double step = std::pow(10, std::floor(std::log10((high - low) / most_ticks)));
@@ -144,18 +157,6 @@ struct Scale {
   double begin = 0, end = 1;
   Values ticks;  // of a logarithmic axis: the exponents
 };
-
-void check_series(const std::vector<Series>& series, size_t most) {
-  check(!series.empty() && series.size() <= most, "svg: expected 1 to ", most, " series, got ",
-        series.size());
-  for (const Series& s : series) {
-    check(!s.y.empty() && s.x.size() == s.y.size() && (s.low.empty() || s.low.size() == s.y.size()) &&
-              s.high.size() == s.low.size(),
-          "svg: `", s.name, "`: expected as many x, low and high as y, and at least one; got ", s.x.size(),
-          ", ", s.low.size(), ", ", s.high.size(), " and ", s.y.size());
-    for (const Values* values : {&s.x, &s.y, &s.low, &s.high}) check_finite(s.name, *values);
-  }
-}
 
 // Ticks and labels of an area below `top`; sets where both scales begin and end.
 void frame(Canvas& canvas, const Chart& chart, Scale& x, Scale& y, double top, double height) {
@@ -184,38 +185,34 @@ std::string stroke(size_t style) {
 }  // namespace
 
 std::string escape(std::string_view text) {
+  constexpr std::array kNames{"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
   std::string out;
   for (size_t at = 0; at < text.size();) {
     const auto [c, length, valid] = decode_utf8(text, at);
-    if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '&') out += "&amp;";
-    else if (c == '"') out += "&quot;";
-    else if (c == '\'') out += "&#39;";
-    else
-      out +=
-          valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE ? text.substr(at, length) : "\uFFFD";
+    const size_t special = std::string_view("<>&\"'").find(text[at]);
+    if (special < kNames.size()) out += kNames[special];
+    else if (valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE) out += text.substr(at, length);
+    else out += "\uFFFD";
     at += length;
   }
   return out;
 }
 
 std::string plot(const Chart& chart, const std::vector<Series>& series) {
-  check_series(series, kStyles);
+  check(!series.empty() && series.size() <= kStyles, "svg: expected 1 to ", kStyles, " series, got ",
+        series.size());
+  for (const Series& s : series) check_series(s.name, s.x.size(), s.y.size(), s.low.size(), s.high.size());
   Canvas canvas;
-  std::vector<const Values*> xs, ys;
-  std::vector<std::string> names;
-  for (const Series& s : series)
-    xs.push_back(&s.x), ys.insert(ys.end(), {&s.y, &s.low, &s.high}), names.push_back(s.name);
   const auto style = [&](size_t i) {
     return series[i].mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
                                              : "fill='none' stroke-width='2' " + stroke(i);
   };
-  const double top = canvas.legend(names, [&](size_t i, double x, double y) {
+  const double top = canvas.legend(series, [&](size_t i, double x, double y) {
     if (series[i].mark != Mark::points) canvas.line(x, y, x + 26, y, style(i));
     if (series[i].mark != Mark::reference) canvas.marker(x + 13, y, i);
   });
-  Scale x(chart.x, xs, 6), y(chart.y, ys, 6);
+  Scale x(chart.x, gathered(series, &Series::x), 6);
+  Scale y(chart.y, gathered(series, &Series::y, &Series::low, &Series::high), 6);
   frame(canvas, chart, x, y, top, 200);
   const auto mapped = [](Values values, const Scale& scale) {
     for (double& v : values) v = scale(v);
@@ -241,28 +238,22 @@ std::string plot(const Chart& chart, const std::vector<Series>& series) {
 
 std::string bars(const Chart& chart, const std::vector<std::string>& groups,
                  const std::vector<Bars>& series) {
+  check(!series.empty() && series.size() <= 3, "svg: expected 1 to 3 series, got ", series.size());
+  for (const Bars& s : series)
+    check_series(s.name, groups.size(), s.values.size(), s.low.size(), s.high.size());
   Canvas canvas;
-  std::vector<Series> checked;
-  std::vector<const Values*> values;
-  std::vector<std::string> names;
-  for (const Bars& s : series) {
-    checked.push_back({s.name, Values(groups.size()), s.values, s.low, s.high});
-    values.insert(values.end(), {&s.values, &s.low, &s.high}), names.push_back(s.name);
-  }
-  check_series(checked, 3);
-  const auto bar = [&](size_t i, double x, double y,
-                       double w) {  // ink tells series apart where colour does not
+  // Ink tells series apart where colour does not.
+  const auto bar = [&](size_t i, double x, double y, double w) {
     canvas.rect(x, y, w, 10, fill(i, std::array{".9", ".45", ".1"}[i]) + stroke(i));
   };
-  double top = canvas.legend(names, [&](size_t i, double x, double y) { bar(i, x, y - 5, 24); }) + 8;
+  double top = canvas.legend(series, [&](size_t i, double x, double y) { bar(i, x, y - 5, 24); }) + 8;
   Axis axis = chart.x;
   if (!axis.log) axis.from = std::min(axis.from.value_or(0), 0.);
-  Scale x(axis, values, 5);
+  Scale x(axis, gathered(series, &Bars::values, &Bars::low, &Bars::high), 5);
   for (const std::string& group : groups) x.begin = std::max(x.begin, width(group) + 8);
   check(x.begin < kWidth * 0.6, "svg: the names of groups are too long");
   x.end = kWidth - width(x.label(x.ticks.back())) / 2 - 4;
-  const double high = 11 * static_cast<double>(series.size()) + 10,
-               bottom = top + high * static_cast<double>(groups.size());
+  const double high = 11 * series.size() + 10, bottom = top + high * groups.size();
   for (double tick : x.ticks) {
     canvas.line(x.at_tick(tick), top, x.at_tick(tick), bottom, kGrid);
     canvas.text(x.at_tick(tick), bottom + 14, x.label(tick), "middle");
@@ -270,8 +261,7 @@ std::string bars(const Chart& chart, const std::vector<std::string>& groups,
   for (size_t g = 0; g < groups.size(); ++g, top += high) {
     canvas.text(x.begin - 6, top + high / 2 + 4, groups[g], "end");
     for (size_t i = 0; i < series.size(); ++i) {
-      const double y = top + 5 + 11 * static_cast<double>(i), end = x(series[i].values[g]),
-                   zero = axis.log ? x.begin : x(0);
+      const double y = top + 5 + 11 * i, end = x(series[i].values[g]), zero = axis.log ? x.begin : x(0);
       bar(i, std::min(zero, end), y, std::abs(end - zero));
       if (!series[i].low.empty()) canvas.line(x(series[i].low[g]), y + 5, x(series[i].high[g]), y + 5, kInk);
     }
@@ -289,13 +279,13 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
     check(!columns.empty() && values[r].size() == columns.size(), "svg: `", chart.title, "`: row ", r,
           " has ", values[r].size(), " values for ", columns.size(), " columns");
     check_finite(chart.title, values[r]);
-    for (double v : values[r])
-      check(v >= 0, "svg: `", chart.title, "`: expected values >= 0, got ", v),
-          largest = std::max(largest, v);
+    check(*std::min_element(values[r].begin(), values[r].end()) >= 0, "svg: `", chart.title, "`: row ", r,
+          " has a value below 0");
+    for (double v : values[r]) largest = std::max(largest, v);
     left = std::max(left, width(rows[r]) + 8);
   }
   for (const std::string& column : columns) head = std::max(head, width(column));
-  const double wide = std::min((kWidth - left - 2) / static_cast<double>(columns.size()), 48.);
+  const double wide = std::min((kWidth - left - 2) / columns.size(), 48.);
   check(wide >= 13, "svg: `", chart.title, "`: no room for ", columns.size(),
         " columns beside rows with these names");
   const bool upright = head > wide, numbers = wide >= 4 * kDigit;
@@ -303,18 +293,17 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
   Canvas canvas;
   canvas.text(0, 13, message(chart.y.label, " \u2193   ", chart.x.label, " \u2192"), "start");
   for (size_t c = 0; c < columns.size(); ++c) {
-    const double x = left + wide * (static_cast<double>(c) + 0.5);
+    const double x = left + wide * (c + 0.5);
     if (upright)
       canvas.text(0, 0, columns[c], "start",
                   message("transform='translate(", x + 4, " ", top - 4, ") rotate(-90)'"));
     else canvas.text(x, top - 4, columns[c], "middle");
   }
   for (size_t r = 0; r < rows.size(); ++r) {
-    const double y = top + high * static_cast<double>(r);
+    const double y = top + high * r;
     canvas.text(left - 6, y + high / 2 + 4, rows[r], "end");
     for (size_t c = 0; c < columns.size(); ++c) {
-      const double x = left + wide * static_cast<double>(c), v = values[r][c],
-                   ink = v / std::max(largest, 1e-300);
+      const double x = left + wide * c, v = values[r][c], ink = v / std::max(largest, 1e-300);
       canvas.rect(x, y, wide - 1, high - 1, fill(0, number(ink, 3).c_str()) + kGrid);
       std::string says = number(v, 2);
       if (says.starts_with("0.")) says.erase(0, 1);
@@ -323,7 +312,7 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
         canvas.text(x + wide / 2, y + high / 2 + 4, says, "middle", ink > 0.6 ? "fill='#fff'" : "");
     }
   }
-  return canvas.finish(chart, top + high * static_cast<double>(rows.size()) + 4);
+  return canvas.finish(chart, top + high * rows.size() + 4);
 }
 
 std::string reliability(const Chart& chart, const std::vector<Bin>& bins, int64_t few) {
@@ -332,18 +321,20 @@ std::string reliability(const Chart& chart, const std::vector<Bin>& bins, int64_
       std::any_of(bins.begin(), bins.end(), [&](const Bin& b) { return b.count > 0 && b.count < few; });
   const std::array<std::string, 3> styles{fill(0, ".8"), fill(1, ".35"), fill(0, "0") + stroke(2)};
   Canvas canvas;
+  const std::vector<Series> parts{{"accuracy", {}, {}},
+                                  {"gap to confidence", {}, {}},
+                                  {thin ? message("fewer than ", few, " tokens") : "", {}, {}}};
   const double top =
-      canvas.legend({"accuracy", "gap to confidence", thin ? message("fewer than ", few, " tokens") : ""},
-                    [&](size_t i, double x, double y) { canvas.rect(x, y - 5, 24, 10, styles[i]); });
+      canvas.legend(parts, [&](size_t i, double x, double y) { canvas.rect(x, y - 5, 24, 10, styles[i]); });
   const Values ends{0, 1};
-  Scale x(chart.x, {&ends}, 6), y(chart.y, {&ends}, 6);
+  Scale x(chart.x, ends, 6), y(chart.y, ends, 6);
   frame(canvas, chart, x, y, top, 240);
-  const double wide = (x(1) - x(0)) / static_cast<double>(bins.size());
+  const double wide = (x(1) - x(0)) / bins.size();
   for (size_t i = 0; i < bins.size(); ++i) {
     const auto& [confidence, accuracy, count] = bins[i];
     if (count == 0) continue;
     check_finite(chart.title, {confidence, accuracy});
-    const double from = x(0) + wide * static_cast<double>(i) + 1;
+    const double from = x(0) + wide * i + 1;
     canvas.rect(from, y(accuracy), wide - 2, y(0) - y(accuracy), styles[count < few ? 2 : 0]);
     if (count >= few)
       canvas.rect(from, y(std::max(accuracy, confidence)), wide - 2, std::abs(y(accuracy) - y(confidence)),
@@ -357,8 +348,8 @@ std::string reliability(const Chart& chart, const std::vector<Bin>& bins, int64_
 // own, from its line to its last use.
 std::string tape(const Chart& chart, const std::vector<Step>& steps) {
   check(!steps.empty(), "svg: a tape without steps");
-  std::vector<size_t> last(steps.size()), lane(steps.size()),
-      busy;  // busy[l]: until which line lane l + 1 is taken
+  std::vector<size_t> last(steps.size()), lane(steps.size());
+  std::vector<size_t> busy;  // until which line lanes 1, 2, ... are taken
   for (size_t i = 0; i < steps.size(); ++i)
     for (size_t input : steps[i].inputs)
       check(input < i, "svg: step ", i, " takes ", input, ", which is not earlier"), last[input] = i;
@@ -369,15 +360,14 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
     if (free == busy.end()) busy.push_back(last[i]);
     else *free = last[i];
   }
-  const double left = 10 * static_cast<double>(busy.size()) + 8, high = 20;
+  const double left = 10 * busy.size() + 8, high = 20;
   Canvas canvas;
   for (size_t i = 0; i < steps.size(); ++i) {
-    const double y = high * static_cast<double>(i) + 12;
+    const double y = high * i + 12;
     check(left + 12 + width(steps[i].text) <= kWidth, "svg: `", steps[i].text, "` is too long beside ",
           busy.size(), " lanes");
     for (size_t input : steps[i].inputs) {
-      const double from = high * static_cast<double>(input) + 12,
-                   x = left - 10 * static_cast<double>(lane[input]);
+      const double from = high * input + 12, x = left - 10 * lane[input];
       if (input + 1 == i) canvas.line(left, from, left, y, kInk);
       else
         canvas.path({left, x, x, left}, {from, from + 8, y - 8, y},
@@ -386,7 +376,7 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
     canvas.put("<circle cx='", left, "' cy='", y, "' r='4'/>");
     canvas.text(left + 12, y + 4, steps[i].text, "start");
   }
-  return canvas.finish(chart, high * static_cast<double>(steps.size()) + 8);
+  return canvas.finish(chart, high * steps.size() + 8);
 }
 
 }  // namespace gradus::examples::svg

@@ -1,4 +1,5 @@
 // label_smoothing: the chapter on label smoothing as one page, made by running it.
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -29,6 +30,7 @@ scripts that needs no network, each figure beside its formula, the lines of code
   label_smoothing --out lab          a few minutes: how things work, and the shapes of the curves
   label_smoothing --only 2           one demo alone, in a moment
   label_smoothing --full --out lab   many seeds: what may be claimed of label smoothing, with intervals
+  label_smoothing --data a.en a.fr   the sweep and calibration on a text of your own
 
 Ctrl-C stops; runs of a sweep that are finished are kept in DIR and used again.)";
 
@@ -42,24 +44,30 @@ each figure is one sentence on what it shows and where the text is loose or wron
 int run(std::span<const std::string> arguments) {
   std::cout << std::unitbuf;
   Settings settings;
-  std::string data;
-  int64_t only = 0;
+  std::string only;
   Options options("label_smoothing [--out DIR] [options]", kAbout);
   options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
   options.add("--quick", &settings.quick, "",
               "small and few models, at most 10 minutes on 2 cores: the default");
   options.add("--full", &settings.full, "", "20 paired seeds in two regimes: hours");
-  options.add("--only", &only, "N", "this demo alone, by its number; 0: all", {0, 99});
+  options.add("--only", &only, "N,M,...", "these demos alone, by their numbers, on a page demos.html");
   options.add("--source", &settings.source, "FILE",
               "repeat sweep and calibration on this text, one sentence a line");
   options.add("--target", &settings.target, "FILE", "and its translation, line by line");
   options.add("--threads", &settings.threads, "N", "CPU threads; 0: all cores", {0, 1024});
-  const Options::Action action = options.parse(arguments);
+  std::vector<std::string> words(arguments.begin(), arguments.end());
+  if (const auto at = std::find(words.begin(), words.end(), "--data"); at != words.end()) {
+    check(words.end() - at > 2, "--data: expected two files, SOURCE and TARGET");
+    *at = "--source";
+    words.insert(at + 2, "--target");
+  }
+  const Options::Action action = options.parse(words);
   if (action == Options::Action::help) return std::cout << options.help(), 0;
   if (action == Options::Action::dump_config) return std::cout << options.dump(), 0;
   check(!settings.quick || !settings.full, "label_smoothing: --quick and --full exclude each other");
   check(settings.source.empty() == settings.target.empty(),
         "label_smoothing: --source and --target go together");
+  const std::string chosen = "," + only + ",";
   settings.quick = !settings.full;
   if (settings.threads > 0) set_num_threads(settings.threads);
 
@@ -70,7 +78,7 @@ int run(std::span<const std::string> arguments) {
   watch_interrupts();
   std::vector<html::Section> sections;
   for (const auto& [number, make] : kDemos) {
-    if (only != 0 && number != only) continue;
+    if (!only.empty() && chosen.find(message(",", number, ",")) == chosen.npos) continue;
     std::cout << "demo " << number << " ... ";
     const double begun = seconds_now();
     const Demo demo = make(settings);
@@ -80,7 +88,7 @@ int run(std::span<const std::string> arguments) {
     check_world(!interrupted(), "label_smoothing: stopped; the page is not written, finished runs are kept");
   }
   check(!sections.empty(), "label_smoothing: there is no demo ", only);
-  const std::string page = (out / (only == 0 ? "index.html" : message("demo-", only, ".html"))).string();
+  const std::string page = (out / (only.empty() ? "index.html" : "demos.html")).string();
   atomic_write_file(page, html::page("Label smoothing: the chapter, executed", kLead, sections));
   std::cout << "The page: " << page << "\n";
   return 0;

@@ -26,7 +26,8 @@ pre { background: var(--soft); padding: 10px 12px; font-size: 13px; line-height:
 summary { cursor: pointer; font-weight: 600; margin: 8px 0; }
 .table { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; margin: 12px 0; }
 th, td { border-bottom: 1px solid var(--rule); padding: 4px 10px 4px 0; text-align: left; vertical-align: top;
-  font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+  font-variant-numeric: tabular-nums; }
+@media (max-width: 500px) { table { font-size: .8rem; } th, td { padding-right: 6px; } }
 )";
 
 std::string csv_cell(const std::string& cell) {

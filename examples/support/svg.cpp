@@ -153,7 +153,7 @@ void frame(Canvas& canvas, const Chart& chart, Scale& x, Scale& y, double top, d
   canvas.text(0, top + kRow, chart.y.label, "start");
   for (double tick : y.ticks) x.begin = std::max(x.begin, width(y.label(tick)) + 8);
   x.end = kWidth - width(x.label(x.ticks.back())) / 2 - 4;
-  y.begin = top + kRow + 12 + height, y.end = top + kRow + 12;
+  y.end = top + kRow + 16, y.begin = y.end + height;
   for (double tick : y.ticks) {
     canvas.line(x.begin, y.at_tick(tick), x.end, y.at_tick(tick), kGrid);
     canvas.text(x.begin - 6, y.at_tick(tick) + 4, y.label(tick), "end");
@@ -289,7 +289,7 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
   const double wide = std::min((kWidth - left - 2) / static_cast<double>(columns.size()), 48.);
   check(wide >= 13, "svg: `", chart.title, "`: no room for ", columns.size(),
         " columns beside rows with these names");
-  const bool upright = head > wide;
+  const bool upright = head > wide, numbers = wide >= 4.2 * kLetter;
   const double top = kRow + (upright ? head + 6 : kRow), high = std::min(wide, 24.);
   Canvas canvas;
   canvas.text(0, 13, message(chart.y.label, " \u2193   ", chart.x.label, " \u2192"), "start");
@@ -310,8 +310,8 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
       std::string says = number(v, 2);
       if (says.starts_with("0.")) says.erase(0, 1);
       if (v == 0) canvas.put("<circle cx='", x + wide / 2, "' cy='", y + high / 2, "' r='1.2'/>");
-      else if (width(says) < wide)
-        canvas.text(x + wide / 2, y + high / 2 + 4, says, "middle", ink > 0.5 ? "fill='#fff'" : "");
+      else if (numbers)
+        canvas.text(x + wide / 2, y + high / 2 + 4, says, "middle", ink > 0.6 ? "fill='#fff'" : "");
     }
   }
   return canvas.finish(chart, top + high * static_cast<double>(rows.size()) + 4);

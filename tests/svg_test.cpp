@@ -72,7 +72,7 @@ TEST_CASE("every figure is well-formed, has a title and a description, and is th
     CHECK(ill_formed(figure) == "");
     CHECK(figure.find("<title>A &lt;title&gt; &amp; more</title>\n<desc>What &quot;it&quot; shows</desc>") !=
           string::npos);
-    CHECK(figure.find("viewBox='0 0 360 ") != string::npos);
+    CHECK(figure.find("viewBox='0 0 350 ") != string::npos);
     CHECK(figure.find("nan") == string::npos);
     CHECK(figure.find("inf") == string::npos);
   }
@@ -90,7 +90,7 @@ TEST_CASE("plot: points stand where the labels of the axes say") {
       CHECK(markers[i][0] == Approx(place(x, series.x[i])).epsilon(1e-4));
       CHECK(markers[i][1] == Approx(place(y, series.y[i], log)).epsilon(1e-4));
       CHECK(markers[i][0] >= 0);
-      CHECK(markers[i][0] <= 360);
+      CHECK(markers[i][0] <= 350);
     }
     for (const auto& [value, at] : y)
       CHECK(at == Approx(place(y, value, log)).epsilon(1e-4));  // evenly, or by decades

@@ -21,8 +21,8 @@ constexpr Convention kConventions[] = {{Smoothing::uniform, "uniform"},
                                        {Smoothing::others, "others"},
                                        {Smoothing::others_not_pad, "others_not_pad"}};
 
-// Six significant digits, for tables that people read.
-std::string digits(double value) { return message(std::round(value * 1e6) / 1e6 + 0.); }
+// For tables that people read.
+std::string digits(double value, double unit = 1e-6) { return message(std::round(value / unit) * unit + 0.); }
 
 // Logits [1, V] with probability p on class 0, the target, and the rest in equal parts on the others.
 Variable logits_with(double p, int64_t vocab) {
@@ -59,14 +59,14 @@ Demo soft_targets(const Settings&) {
   const std::vector<std::string> classes{"pad", "1", "2", "y", "4", "5"};
   std::vector<std::vector<double>> q;
   std::vector<std::string> names;
-  html::Table table{{"convention", "class", "q"}},
-      sums{{"convention", "q of the target", "q of another", "q of pad", "sum"}};
+  html::Table table{{"convention", "class", "q"}}, sums{{"convention", "target", "another", "pad", "sum"}};
   for (const auto& [convention, name] : kConventions) {
     names.push_back(name);
     q.push_back(target_of(convention, /*y=*/3));
     for (int64_t j = 0; j < kVocab; ++j) table.add(name, classes[j], q.back()[j]);
     const double sum = std::accumulate(q.back().begin(), q.back().end(), 0.);
-    sums.add(name, digits(q.back()[3]), digits(q.back()[1]), digits(q.back()[0]), digits(sum));
+    sums.add(name, digits(q.back()[3], 1e-4), digits(q.back()[1], 1e-4), digits(q.back()[0], 1e-4),
+             digits(sum, 1e-4));
   }
   std::vector<double> hard(kVocab, 0);
   hard[3] = 1;

@@ -27,7 +27,7 @@ summary { cursor: pointer; font-weight: 600; margin: 8px 0; }
 .table { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; margin: 12px 0; }
 th, td { border-bottom: 1px solid var(--rule); padding: 4px 10px 4px 0; text-align: left; vertical-align: top;
   font-variant-numeric: tabular-nums; }
-@media (max-width: 500px) { table { font-size: .8rem; } th, td { padding-right: 6px; } }
+@media (max-width: 500px) { body { padding: 12px 9px 48px; } table { font-size: .8rem; } th, td { padding-right: 6px; } }
 )";
 
 std::string csv_cell(const std::string& cell) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <sstream>
 
@@ -13,7 +14,7 @@
 namespace gradus::examples::svg {
 namespace {
 
-constexpr double kWidth = 360, kRow = 18, kLetter = 7.2;  // a letter of type 12 is rarely wider
+constexpr double kWidth = 350, kRow = 18, kDigit = 7.7;
 constexpr size_t kStyles = 7;
 constexpr std::array kColours{"#0072B2", "#D55E00", "#009E73",     "#CC79A7",
                               "#E69F00", "#56B4E9", "currentColor"};
@@ -30,9 +31,17 @@ constexpr const char* kInk = "fill='none' stroke='currentColor'";
 
 using Values = std::vector<double>;
 
+// Of a text in type of 12, in the widest of the usual fonts.
 double width(std::string_view text) {
-  const auto letters = std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
-  return kLetter * static_cast<double>(letters);
+  double sum = 0;
+  for (const char c : text) {
+    if ((c & 0xC0) == 0x80) continue;  // within a character
+    sum += std::strchr(" .,:;'|![]()ijltfr-", c) ? 5
+           : std::strchr("mwMW", c)              ? 12
+           : c >= 'A' && c <= 'Z'                ? 9.4
+                                                 : kDigit;
+  }
+  return sum;
 }
 
 std::string number(double value, int digits = 6) {
@@ -76,7 +85,7 @@ class Canvas {
     double x = 0, y = 0;
     for (size_t i = 0; i < names.size(); ++i) {
       if (names[i].empty()) continue;
-      check(width(names[i]) <= 44 * kLetter, "svg: `", names[i], "` is too long for a legend: 44 characters");
+      check(width(names[i]) <= kWidth - 32, "svg: `", names[i], "` is too long for a legend");
       if (y == 0 || x + 32 + width(names[i]) > kWidth) x = 0, y += kRow;
       sample(i, x, y - 4);
       text(x + 32, y, names[i], "start");
@@ -250,7 +259,7 @@ std::string bars(const Chart& chart, const std::vector<std::string>& groups,
   if (!axis.log) axis.from = std::min(axis.from.value_or(0), 0.);
   Scale x(axis, values, 5);
   for (const std::string& group : groups) x.begin = std::max(x.begin, width(group) + 8);
-  check(x.begin < kWidth * 0.6, "svg: the names of groups are too long: 28 characters");
+  check(x.begin < kWidth * 0.6, "svg: the names of groups are too long");
   x.end = kWidth - width(x.label(x.ticks.back())) / 2 - 4;
   const double high = 11 * static_cast<double>(series.size()) + 10,
                bottom = top + high * static_cast<double>(groups.size());
@@ -289,7 +298,7 @@ std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
   const double wide = std::min((kWidth - left - 2) / static_cast<double>(columns.size()), 48.);
   check(wide >= 13, "svg: `", chart.title, "`: no room for ", columns.size(),
         " columns beside rows with these names");
-  const bool upright = head > wide, numbers = wide >= 4.2 * kLetter;
+  const bool upright = head > wide, numbers = wide >= 4 * kDigit;
   const double top = kRow + (upright ? head + 6 : kRow), high = std::min(wide, 24.);
   Canvas canvas;
   canvas.text(0, 13, message(chart.y.label, " \u2193   ", chart.x.label, " \u2192"), "start");

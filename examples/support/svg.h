@@ -1,5 +1,5 @@
 // Figures as SVG text, to stand in a page or alone: lines with bands, points with intervals, bars, heat maps,
-// reliability diagrams, and a tape. Not a plotting library: each figure is 360 units wide, the width of a
+// reliability diagrams, and a tape. Not a plotting library: each figure is 350 units wide, the width of a
 // telephone, in type of 12, so that it is readable there and grows with the page. Series differ in colour
 // (Okabe and Ito's, which colour-blind readers tell apart) and in dash or marker; ink and paper are the
 // page's, by currentColor. The same data give the same bytes. Numbers that are not finite are refused
@@ -36,7 +36,7 @@ struct Series {
   Mark mark = Mark::line;
 };
 
-// At most 7 series, whose names have at most 44 characters.
+// At most 7 series, whose names fit on a line.
 std::string plot(const Chart& chart, const std::vector<Series>& series);
 
 // Horizontal bars along chart.x: for each group one bar of each of at most 3 series, with an interval where

@@ -67,6 +67,7 @@ class Trainer {
   bool run() {
     open_log();
     Progress progress(out_, {.total = options_.steps, .start = done(), .columns = terminal_columns(1)});
+    if (at_.step > 0) write_report(progress);  // it may have been killed before it could
     const double begun = seconds_now() - at_.seconds;
     losses::LossSums since;
     double since_time = seconds_now();

@@ -123,8 +123,8 @@ Variable attention(const Columns& q, const Columns& k, const Columns& v, const A
 
 CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target,
                                  const CrossEntropySpec& spec) {
-  const Tensor &z = logits.value(), &weight = spec.class_weight;
-  Backend& kernels = backend_of("cross_entropy", {&z, weight ? &weight : &z});
+  const Tensor &z = logits.value(), &weight = spec.class_weight, &prior = spec.prior;
+  Backend& kernels = backend_of("cross_entropy", {&z, weight ? &weight : &z, prior ? &prior : &z});
   const Shape& s = z.shape();
   check_columns("cross_entropy", target);
   check(s.rank() >= 1 && s.before(-1) == target.size(), "cross_entropy: logits ", s, " do not fit ",
@@ -132,6 +132,11 @@ CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target
   const int64_t vocab = s[-1];
   check(!weight || weight.shape() == Shape{vocab}, "cross_entropy: expected class weights [", vocab,
         "], got ", weight.shape());
+  check(!prior || prior.shape() == Shape{vocab}, "cross_entropy: expected a prior [", vocab, "], got ",
+        prior.shape());
+  check(!prior || (spec.convention == Smoothing::uniform && !spec.subtract_entropy),
+        "cross_entropy: a prior goes with `uniform` and the cross-entropy form");
+  check(!spec.weighted_prior || (prior && weight), "cross_entropy: a weighted prior needs prior and weights");
   check(spec.pad_id < vocab, "cross_entropy: pad id ", spec.pad_id, " is outside [0, ", vocab, ")");
   kernels.check_ids("cross_entropy", target, vocab);
   const Tensor loss = Tensor::like(z, spec.reduction == Reduction::none ? s.without_last() : Shape{});

@@ -16,7 +16,10 @@ struct Settings {
   std::string out = "lab";
   bool quick = false, full = false;  // mechanics in minutes, or the paired seeds; quick unless full
   std::string source, target;        // a real corpus for the sweep and for calibration, or nothing
+  std::string runs;                  // where finished runs are kept and looked for
   int64_t threads = 0;               // CPU threads; 0: all cores
+
+  int64_t seeds() const { return full ? 20 : 3; }
 };
 
 struct Data {  // NAME.csv beside the page
@@ -49,6 +52,7 @@ Demo soft_targets(const Settings& settings);         // 2
 Demo sparse_or_dense(const Settings& settings);      // 3
 Demo loss_and_confidence(const Settings& settings);  // 4
 Demo kl_and_ce(const Settings& settings);            // 5
+Demo eps_sweep_demo(const Settings& settings);       // 6
 Demo attention_and_tape(const Settings& settings);   // 15
 
 }  // namespace gradus::examples::lab

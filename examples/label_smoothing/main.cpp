@@ -18,8 +18,8 @@ struct Entry {
   Demo (*make)(const Settings& settings);
 };
 constexpr Entry kDemos[] = {
-    {2, soft_targets}, {3, sparse_or_dense},     {4, loss_and_confidence},
-    {5, kl_and_ce},    {15, attention_and_tape},
+    {2, soft_targets}, {3, sparse_or_dense}, {4, loss_and_confidence},
+    {5, kl_and_ce},    {6, eps_sweep_demo},  {15, attention_and_tape},
 };
 
 constexpr const char* kAbout =
@@ -54,6 +54,8 @@ int run(std::span<const std::string> arguments) {
   options.add("--source", &settings.source, "FILE",
               "repeat sweep and calibration on this text, one sentence a line");
   options.add("--target", &settings.target, "FILE", "and its translation, line by line");
+  options.add("--runs", &settings.runs, "DIR",
+              "where finished runs are kept and looked for: else quick-runs or full-runs under --out");
   options.add("--threads", &settings.threads, "N", "CPU threads; 0: all cores", {0, 1024});
   std::vector<std::string> words(arguments.begin(), arguments.end());
   if (const auto at = std::find(words.begin(), words.end(), "--data"); at != words.end()) {
@@ -69,6 +71,7 @@ int run(std::span<const std::string> arguments) {
         "label_smoothing: --source and --target go together");
   const std::string chosen = "," + only + ",";
   settings.quick = !settings.full;
+  if (settings.runs.empty()) settings.runs = settings.out + (settings.full ? "/full-runs" : "/quick-runs");
   if (settings.threads > 0) set_num_threads(settings.threads);
 
   const std::filesystem::path out = settings.out;

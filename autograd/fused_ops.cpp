@@ -132,8 +132,8 @@ Variable attention(const Columns& q, const Columns& k, const Columns& v, const A
 CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& columns,
                                  const CrossEntropySpec& asked) {
   CrossEntropySpec spec = asked;
-  const Tensor &z = logits.value(), &weight = spec.class_weight;
-  Backend& kernels = backend_of("cross_entropy", {&z, weight ? &weight : &z});
+  const Tensor &z = logits.value(), &weight = spec.class_weight, &prior = spec.prior;
+  Backend& kernels = backend_of("cross_entropy", {&z, weight ? &weight : &z, prior ? &prior : &z});
   const Shape& s = z.shape();
   check_columns("cross_entropy", columns);
   check(s.rank() >= 1 && s.before(-1) == columns.size(), "cross_entropy: logits ", s, " do not fit ",
@@ -141,6 +141,11 @@ CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& column
   const int64_t vocab = s[-1];
   check(!weight || weight.shape() == Shape{vocab}, "cross_entropy: expected class weights [", vocab,
         "], got ", weight.shape());
+  check(!prior || prior.shape() == Shape{vocab}, "cross_entropy: expected a prior [", vocab, "], got ",
+        prior.shape());
+  check(!prior || (spec.convention == Smoothing::uniform && !spec.subtract_entropy),
+        "cross_entropy: a prior goes with `uniform` and the cross-entropy form");
+  check(!spec.weighted_prior || (prior && weight), "cross_entropy: a weighted prior needs prior and weights");
   check(spec.pad_id < vocab, "cross_entropy: pad id ", spec.pad_id, " is outside [0, ", vocab, ")");
   const IdColumns target = checked_ids("cross_entropy", columns, vocab, z.device());
   spec.smoothing = spec.smoothing.to(z.device());

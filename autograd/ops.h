@@ -16,6 +16,7 @@ inline Variable tanh(const Variable& x) { return unary(Unary::tanh, x); }
 inline Variable sigmoid(const Variable& x) { return unary(Unary::sigmoid, x); }
 inline Variable relu(const Variable& x) { return unary(Unary::relu, x); }
 inline Variable gelu(const Variable& x) { return unary(Unary::gelu, x); }
+inline Variable x_log_x(const Variable& x) { return unary(Unary::x_log_x, x); }  // 0 at 0
 
 Variable add(const Variable& a, const Variable& b);  // these four broadcast
 Variable sub(const Variable& a, const Variable& b);

@@ -79,17 +79,22 @@ class Visitor {
   std::set<const Tensor*> seen_;  // a tied parameter is visited once
 };
 
-// While one lives, the module is in eval mode and nothing is recorded.
-class Evaluating {
+// While one lives, the module is in eval mode.
+class EvalMode {
  public:
-  explicit Evaluating(Module& module) : module_(module), before_(module.training()) { module.eval(); }
-  ~Evaluating() { module_.train(before_); }
-  Evaluating(const Evaluating&) = delete;
+  explicit EvalMode(Module& module) : module_(module), before_(module.training()) { module.eval(); }
+  ~EvalMode() { module_.train(before_); }
+  EvalMode(const EvalMode&) = delete;
 
  private:
-  NoGrad no_grad_;
   Module& module_;
   bool before_;
+};
+
+// While one lives, the module is in eval mode and nothing is recorded.
+struct Evaluating : EvalMode {
+  using EvalMode::EvalMode;
+  NoGrad no_grad;
 };
 
 }  // namespace gradus::nn

@@ -49,10 +49,19 @@ void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o)
   });
 }
 
+void rectify(const Tensor& log_p, double eps) {
+  const double off = eps / static_cast<double>(log_p.shape()[-1]);
+  for (double& l : std::span(log_p.data<double>(), static_cast<size_t>(log_p.size()))) {
+    const double p = std::min(1., (std::exp(l) - off) / (1 - eps));
+    l = p > 0 ? std::log(p) : -INFINITY;
+  }
+}
+
 }  // namespace
 
 std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& source,
                                     const Tensor& source_lengths, const SearchOptions& o) {
+  check(o.rectify >= 0 && o.rectify < 1, "beam search: expected to rectify in [0, 1), got ", o.rectify);
   check(o.length_penalty >= 0, "beam search: expected a length penalty >= 0, got ", o.length_penalty);
   const Evaluating evaluating(model);
   DecoderState state = model.start(source, source_lengths, o.longest, o.beam);
@@ -63,6 +72,7 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
   for (int64_t n = 1; !ids.empty(); ++n) {
     const Tensor log_p = log_softmax(model.step(state, ids)).to(DType::f64).to(Device::cpu);  // [B beam, V]
     const int64_t vocab = log_p.shape()[1];
+    if (o.rectify > 0) rectify(log_p, o.rectify);
     ids.clear(), rows.clear();
     int32_t row = 0;  // the first of a sentence
     for (size_t b = 0; b < batch; ++b) {

@@ -14,6 +14,9 @@ struct SearchOptions {
   double length_penalty = 0.6;  // alpha >= 0; 0: none; larger ones favour longer sentences
   int64_t longest;              // tokens at most, EOS among them
   int32_t bos, eos;
+  // Of a model trained with uniform smoothing eps: search by (p - eps / V) / (1 - eps), 0 where that is
+  // negative (Liang et al. 2022).
+  double rectify = 0;
   std::vector<int32_t> never = {};  // ids that are not produced, such as padding and BOS
 };
 

@@ -66,6 +66,8 @@ struct CrossEntropySpec {
   bool subtract_entropy = false;  // add sum q ln q to each row: KL(q || p) instead of the cross-entropy
   Tensor smoothing = {};          // f64 [1]
   Tensor class_weight = {};  // [V] or none: row n counts class_weight[target n] times, in the divisor too
+  Tensor prior = {};  // [V] or none, with `uniform`: smoothing gives class j eps prior[j] instead of eps / V
+  bool weighted_prior = false;  // the prior holds the weights: of the row they multiply the 1 - eps alone
 };
 
 struct AdamSpec {

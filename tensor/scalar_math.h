@@ -77,7 +77,7 @@ HOST_DEVICE inline double erf(double x) { return std::erf(x); }
 
 }  // namespace math
 
-enum class Unary { neg, exp, log, sqrt, tanh, sigmoid, relu, gelu };
+enum class Unary { neg, exp, log, sqrt, tanh, sigmoid, relu, gelu, x_log_x };
 enum class Binary { add, sub, mul, div };
 
 struct Neg {
@@ -126,6 +126,14 @@ struct Gelu {
   }
 };
 
+// x ln x with 0 ln 0 = 0, for entropies. Its slope at 0 is -infinity; 0 stands there, since what softmax
+// makes of it is multiplied by x.
+struct XLogX {
+  static constexpr bool needs_x = true, needs_y = false;
+  template <class T> HOST_DEVICE static T f(T x) { return x == 0 ? 0 : x * std::log(x); }
+  template <class T> HOST_DEVICE static T slope(T x, T) { return x == 0 ? 0 : std::log(x) + 1; }
+};
+
 struct Add {
   template <class T> HOST_DEVICE static T f(T a, T b) { return a + b; }
 };
@@ -149,7 +157,8 @@ template <class Fn> decltype(auto) visit(Unary op, Fn&& fn) {
     case Unary::tanh: return fn(Tanh{});
     case Unary::sigmoid: return fn(Sigmoid{});
     case Unary::relu: return fn(Relu{});
-    default: return fn(Gelu{});
+    case Unary::gelu: return fn(Gelu{});
+    default: return fn(XLogX{});
   }
 }
 
@@ -163,7 +172,7 @@ template <class Fn> decltype(auto) visit(Binary op, Fn&& fn) {
 }
 
 constexpr const char* name_of(Unary op) {
-  constexpr const char* names[] = {"neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "gelu"};
+  constexpr const char* names[] = {"neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "gelu", "x_log_x"};
   return names[static_cast<int>(op)];
 }
 constexpr const char* name_of(Binary op) {

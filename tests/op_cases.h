@@ -26,6 +26,7 @@ inline std::vector<OpCase> elementwise_cases() {
   add_unary("sigmoid", Unary::sigmoid, Values::normal, sigmoid_of);
   add_unary("relu", Unary::relu, Values::off_kink, relu_of);
   add_unary("gelu", Unary::gelu, Values::normal, gelu_of);
+  add_unary("x_log_x", Unary::x_log_x, Values::positive, [](double x) { return x * std::log(x); });
 
   const auto add_binary = [&](const std::string& name, Variable (*op)(const Variable&, const Variable&),
                               auto fn) {
@@ -389,7 +390,9 @@ inline OpCase cross_entropy_case(const std::string& what, Shape logits, const st
                                 s.pad_id,
                                 s.subtract_entropy,
                                 Tensor::full({1}, s.smoothing, DType::f64, device),
-                                s.weight.empty() ? Tensor() : real_like(x[0], s.weight, {vocab})};
+                                s.weight.empty() ? Tensor() : real_like(x[0], s.weight, {vocab}),
+                                s.prior.empty() ? Tensor() : real_like(x[0], s.prior, {vocab}),
+                                s.weighted_prior};
     return cross_entropy(x[0], {ids_like(x[0], targets, {1, count}), 0, count}, spec).loss;
   };
   return {"cross_entropy: " + what,
@@ -418,6 +421,17 @@ inline std::vector<OpCase> cross_entropy_cases() {
         rows.push_back(cross_entropy_case(what + ", eps 1", {4, 6}, {3, 2, 0, 5}, certain));
         rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, weighted));
       }
+  const std::vector<double> prior{0.1, 0.3, 0, 0.25, 0.15, 0.2};
+  for (int r = 0; r < 3; ++r)
+    for (double eps : {0., 0.1, 1.}) {
+      const std::string what = message("prior, ", reductions[r], ", eps ", eps);
+      const reference::CrossEntropy plain{Smoothing::uniform, Reduction(r), false, eps, 2, {}, prior};
+      auto per_target = plain, per_class = plain;
+      per_target.weight = per_class.weight = weight, per_class.weighted_prior = true;
+      rows.push_back(cross_entropy_case(what, {5, 6}, {3, 2, 0, 4, 5}, plain));
+      rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, per_target));
+      rows.push_back(cross_entropy_case(what + ", weighted", {5, 6}, {3, 2, 0, 4, 5}, per_class));
+    }
   rows.push_back(cross_entropy_case("only pads", {3, 6}, {2, 2, 2},
                                     {Smoothing::uniform, Reduction::mean, true, 0.1, 2, {}}));
   std::vector<int32_t> many(300);
@@ -426,6 +440,10 @@ inline std::vector<OpCase> cross_entropy_cases() {
                                     {Smoothing::uniform, Reduction::mean, false, 0.1, 0, {}}, true));
   rows.push_back(cross_entropy_case("large, not pad, none", {300, 1000}, many,
                                     {Smoothing::others_not_pad, Reduction::none, true, 0.1, 0, {}}, true));
+  std::vector<double> ramp(1000);
+  for (size_t j = 0; j < ramp.size(); ++j) ramp[j] = static_cast<double>(j) / 499500;
+  rows.push_back(cross_entropy_case("large, prior", {300, 1000}, many,
+                                    {Smoothing::uniform, Reduction::mean, false, 0.3, 0, {}, ramp}, true));
   return rows;
 }
 

@@ -25,6 +25,9 @@ text=(--source source --target target --valid-source source --valid-target targe
 expect 0 'parameters' "$translate" train "${text[@]}" --out model --longest 20
 model=model/best.safetensors
 
+mkdir -p blocked/report.html
+expect 0 'warning: blocked/report.html is not written: ' "$translate" train "${text[@]}" --out blocked
+
 expect 2 'smothing: unknown option; did you mean --smoothing?' "$translate" train --smothing 0.1
 expect 2 'train: name what to learn' "$translate" train --out none
 expect 2 'translate: no command `trian`; did you mean train?' "$translate" trian

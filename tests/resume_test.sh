@@ -32,6 +32,7 @@ same() {
     cmp -s "undisturbed-$task/$file.safetensors" "$1/$file.safetensors" || fail "$1/$file.safetensors differs"
   done
   cmp -s <(log "$kind" "undisturbed-$task") <(log "$kind" "$1") || fail "$1/log.jsonl differs"
+  [[ $kind != kind ]] || cmp -s "undisturbed-$task/report.html" "$1/report.html" || fail "$1/report.html differs"
   [[ ! -e $(echo "$1"/*.tmp.*) ]] || fail "$1 holds $(echo "$1"/*.tmp.*)"
 }
 

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <fstream>
-#include <iostream>
 #include <numeric>
 #include <optional>
 #include <type_traits>
@@ -217,20 +216,6 @@ std::string Options::help() const {
         line + wrapped(option.help + (has_default ? " (default " + option.initial + ")" : ""), column) + "\n";
   }
   return text;
-}
-
-int exit_status(const std::function<int()>& run) {
-  try {
-    const int status = run();
-    check_world(std::cout.flush().good(), "cannot write to standard output");
-    return status;
-  } catch (const std::invalid_argument& error) {
-    std::cerr << error.what() << "\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << error.what() << "\n";
-    return 1;
-  }
 }
 
 }  // namespace gradus::examples

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <istream>
 #include <limits>
 #include <span>
@@ -66,9 +65,5 @@ class Options {
 
 // "; did you mean X?" with the candidate nearest to `word` by edit distance, or nothing if none is near.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
-
-// What main returns: that of `run`, or 2 for the caller's fault and 1 for the world's, told on standard
-// error.
-int exit_status(const std::function<int()>& run);
 
 }  // namespace gradus::examples

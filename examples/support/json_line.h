@@ -1,8 +1,9 @@
-// One JSON object on one line, for log.jsonl: `JsonLine().add("step", 7).add("loss", 0.5).str()`. Flat and
-// write-only. JSON knows no NaN and no infinity: they become null.
+// One JSON object on one line, for log.jsonl: `JsonLine().add("step", 7).add("loss", 0.5).str()`. Flat. JSON
+// knows no NaN and no infinity: they become null. Reading is for such lines alone, field by field.
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -29,5 +30,9 @@ class JsonLine {
 
   std::string fields_;
 };
+
+// A field of such a line: its number, unless it has none; its text, or nothing.
+std::optional<double> json_number(std::string_view line, std::string_view name);
+std::string json_text(std::string_view line, std::string_view name);
 
 }  // namespace gradus::examples

@@ -1,10 +1,7 @@
 // translate: trains a Transformer to translate, measures it, and translates with it.
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
 #include <iostream>
 
+#include "examples/support/program.h"
 #include "examples/translate/commands.h"
 
 namespace gradus::examples {
@@ -47,13 +44,4 @@ int run(std::span<const std::string> arguments) {
 }  // namespace
 }  // namespace gradus::examples
 
-int main(int argc, char** argv) {
-  // OpenMP threads that wait for each other do so at full speed, and on a machine with other work to do that
-  // makes them many times slower. libgomp reads its limit when it is loaded: hence this program starts itself
-  // once more.
-  std::error_code unreadable;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", unreadable);
-  if (!std::getenv("GOMP_SPINCOUNT") && !setenv("GOMP_SPINCOUNT", "1000", 0)) execv(self.c_str(), argv);
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
-  return gradus::examples::exit_status([&] { return gradus::examples::run(arguments); });
-}
+int main(int argc, char** argv) { return gradus::examples::run_program(argc, argv, gradus::examples::run); }

@@ -8,12 +8,6 @@
 
 namespace gradus::examples {
 
-TensorBatch::TensorBatch(const Batch& b)
-    : source(Tensor::from(b.source, {b.rows, b.source_width})),
-      source_lengths(Tensor::from(b.source_lengths, {b.rows})),
-      target(Tensor::from(b.target, {b.rows, b.target_width})),
-      target_lengths(Tensor::from(b.target_lengths, {b.rows})), target_tokens(b.target_tokens) {}
-
 HeldOut toy_held_out(bool test, size_t count, const TrainOptions& o, const Tokenizer& source,
                      const Tokenizer& target) {
   toy::Rng rng(test ? 20170706 : 20151202);  // whatever the training seed: the same sentences for every model

@@ -5,20 +5,12 @@
 
 #include <memory>
 
-#include "examples/support/batch.h"
 #include "examples/support/corpus.h"
+#include "examples/support/tensor_batch.h"
 #include "examples/support/tokenizer.h"
 #include "examples/translate/options.h"
-#include "tensor/tensor.h"
 
 namespace gradus::examples {
-
-// A Batch as tensors: source i32 [B, S], target i32 [B, T] with BOS and EOS, lengths i32 [B].
-struct TensorBatch {
-  explicit TensorBatch(const Batch& batch);
-  Tensor source, source_lengths, target, target_lengths;
-  int64_t target_tokens;  // those to be predicted
-};
 
 // Held-out sentences. For the toy language `floor` and `smoothed_floor` are known: the nll per word of the
 // truth itself on these very references, and that of the model which smoothed labels aim at. Else they are 0.

@@ -13,6 +13,7 @@
 #include "examples/support/progress.h"
 #include "examples/support/text.h"
 #include "examples/translate/commands.h"
+#include "examples/translate/report.h"
 #include "optim/adam.h"
 #include "tensor/safetensors.h"
 
@@ -67,6 +68,7 @@ class Trainer {
   bool run() {
     open_log();
     Progress progress(out_, {.total = options_.steps, .start = done(), .columns = terminal_columns(1)});
+    if (at_.step > 0) write_report(progress);  // it may have been killed before it could
     const double begun = seconds_now() - at_.seconds;
     losses::LossSums since;
     double since_time = seconds_now();
@@ -105,7 +107,8 @@ class Trainer {
   // written goes.
   void open_log() {
     for (const auto& file : std::filesystem::directory_iterator(options_.out))
-      if (file.path().string().find(".safetensors.tmp.") != std::string::npos)
+      if (file.path().string().find(".safetensors.tmp.") != std::string::npos ||
+          file.path().string().find("report.html.tmp.") != std::string::npos)
         std::filesystem::remove(file.path());
     std::string kept;
     std::ifstream before(path("log.jsonl"));
@@ -144,8 +147,8 @@ class Trainer {
     adam_->set_lr(options_.learning_rate(at_.step, time_used()));
     adam_->zero_grad();
     const losses::LossSums sums = losses_of_step();
-    const double norm = adam_->clip_gradients(options_.clip).item();
-    if (!std::isfinite(norm) || !std::isfinite(sums.smoothed())) explain_anomaly(norm);
+    gradient_norm_ = adam_->clip_gradients(options_.clip).item();
+    if (!std::isfinite(gradient_norm_) || !std::isfinite(sums.smoothed())) explain_anomaly(gradient_norm_);
     adam_->step();
     return sums;
   }
@@ -200,6 +203,7 @@ class Trainer {
     check_world(std::isfinite(s.mean_nll()), "train: the held-out nll after step ", at_.step, " is ",
                 s.mean_nll(), ": training diverges, and nothing was saved of it. ", what_is_kept());
     write_log("valid", s, 0);
+    log_samples();
     const bool best = s.mean_nll() < at_.best_nll;
     if (best) at_.best_nll = s.mean_nll();
     if (options_.average > 0) {
@@ -209,6 +213,33 @@ class Trainer {
     }
     if (best) save(path("best.safetensors"));
     save(path("last.safetensors"));  // after the others: from here a killed run goes on
+    write_report(progress);
+  }
+
+  void log_samples() {
+    const std::vector<IdPair> pairs = shown_pairs(task_->validation());
+    std::vector<Ids> sources;
+    for (const IdPair& pair : pairs) sources.push_back(pair.source);
+    const std::vector<std::string> said =
+        translate_all(model_, task_->target_vocabulary(), sources, {.beam = 1});
+    for (size_t i = 0; i < pairs.size(); ++i)
+      write_line(JsonLine()
+                     .add("kind", "sample")
+                     .add("step", at_.step)
+                     .add("source", task_->source_vocabulary().decode(pairs[i].source))
+                     .add("reference", task_->target_vocabulary().decode(pairs[i].target))
+                     .add("translation", said[i]));
+  }
+
+  void write_report(Progress& progress) {  // no run ends because of its report
+    try {
+      std::ifstream in(path("log.jsonl"));
+      std::vector<std::string> log;
+      for (std::string line; std::getline(in, line);) log.push_back(line);
+      atomic_write_file(path("report.html"), report_page(log, options_text_, *task_, model_));
+    } catch (const std::exception& error) {
+      progress.say(message("warning: ", path("report.html"), " is not written: ", error.what()));
+    }
   }
 
   // The last step need not be a multiple of --validate-every; those before it are.
@@ -235,7 +266,12 @@ class Trainer {
     line.add("kind", std::string(kind)).add("step", at_.step).add("loss", s.mean_smoothed());
     line.add("loss_above_floor", s.mean_smoothed() - label_floor_).add("nll", s.mean_nll());
     line.add("perplexity", s.perplexity()).add("accuracy", s.accuracy()).add("lr", adam_->lr());
-    if (tokens_per_second > 0) line.add("tokens_per_second", tokens_per_second);
+    if (tokens_per_second > 0)
+      line.add("gradient_norm", gradient_norm_).add("tokens_per_second", tokens_per_second);
+    write_line(line);
+  }
+
+  void write_line(const JsonLine& line) {
     log_ << line.str() << std::endl;
     check_world(log_.good(), "train: cannot write ", path("log.jsonl"));
   }
@@ -249,7 +285,7 @@ class Trainer {
   std::optional<optim::Adam> adam_;
   std::ofstream log_;
   Position at_;
-  double label_floor_ = 0;
+  double label_floor_ = 0, gradient_norm_ = 0;
 };
 
 // The options a run began with, over which those given again are laid. They may not differ, but for some; of

@@ -27,6 +27,29 @@ double row_loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y, con
   return loss - q.off * (others - q.off_count * log_sum);
 }
 
+// With a prior q is instead (1 - eps) weight on the target plus eps prior_j on every class, the target
+// included.
+template <class T> struct PriorMix {
+  PriorMix(const CrossEntropySpec& spec, int64_t vocab) : eps(*spec.smoothing.data<double>()) {
+    if (!spec.prior) return;
+    prior = spec.prior.data<T>();
+    prior_sum = cpu::sum<T>(vocab, [p = prior](int64_t j) { return p[j]; });
+    if (spec.weighted_prior) weight = spec.class_weight.data<T>();
+  }
+  explicit operator bool() const { return prior != nullptr; }
+  double hard(int64_t y) const { return (1 - eps) * (weight ? static_cast<double>(weight[y]) : 1.); }
+
+  double loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y) const {
+    const double loss = hard(y) != 0 ? hard(y) * (log_sum - (z[y] - max)) : 0;
+    if (eps == 0) return loss;
+    const auto term = [=, p = prior](int64_t j) { return p[j] != 0 ? p[j] * (z[j] - max) : 0; };
+    return loss - eps * (cpu::sum<T>(vocab, term) - prior_sum * log_sum);
+  }
+
+  double eps, prior_sum = 0;
+  const T *prior = nullptr, *weight = nullptr;
+};
+
 }  // namespace
 
 void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
@@ -38,6 +61,7 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
   const Tensor per_row = Tensor::zeros({n, 5}, DType::f64);
   double *rows = per_row.data<double>(), *total = sums.data<double>();
   visit_real(logits.dtype(), [&]<class T>(T) {
+    const PriorMix<T> mix(spec, vocab);
     cpu::parallel_rows(n, vocab, [&](int64_t r) {
       const int32_t y = target.at(r);
       if (y == spec.pad_id) return;
@@ -48,8 +72,10 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
       const bool correct = z[y] == max && std::find(z, z + y, max) == z + y;  // ties go to the lowest index
       const double w = spec.class_weight ? spec.class_weight.data<T>()[y] : 1;
       const double nll = log_sum - (z[y] - max);
-      const double smoothed = row_loss(z, max, log_sum, vocab, y, q) + constant;
-      const double row[] = {w > 0 ? w * smoothed : 0, w > 0 ? w * nll : 0, double(correct), 1, w};
+      const double smoothed =
+          mix ? mix.loss(z, max, log_sum, vocab, y) : row_loss(z, max, log_sum, vocab, y, q) + constant;
+      const double of_row = spec.weighted_prior ? 1 : w;
+      const double row[] = {of_row > 0 ? of_row * smoothed : 0, w > 0 ? w * nll : 0, double(correct), 1, w};
       std::copy(row, row + 5, rows + 5 * r);
     });
     std::fill(total, total + 5, 0.);
@@ -68,16 +94,24 @@ void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, cons
   const TargetDistribution q = distribution(spec, vocab);
   const double divisor = spec.reduction == Reduction::mean ? sums.data<double>()[4] : 1;
   visit_real(logits.dtype(), [&]<class T>(T) {
+    const PriorMix<T> mix(spec, vocab);
     cpu::parallel_rows(target.size(), vocab, [&](int64_t r) {
       const int32_t y = target.at(r);
       const T* z = logits.data<T>() + r * vocab;
       T* dz = dlogits.data<T>() + r * vocab;
-      const double w = y == spec.pad_id ? 0 : spec.class_weight ? spec.class_weight.data<T>()[y] : 1;
+      const bool by_row = spec.class_weight && !spec.weighted_prior;
+      const double w = y == spec.pad_id ? 0 : by_row ? spec.class_weight.data<T>()[y] : 1;
       if (w == 0) return std::fill(dz, dz + vocab, T(0));  // the row may hold anything
       const double scale = dy.data<T>()[spec.reduction == Reduction::none ? r : 0] * w / divisor;
       const T max = log_sum_exp.data<T>()[2 * r], log_sum = log_sum_exp.data<T>()[2 * r + 1];
-      const T mass = scale * q.sum(), off = scale * q.off;
+      const T mass = scale * (mix ? mix.hard(y) + mix.eps * mix.prior_sum : q.sum()), off = scale * q.off;
       const auto pull = [=](int64_t j) { return mass * math::exp(z[j] - max - log_sum); };
+      if (mix) {
+        const T share = scale * mix.eps, *prior = mix.prior;
+        cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = pull(j) - share * prior[j]; });
+        dz[y] -= scale * mix.hard(y);
+        return;
+      }
       const T at_target = pull(y) - T(scale * q.on), at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;
       cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = pull(j) - off; });  // dz may be z: the two came first
       if (q.excluded >= 0) dz[q.excluded] = at_excluded;

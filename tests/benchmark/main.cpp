@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "examples/support/cli.h"
+#include "examples/support/program.h"
 #include "tests/benchmark/benchmark.h"
 
 namespace gradus::benchmark {
@@ -59,11 +60,11 @@ void set(const Target& target, const std::string& name, const std::string& text)
   }
 }
 
-void run(std::span<const std::string> arguments) {
+int run(std::span<const std::string> arguments) {
   const std::map<std::string, void (*)(const Options&)> commands{
       {"train_step", train_step}, {"profile", profile}, {"ops", ops}, {"growth", growth}};
   const bool help = arguments.empty() || std::count(arguments.begin(), arguments.end(), "--help") > 0;
-  if (help) return void(std::cout << kHelp);
+  if (help) return std::cout << kHelp, 0;
   const auto command = commands.find(arguments[0]);
   check(command != commands.end(), "benchmark: no command `", arguments[0], "`",
         examples::did_you_mean(arguments[0], {"train_step", "profile", "ops", "growth"}), "; see --help");
@@ -83,12 +84,12 @@ void run(std::span<const std::string> arguments) {
   }
   set_num_threads(static_cast<int>(options.threads));
   command->second(options);
+  return 0;
 }
 
 }  // namespace
 }  // namespace gradus::benchmark
 
 int main(int argc, char** argv) {
-  return gradus::examples::exit_status(
-      [&] { return gradus::benchmark::run(std::vector<std::string>(argv + 1, argv + argc)), 0; });
+  return gradus::examples::run_program(argc, argv, gradus::benchmark::run);
 }

@@ -1,0 +1,105 @@
+// label_smoothing: the chapter on label smoothing as one page, made by running it.
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+
+#include "examples/label_smoothing/demo.h"
+#include "examples/support/cli.h"
+#include "examples/support/interrupt.h"
+#include "examples/support/program.h"
+#include "examples/support/progress.h"
+#include "tensor/safetensors.h"
+
+namespace gradus::examples::lab {
+namespace {
+
+struct Entry {
+  int number;  // in the course's list
+  Demo (*make)(const Settings& settings);
+};
+constexpr Entry kDemos[] = {
+    {2, soft_targets}, {3, sparse_or_dense}, {4, loss_and_confidence},
+    {5, kl_and_ce},    {6, eps_sweep_demo},  {15, attention_and_tape},
+};
+
+constexpr const char* kAbout =
+    R"(Runs the course chapter on label smoothing and writes what it sees to DIR/index.html: one page without
+scripts that needs no network, each figure beside its formula, the lines of code that made it, its data
+(DIR/*.csv), its seeds, and one sentence on where the chapter's claim fails. To begin with:
+
+  label_smoothing --out lab          a few minutes: how things work, and the shapes of the curves
+  label_smoothing --only 2           one demo alone, in a moment
+  label_smoothing --full --out lab   many seeds: what may be claimed of label smoothing, with intervals
+  label_smoothing --data a.en a.fr   the sweep and calibration on a text of your own
+
+Ctrl-C stops; runs of a sweep that are finished are kept in DIR and used again.)";
+
+constexpr const char* kLead =
+    R"(<p>Each part takes one thing that the course chapter on label smoothing says, and runs it. The numbers come from
+the library's own losses and gradients, not from formulas typed a second time; the formulas stand beside them. Below
+each figure is one sentence on what it shows and where the text is loose or wrong.</p>
+<p>Notation: V classes, target y, logits z, p = softmax(z), q the target distribution, &#949; the smoothing.</p>
+)";
+
+int run(std::span<const std::string> arguments) {
+  std::cout << std::unitbuf;
+  Settings settings;
+  std::string only;
+  Options options("label_smoothing [--out DIR] [options]", kAbout);
+  options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
+  options.add("--quick", &settings.quick, "",
+              "small and few models, at most 10 minutes on 2 cores: the default");
+  options.add("--full", &settings.full, "", "20 paired seeds in two regimes: hours");
+  options.add("--only", &only, "N,M,...", "these demos alone, by their numbers, on a page demos.html");
+  options.add("--source", &settings.source, "FILE",
+              "repeat sweep and calibration on this text, one sentence a line");
+  options.add("--target", &settings.target, "FILE", "and its translation, line by line");
+  options.add("--runs", &settings.runs, "DIR",
+              "where finished runs are kept and looked for: else quick-runs or full-runs under --out");
+  options.add("--threads", &settings.threads, "N", "CPU threads; 0: all cores", {0, 1024});
+  std::vector<std::string> words(arguments.begin(), arguments.end());
+  if (const auto at = std::find(words.begin(), words.end(), "--data"); at != words.end()) {
+    check(words.end() - at > 2, "--data: expected two files, SOURCE and TARGET");
+    *at = "--source";
+    words.insert(at + 2, "--target");
+  }
+  const Options::Action action = options.parse(words);
+  if (action == Options::Action::help) return std::cout << options.help(), 0;
+  if (action == Options::Action::dump_config) return std::cout << options.dump(), 0;
+  check(!settings.quick || !settings.full, "label_smoothing: --quick and --full exclude each other");
+  check(settings.source.empty() == settings.target.empty(),
+        "label_smoothing: --source and --target go together");
+  const std::string chosen = "," + only + ",";
+  settings.quick = !settings.full;
+  if (settings.runs.empty()) settings.runs = settings.out + (settings.full ? "/full-runs" : "/quick-runs");
+  if (settings.threads > 0) set_num_threads(settings.threads);
+
+  const std::filesystem::path out = settings.out;
+  std::error_code error;
+  std::filesystem::create_directories(out, error);
+  check_world(!error, "label_smoothing: cannot make the folder --out ", out, ": ", error.message());
+  watch_interrupts();
+  std::vector<html::Section> sections;
+  for (const auto& [number, make] : kDemos) {
+    if (!only.empty() && chosen.find(message(",", number, ",")) == chosen.npos) continue;
+    std::cout << "demo " << number << " ... ";
+    const double begun = seconds_now();
+    const Demo demo = make(settings);
+    for (const Data& d : demo.data) atomic_write_file((out / (d.name + ".csv")).string(), d.table.csv());
+    sections.push_back(section(number, demo));
+    std::cout << demo.title << " (" << int(seconds_now() - begun + 0.5) << " s)\n";
+    check_world(!interrupted(), "label_smoothing: stopped; the page is not written, finished runs are kept");
+  }
+  check(!sections.empty(), "label_smoothing: there is no demo ", only);
+  const std::string page = (out / (only.empty() ? "index.html" : "demos.html")).string();
+  atomic_write_file(page, html::page("Label smoothing: the chapter, executed", kLead, sections));
+  std::cout << "The page: " << page << "\n";
+  return 0;
+}
+
+}  // namespace
+}  // namespace gradus::examples::lab
+
+int main(int argc, char** argv) {
+  return gradus::examples::run_program(argc, argv, gradus::examples::lab::run);
+}

@@ -1,0 +1,200 @@
+#include "examples/label_smoothing/sweep.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "examples/support/interrupt.h"
+#include "examples/support/progress.h"
+#include "tensor/safetensors.h"
+
+namespace gradus::examples::lab {
+namespace {
+
+// What makes a run, column by column; written and compared as text.
+std::vector<std::string> cells(const Run& r) {
+  return {r.data,
+          r.regime,
+          r.method,
+          shortest(r.strength),
+          std::to_string(r.seed),
+          std::to_string(r.steps),
+          std::to_string(r.pairs),
+          std::to_string(r.width),
+          std::to_string(r.layers),
+          r.schedule,
+          shortest(r.warmup),
+          shortest(r.peak),
+          r.norm_first ? "pre" : "post",
+          r.beams ? "yes" : "no"};
+}
+const std::vector<std::string> kRunColumns{"data",   "regime", "method", "strength", "seed",
+                                           "steps",  "pairs",  "width",  "layers",   "schedule",
+                                           "warmup", "peak",   "norm",   "beams"};
+
+std::vector<std::string> header() {
+  std::vector<std::string> columns = kRunColumns;
+  columns.insert(columns.end(), kValues.begin(), kValues.end());
+  columns.insert(columns.end(), kSeries.begin(), kSeries.end());
+  return columns;
+}
+
+std::string joined(const std::vector<std::string>& parts, const char* between) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : between) + part;
+  return text;
+}
+
+std::vector<std::string> split(const std::string& text, char at) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, at);) parts.push_back(part);
+  if (text.empty() || text.back() == at) parts.emplace_back();
+  return parts;
+}
+
+std::string short_number(double x) {
+  std::ostringstream out;
+  out.precision(5);
+  out << x;
+  return out.str();
+}
+
+double number(const std::string& text, const std::string& where) {
+  char* end = nullptr;
+  const double x = std::strtod(text.c_str(), &end);
+  check_world(!text.empty() && *end == 0 && std::isfinite(x), where, "expected a number, got '", text, "'");
+  return x;
+}
+
+Triples triples(const std::string& cell, const std::string& where) {
+  Triples all;
+  for (const std::string& one : cell.empty() ? std::vector<std::string>() : split(cell, ' ')) {
+    const std::vector<std::string> parts = split(one, ':');
+    check_world(parts.size() == 3, where, "expected three numbers a:b:c, got '", one, "'");
+    all.push_back({number(parts[0], where), number(parts[1], where), number(parts[2], where)});
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string to_csv(const std::vector<Finished>& rows) {
+  std::string text = joined(header(), ",") + "\n";
+  for (const auto& [run, outcome] : rows) {
+    std::vector<std::string> row = cells(run);
+    for (const std::string& name : kValues) row.push_back(short_number(outcome.values.at(name)));
+    for (const std::string& name : kSeries) {
+      const auto found = outcome.series.find(name);
+      std::vector<std::string> parts;
+      if (found != outcome.series.end())
+        for (const auto& [a, b, c] : found->second)
+          parts.push_back(short_number(a) + ":" + short_number(b) + ":" + short_number(c));
+      row.push_back(joined(parts, " "));
+    }
+    text += joined(row, ",") + "\n";
+  }
+  return text;
+}
+
+std::vector<Finished> from_csv(const std::string& text, const std::string& file,
+                               const std::vector<Run>& runs) {
+  std::map<std::string, const Run*> wanted;
+  for (const Run& run : runs) wanted[joined(cells(run), " ")] = &run;
+  std::vector<Finished> rows;
+  std::istringstream in(text);
+  std::string line;
+  check_world(std::getline(in, line) && line == joined(header(), ","), file,
+              ", line 1: these are not the columns of a sweep of this version; move the file away");
+  for (int number_of_line = 2; std::getline(in, line); ++number_of_line) {
+    const std::string where = message(file, ", line ", number_of_line, ": ");
+    const std::vector<std::string> row = split(line, ',');
+    check_world(row.size() == header().size(), where, "expected ", header().size(), " columns, got ",
+                row.size());
+    const std::vector<std::string> key(row.begin(), row.begin() + std::ssize(kRunColumns));
+    const auto run = wanted.find(joined(key, " "));
+    check_world(
+        run != wanted.end() && run->second, where, "the run `", joined(key, " "),
+        run == wanted.end() ? "` is none of this sweep: it was made with other options" : "` is there twice");
+    Finished& finished = rows.emplace_back(Finished{*std::exchange(run->second, nullptr), {}});
+    auto cell = row.begin() + std::ssize(kRunColumns);
+    for (const std::string& name : kValues) finished.outcome.values[name] = number(*cell++, where);
+    for (const std::string& name : kSeries) finished.outcome.series[name] = triples(*cell++, where);
+  }
+  return rows;
+}
+
+std::vector<Finished> sweep(const Settings& settings, const std::string& name, const Lesson& lesson,
+                            const std::vector<Run>& runs) {
+  const std::filesystem::path folder = settings.runs, file = folder / (name + ".csv");
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check_world(!error, "label_smoothing: cannot make the folder ", folder, ": ", error.message());
+  std::vector<Finished> done;
+  if (std::filesystem::exists(file)) {
+    std::ifstream in(file);
+    done = from_csv({std::istreambuf_iterator<char>(in), {}}, file.string(), runs);
+  }
+  std::vector<Run> missing;
+  for (const Run& run : runs)
+    if (std::ranges::find(done, run, &Finished::run) == done.end()) missing.push_back(run);
+  Progress progress(std::cerr, {.total = std::ssize(runs), .start = std::ssize(done)});
+  std::exception_ptr failure;
+  // Within this region every kernel runs on the thread that calls it.
+#pragma omp parallel for schedule(dynamic, 1)
+  for (size_t i = 0; i < missing.size(); ++i) {
+    if (interrupted()) continue;
+    try {
+      Outcome outcome = train_and_measure(lesson, missing[i]);
+      if (outcome.values.empty()) continue;
+#pragma omp critical
+      {
+        done.push_back({missing[i], std::move(outcome)});
+        atomic_write_file(file.string(), to_csv(done));
+        progress.update(std::ssize(done), name + ": runs finished");
+      }
+    } catch (...) {
+#pragma omp critical
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  std::vector<Finished> ordered;
+  for (const Run& run : runs) {
+    const auto found = std::ranges::find(done, run, &Finished::run);
+    if (found != done.end()) ordered.push_back(*found);
+  }
+  return ordered;
+}
+
+// Student's t from tables up to 30, from there by its expansion about the normal quantile.
+double t_quantile(int64_t degrees_of_freedom) {
+  constexpr double kTable[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                               2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+                               2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+  check(degrees_of_freedom >= 1, "t quantile: expected at least 1 degree of freedom, got ",
+        degrees_of_freedom);
+  if (degrees_of_freedom <= 30) return kTable[degrees_of_freedom - 1];
+  const double z = 1.959964, n = static_cast<double>(degrees_of_freedom);
+  return z + (z * z * z + z) / (4 * n);
+}
+
+Interval interval(const std::vector<double>& x) {
+  const auto n = std::ssize(x);
+  if (n == 0) return {};
+  double mean = 0, squares = 0;
+  for (double v : x) mean += v / static_cast<double>(n);
+  for (double v : x) squares += (v - mean) * (v - mean);
+  const double half =
+      n > 1 ? t_quantile(n - 1) * std::sqrt(squares / static_cast<double>((n - 1) * n)) : INFINITY;
+  return {mean, mean - half, mean + half, n};
+}
+
+}  // namespace gradus::examples::lab

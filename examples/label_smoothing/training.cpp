@@ -1,0 +1,335 @@
+#include "examples/label_smoothing/training.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "examples/support/bleu.h"
+#include "examples/support/calibration.h"
+#include "examples/support/interrupt.h"
+#include "examples/support/tensor_batch.h"
+#include "examples/support/toy_language.h"
+#include "losses/adaptive_smoothing.h"
+#include "losses/translation_loss.h"
+#include "losses/variants.h"
+#include "nn/search.h"
+#include "optim/adam.h"
+#include "optim/schedule.h"
+
+namespace gradus::examples::lab {
+
+IdPair toy_pair(toy::Rng& rng, toy::Split split, const Lesson& lesson);
+
+// On the test sentences, per token and teacher-forced where nothing else is said. nll is never smoothed, top
+// is the mean of the largest p. distance: mean total variation between p and (1 - eps) q + eps / V, with eps
+// = 0 but for method smoothing. scaled_: with the temperature that was fitted on the validation sentences.
+// eos_: where the prediction is the end of sentence. free_: given the model's own words, against `best`, word
+// by word.
+const std::vector<std::string> kValues{"bleu",       "nll",        "ece",      "brier",     "accuracy",
+                                       "entropy",    "top",        "distance", "train_nll", "temperature",
+                                       "scaled_nll", "scaled_ece", "eos_ece",  "eos_top",   "free_ece"};
+// curve: step, nll of the training batches since the one before, nll of the validation sentences. eps: step,
+// smoothing, loss. reliability, scaled, free: tokens, mean confidence, accuracy of each of 15 bins. optimum:
+// q, words of that q, their mean p. recall: by a quarter of the test tokens, from rare to frequent ones:
+// tokens, mean count of the right word in training, recall. beams, rectified: beam, length / reference
+// length, BLEU.
+const std::vector<std::string> kSeries{"curve",   "eps",    "reliability", "scaled",   "free",
+                                       "optimum", "recall", "beams",       "rectified"};
+
+double learning_rate(const Run& run, int64_t step) {
+  const double steps = static_cast<double>(run.steps), warmup = run.warmup * steps;
+  if (run.schedule == "cosine") return optim::cosine(step, run.peak, warmup, steps);
+  if (run.schedule == "linear") return optim::linear(step, run.peak, warmup, steps);
+  if (run.schedule == "inverse_sqrt") return optim::inverse_square_root(step, run.peak, warmup);
+  check(run.schedule == "noam", "lab: there is no schedule ", run.schedule);
+  return optim::noam(step, static_cast<double>(run.width), std::max(1., warmup));
+}
+
+// shown: adaptive
+double adaptive_eps(const Run& run, int64_t step) {
+  const double total = static_cast<double>(run.steps);
+  return run.method == "linear" ? losses::linear_smoothing(step, total, /*first=*/0, /*last=*/run.strength)
+                                : losses::cosine_smoothing(step, total, /*first=*/0, /*last=*/run.strength);
+}
+// end shown
+
+namespace {
+
+using LossFunction = std::function<Variable(const Variable& logits, const Tensor& target_ids)>;
+
+// target_ids [B, T] without their BOS column.
+Tensor shifted(const Tensor& ids) {
+  const int64_t rows = ids.shape()[0], columns = ids.shape()[1];
+  std::vector<int32_t> rest;
+  for (int64_t r = 0; r < rows; ++r)
+    rest.insert(rest.end(), ids.data<int32_t>() + r * columns + 1, ids.data<int32_t>() + (r + 1) * columns);
+  return Tensor::from(rest, {rows, columns - 1});
+}
+
+class Student {
+ public:
+  Student(const Lesson& lesson, const Run& run)
+      : lesson_(lesson), run_(run), rng_(static_cast<uint64_t>(run.seed)),
+        model_({.source_vocab = lesson.source.size(),
+                .target_vocab = lesson.target.size(),
+                .transformer = {.d_model = run.width,
+                                .heads = 2,
+                                .layers = run.layers,
+                                .ff = 2 * run.width,
+                                .dropout = 0,
+                                .norm_first = run.norm_first},
+                .longest = 64}),
+        pairs_(lesson.train), counts_(static_cast<size_t>(lesson.target.size()), 0) {
+    model_.init(static_cast<uint64_t>(run.seed));
+    const bool toy = lesson.train.empty(), small = run.regime == "overfit";
+    shuffle();
+    if (!toy && small) pairs_.resize(std::min(pairs_.size(), static_cast<size_t>(run.pairs)));
+    for (int64_t i = 0; toy && small && i < run.pairs; ++i) pairs_.push_back(draw());
+    std::vector<IdPair> sample = pairs_;
+    toy::Rng others(0);
+    while (sample.size() < 1000 && !small && toy)
+      sample.push_back(toy_pair(others, toy::Split::train, lesson));
+    for (const IdPair& pair : sample) {
+      ++counts_[Vocabulary::eos];
+      for (int32_t id : pair.target) ++counts_[static_cast<size_t>(id)];
+    }
+  }
+
+  Outcome run() {
+    learn();
+    if (interrupted()) return {};
+    const nn::Evaluating evaluating(model_);
+    measure_tokens();
+    measure_translations();
+    return std::move(outcome_);
+  }
+
+ private:
+  IdPair draw() { return toy_pair(rng_, toy::Split::train, lesson_); }
+  void shuffle() {
+    for (size_t i = pairs_.size(); i > 1; --i) std::swap(pairs_[i - 1], pairs_[rng_.below(i)]);
+  }
+
+  TensorBatch next_batch() {
+    std::vector<IdPair> chosen;
+    while (chosen.size() < 32) {
+      if (!pairs_.empty() && at_ == 0) shuffle();
+      chosen.push_back(pairs_.empty() ? draw() : pairs_[at_]);
+      if (!pairs_.empty()) at_ = (at_ + 1) % pairs_.size();
+    }
+    return TensorBatch(make_batch(chosen));
+  }
+
+  Variable logits(const TensorBatch& b) {
+    return model_(b.source, b.source_lengths, b.target, b.target_lengths);
+  }
+
+  // Weights for rare classes: the inverse root of their count, 1 on average over tokens.
+  Tensor class_weight() const {
+    std::vector<float> w;
+    double mass = 0, tokens = 0;
+    for (double n : counts_) {
+      w.push_back(static_cast<float>(1 / std::sqrt(n + 1)));
+      mass += n * w.back(), tokens += n;
+    }
+    return Tensor::from(w, {lesson_.target.size()}) * (tokens / mass);
+  }
+  Tensor prior() const {
+    std::vector<float> counts(counts_.begin(), counts_.end());
+    return losses::unigram_prior(Tensor::from(counts, {lesson_.target.size()}));
+  }
+
+  // shown: methods
+  LossFunction loss() const {
+    using namespace losses;
+    const auto on_shifted = [](auto criterion) -> LossFunction {
+      return [=](const Variable& z, const Tensor& ids) { return criterion(z, shifted(ids)); };
+    };
+    const double strength = run_.strength;
+    if (run_.method == "penalty")
+      return [=](const Variable& z, const Tensor& ids) {
+        return CrossEntropy()(z, shifted(ids)) + strength * ConfidencePenalty()(z, shifted(ids));
+      };
+    if (run_.method == "unigram") return on_shifted(UnigramSmoothing(prior(), strength));
+    if (run_.method == "per_target")
+      return on_shifted(ClassWeightedSmoothing(class_weight(), ClassWeighting::per_target, strength));
+    if (run_.method == "per_class")
+      return on_shifted(ClassWeightedSmoothing(class_weight(), ClassWeighting::per_class, strength));
+    return [criterion = criterion_](const Variable& z, const Tensor& ids) { return criterion(z, ids).loss; };
+  }
+  // end shown
+
+  void adapt(int64_t step, double mean_nll) {
+    if (run_.method == "linear" || run_.method == "cosine")
+      criterion_.set_smoothing(adaptive_eps(run_, step));
+    if (run_.method == "triggered") criterion_.set_smoothing(trigger_(mean_nll));
+  }
+
+  void learn() {
+    optim::Adam adam(model_.parameters(), {.beta2 = 0.98, .eps = 1e-9});
+    const LossFunction criterion = loss();  // shares its smoothing with criterion_
+    const int64_t every = std::max<int64_t>(1, run_.steps / 20);
+    losses::LossSums since;
+    double smoothed = 0;
+    for (int64_t step = 1; step <= run_.steps && !interrupted(); ++step) {
+      adapt(step, nll_);
+      const TensorBatch batch = next_batch();
+      adam.set_lr(learning_rate(run_, step));
+      adam.zero_grad();
+      const Variable z = logits(batch), loss = criterion(z, batch.target);
+      const losses::LossSums sums = plain_(z.detach(), batch.target).sums;
+      since += sums, nll_ = sums.mean_nll(), smoothed += loss.value().item() / static_cast<double>(every);
+      loss.backward();
+      adam.clip_gradients(1);
+      adam.step();
+      if (step % every != 0) continue;
+      const double now = static_cast<double>(step);
+      outcome_.series["curve"].push_back({now, since.mean_nll(), validation_nll()});
+      outcome_.series["eps"].push_back({now, criterion_.smoothing(), smoothed});
+      outcome_.values["train_nll"] = since.mean_nll();
+      since = {}, smoothed = 0;
+    }
+  }
+
+  double validation_nll() {
+    const nn::Evaluating evaluating(model_);
+    const TensorBatch b(make_batch(lesson_.valid));
+    return plain_(logits(b), b.target).nll_loss();
+  }
+
+  static Triples triples(const Calibration& c) {
+    Triples bins;
+    for (const ReliabilityBin& b : c.bins) bins.push_back({double(b.count), b.confidence, b.accuracy});
+    return bins;
+  }
+
+  void measure_tokens() {
+    auto& v = outcome_.values;
+    const TensorBatch valid(make_batch(lesson_.valid)), test(make_batch(lesson_.test));
+    const std::vector<int32_t> valid_ids = shifted(valid.target).to_vector<int32_t>(),
+                               ids = shifted(test.target).to_vector<int32_t>();
+    const Tensor z = logits(test).value();
+    const double t = fit_temperature(logits(valid).value(), valid_ids, Vocabulary::pad);
+    const std::vector<TokenPrediction> tokens = predictions(z, ids, Vocabulary::pad);
+    const Calibration plain = calibration(tokens),
+                      scaled = calibration(predictions(z, ids, Vocabulary::pad, t));
+    v["nll"] = plain.nll, v["ece"] = plain.ece, v["brier"] = plain.brier, v["accuracy"] = plain.accuracy;
+    v["entropy"] = plain.entropy, v["top"] = plain.confidence, v["temperature"] = t;
+    v["scaled_nll"] = scaled.nll, v["scaled_ece"] = scaled.ece;
+    std::vector<TokenPrediction> ends;
+    std::ranges::copy_if(tokens, std::back_inserter(ends),
+                         [](const TokenPrediction& p) { return p.predicted == Vocabulary::eos; });
+    const Calibration eos = calibration(ends);
+    v["eos_ece"] = eos.ece, v["eos_top"] = eos.confidence;
+    outcome_.series["reliability"] = triples(plain), outcome_.series["scaled"] = triples(scaled);
+    measure_recall(tokens);
+    measure_distance(softmax(z).to_vector<float>(), ids);
+  }
+
+  // By quarters of the tokens, from those whose word is rare in training to the frequent ones.
+  void measure_recall(std::vector<TokenPrediction> tokens) {
+    const auto count = [&](const TokenPrediction& p) { return counts_[static_cast<size_t>(p.target)]; };
+    std::ranges::stable_sort(tokens, {}, count);
+    Triples& recall = outcome_.series["recall"];
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      if (recall.size() * tokens.size() <= 4 * i) recall.push_back({0, 0, 0});
+      auto& [n, mean_count, right] = recall.back();
+      ++n, mean_count += count(tokens[i]), right += tokens[i].correct();
+    }
+    for (auto& [n, mean_count, right] : recall) mean_count /= n, right /= n;
+  }
+
+  // p [tokens, V] against the truth, row by row.
+  void measure_distance(const std::vector<float>& p, const std::vector<int32_t>& ids) {
+    const size_t vocab = counts_.size();
+    const double eps = run_.method == "smoothing" ? run_.strength : 0, off = eps / double(vocab);
+    std::map<double, std::array<double, 2>> by_q;  // q, rounded: words, sum of their p
+    double distance = 0;
+    size_t token = 0;
+    for (size_t r = 0; r < ids.size() && token < lesson_.truth.size(); ++r) {
+      if (ids[r] == Vocabulary::pad) continue;
+      const std::map<int32_t, double>& truth = lesson_.truth[token++];
+      for (size_t j = 0; j < vocab; ++j) {
+        const auto found = truth.find(static_cast<int32_t>(j));
+        const double q = found == truth.end() ? 0 : found->second, p_j = p[r * vocab + j];
+        auto& [words, sum] = by_q[std::round(100 * q) / 100];
+        ++words, sum += p_j;
+        distance += std::abs(p_j - (1 - eps) * q - off) / 2;
+      }
+    }
+    outcome_.values["distance"] = distance / std::max<double>(1, double(token));
+    for (const auto& [q, n] : by_q) outcome_.series["optimum"].push_back({q, n[0], n[1] / n[0]});
+  }
+
+  std::vector<Words> translated(int64_t beam, double rectify, size_t count, std::vector<Ids>* ids = nullptr) {
+    const TensorBatch b(make_batch({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)}));
+    const auto found = nn::beam_search(model_, b.source, b.source_lengths,
+                                       {.beam = beam,
+                                        .length_penalty = 0,
+                                        .longest = lesson_.truth.empty() ? 40 : 16,
+                                        .bos = Vocabulary::bos,
+                                        .eos = Vocabulary::eos,
+                                        .rectify = rectify,
+                                        .never = {Vocabulary::pad, Vocabulary::bos}});
+    std::vector<Words> words;
+    for (const nn::Hypothesis& h : found) {
+      words.push_back(lesson_.target.decode(h.ids));
+      if (ids) ids->push_back(h.ids);
+    }
+    return words;
+  }
+
+  void measure_translations() {
+    std::vector<Ids> found;
+    outcome_.values["bleu"] = corpus_bleu(translated(1, 0, lesson_.test.size(), &found), lesson_.best).score;
+    measure_free_running(found);
+    const size_t some = std::min<size_t>(100, lesson_.test.size());
+    const std::vector<Words> references(lesson_.best.begin(), lesson_.best.begin() + std::ptrdiff_t(some));
+    for (int64_t beam = 1; run_.beams && beam <= 64; beam *= 2)
+      for (const char* name : {"beams", "rectified"}) {
+        const double eps = name == std::string("beams") ? 0 : run_.strength;
+        const Bleu bleu = corpus_bleu(translated(beam, eps, some), references);
+        outcome_.series[name].push_back(
+            {double(beam), double(bleu.hypothesis_length) / double(bleu.reference_length), bleu.score});
+      }
+  }
+
+  // The model reads what it has said; whether a word is right, the reference's word in the same place tells.
+  void measure_free_running(const std::vector<Ids>& found) {
+    std::vector<IdPair> said;
+    for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i]});
+    const TensorBatch b(make_batch(said));
+    std::vector<int32_t> right = shifted(b.target).to_vector<int32_t>();
+    const size_t width = right.size() / found.size();
+    for (size_t i = 0; i < found.size(); ++i) {
+      const Ids reference = lesson_.target.encode(lesson_.best[i]);
+      for (size_t t = 0; t <= found[i].size(); ++t)
+        right[i * width + t] = t < reference.size()    ? reference[t]
+                               : t == reference.size() ? Vocabulary::eos
+                                                       : -1;
+    }
+    const Calibration c = calibration(predictions(logits(b).value(), right, Vocabulary::pad));
+    outcome_.values["free_ece"] = c.ece;
+    outcome_.series["free"] = triples(c);
+  }
+
+  const Lesson& lesson_;
+  const Run run_;
+  toy::Rng rng_;
+  nn::TranslationModel model_;
+  std::vector<IdPair> pairs_;   // the training set, or none: fresh ones are drawn
+  std::vector<double> counts_;  // of each target word in training
+  size_t at_ = 0;
+  const losses::TranslationLoss plain_{lesson_.target.size(), Vocabulary::pad, 0.};
+  losses::TranslationLoss criterion_{lesson_.target.size(), Vocabulary::pad,
+                                     run_.method == "smoothing" ? run_.strength : 0.};
+  losses::ConfidenceTriggered trigger_{run_.method == "triggered" ? run_.strength : 0.};
+  double nll_ = std::log(double(lesson_.target.size()));  // of the last batch
+  Outcome outcome_;
+};
+
+}  // namespace
+
+Outcome train_and_measure(const Lesson& lesson, const Run& run) { return Student(lesson, run).run(); }
+
+}  // namespace gradus::examples::lab

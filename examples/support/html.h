@@ -1,0 +1,41 @@
+// A page in one file: inline SVG and CSS, nothing to load and no script, light or dark as its reader has it,
+// from a telephone's width to a desk's. And the tables that stand on it, which are CSV files beside it, too.
+// The words given here are HTML already; what comes from elsewhere goes through svg::escape first.
+#pragma once
+
+#include <type_traits>
+
+#include "examples/support/svg.h"
+#include "examples/support/text.h"
+
+namespace gradus::examples::html {
+
+// Plain text in cells. Numbers are written as the shortest text that reads back the same.
+struct Table {
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows = {};
+
+  template <class... Cells> Table& add(const Cells&... cells) { return add_row({cell(cells)...}); }
+  Table& add_row(std::vector<std::string> row);  // with as many cells as there are columns
+  std::string csv() const;
+
+ private:
+  template <class T> static std::string cell(const T& value) {
+    if constexpr (std::is_floating_point_v<T>) return shortest(value);
+    else if constexpr (std::is_arithmetic_v<T>) return std::to_string(value);
+    else return value;
+  }
+};
+
+struct Section {
+  std::string id, title, body;  // the id: letters, digits, - and _
+};
+
+std::string table(const Table& table);
+std::string code(std::string_view text);
+std::string figure(const std::string& svg, const std::string& caption);
+std::string figures(const std::vector<std::string>& figures);  // side by side where there is room
+std::string details(const std::string& summary, const std::string& body);
+std::string page(const std::string& title, const std::string& lead, const std::vector<Section>& sections);
+
+}  // namespace gradus::examples::html

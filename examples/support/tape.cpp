@@ -1,0 +1,83 @@
+#include "examples/support/tape.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+
+namespace gradus::examples {
+namespace {
+
+std::vector<Node*> operations(const Variable& root) {
+  check(root.requires_grad(), "tape: nothing was recorded behind this Variable");
+  std::set<Node*> seen{root.node().get()};
+  std::vector<Node*> all{root.node().get()};
+  for (size_t i = 0; i < all.size(); ++i)
+    for (const auto& input : all[i]->inputs)
+      if (input && !input->leaf() && seen.insert(input.get()).second) all.push_back(input.get());
+  std::sort(all.begin(), all.end(), [](const Node* a, const Node* b) { return a->order < b->order; });
+  return all;
+}
+
+// transformer.decoder.layers.0.multihead_attn.in_proj_weight: decoder.0.cross.in_proj
+std::string shortened(std::string name) {
+  for (const auto& [part, replacement] :
+       {std::pair("transformer.", ""), {"layers.", ""}, {"multihead_attn", "cross"}, {"self_attn", "self"}})
+    if (const size_t at = name.find(part); at != name.npos)
+      name.replace(at, std::string_view(part).size(), replacement);
+  return name.substr(0, name.size() - std::string_view(".weight").size());
+}
+
+}  // namespace
+
+std::vector<svg::Step> steps_of(const Variable& root, const std::vector<NamedParameter>& names) {
+  std::map<const Node*, std::string> name_of;
+  for (const auto& [name, variable] : names) name_of[variable.node().get()] = name;
+  std::map<const Node*, size_t> number;
+  std::vector<svg::Step> steps;
+  for (const Node* node : operations(root)) {
+    svg::Step step{node->op, {}};
+    for (const auto& input : node->inputs) {
+      if (const auto earlier = number.find(input.get()); earlier != number.end())
+        step.inputs.push_back(earlier->second);
+      const auto name = name_of.find(input.get());
+      if (name != name_of.end() && name->second.ends_with("weight"))
+        step.text += " " + shortened(name->second);
+    }
+    step.text += message(" ", node->shape);
+    number[node] = steps.size();
+    steps.push_back(step);
+  }
+  return steps;
+}
+
+std::vector<Tensor> attention_weights(const Variable& root, int64_t heads) {
+  std::vector<Tensor> all;
+  for (const Node* node : operations(root)) {
+    if (std::string_view(node->op) != "attention") continue;
+    check(node->backward != nullptr && node->inputs[2],
+          "tape: attention was walked already, or needs no gradient");
+    const Shape& values = node->inputs[2]->shape;  // [B, S, .. + D]: the values are the last D columns
+    const int64_t B = node->shape[0], T = node->shape[1], D = node->shape[2], S = values[1], W = values[2];
+    const Tensor weights({B, heads, T, S}, DType::f64);
+    for (int64_t t = 0; t < T; ++t) {
+      std::vector<double> seed(B * T * D, 0);  // 1 on the first column of each head, at position t
+      for (int64_t b = 0; b < B; ++b)
+        for (int64_t h = 0; h < heads; ++h) seed[(b * T + t) * D + h * (D / heads)] = 1;
+      const Tensor dy = Tensor::from(seed, node->shape).to(node->dtype);
+      Node sink("attention weights", 0, Tensor(values, node->dtype));
+      Gradient d[]{Gradient(nullptr), Gradient(nullptr), Gradient(&sink)};
+      node->backward(dy, d);
+      const std::vector<double> dv = sink.grad.to(DType::f64).to_vector<double>();
+      for (int64_t b = 0; b < B; ++b)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t s = 0; s < S; ++s)
+            weights.data<double>()[((b * heads + h) * T + t) * S + s] =
+                dv[(b * S + s) * W + W - D + h * (D / heads)];
+    }
+    all.push_back(weights);
+  }
+  return all;
+}
+
+}  // namespace gradus::examples

@@ -1,0 +1,21 @@
+// A Batch as the tensors that a model takes.
+#pragma once
+
+#include "examples/support/batch.h"
+#include "tensor/tensor.h"
+
+namespace gradus::examples {
+
+struct TensorBatch {
+  explicit TensorBatch(const Batch& b)
+      : source(Tensor::from(b.source, {b.rows, b.source_width})),
+        source_lengths(Tensor::from(b.source_lengths, {b.rows})),
+        target(Tensor::from(b.target, {b.rows, b.target_width})),
+        target_lengths(Tensor::from(b.target_lengths, {b.rows})), target_tokens(b.target_tokens) {}
+
+  Tensor source, source_lengths;  // i32 [B, S], [B]
+  Tensor target, target_lengths;  // i32 [B, T] with BOS and EOS, [B]
+  int64_t target_tokens;          // those to be predicted
+};
+
+}  // namespace gradus::examples

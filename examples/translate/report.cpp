@@ -1,0 +1,126 @@
+#include "examples/translate/report.h"
+
+#include <map>
+
+#include "examples/support/html.h"
+#include "examples/support/json_line.h"
+#include "examples/support/tape.h"
+
+namespace gradus::examples {
+namespace {
+
+using svg::Series;
+
+// One field of the log against the step, thinned to what a figure can show.
+Series curve(const std::vector<std::string>& log, const std::string& kind, const std::string& field,
+             const std::string& name) {
+  Series all{name, {}, {}}, thinned{name, {}, {}};
+  for (const std::string& line : log) {
+    const auto step = json_number(line, "step"), value = json_number(line, field);
+    if (json_text(line, "kind") == kind && step && value) all.x.push_back(*step), all.y.push_back(*value);
+  }
+  const size_t every = all.x.size() / 400 + 1;
+  for (size_t i = all.x.size(); i-- > 0;)
+    if ((all.x.size() - 1 - i) % every == 0)
+      thinned.x.insert(thinned.x.begin(), all.x[i]), thinned.y.insert(thinned.y.begin(), all.y[i]);
+  return thinned;
+}
+
+std::string figure_of(const std::string& title, const std::string& unit, std::vector<Series> series) {
+  std::erase_if(series, [](const Series& s) { return s.x.empty(); });
+  if (series.empty()) return "";
+  return html::figure(
+      svg::plot({title, title + " against the step.", {"step", false, 0.}, {unit, false, 0.}}, series),
+      title + ".");
+}
+
+// What became of each sentence, validation after validation.
+std::string samples(const std::vector<std::string>& log) {
+  std::map<std::string, html::Table> tables;
+  for (const std::string& line : log) {
+    if (json_text(line, "kind") != "sample") continue;
+    const std::string source = json_text(line, "source"), reference = json_text(line, "reference");
+    html::Table& table =
+        tables.try_emplace(source, html::Table{{"step", source}, {{"reference", reference}}}).first->second;
+    table.rows.insert(table.rows.end() - 1,
+                      {message(json_number(line, "step").value_or(0)), json_text(line, "translation")});
+  }
+  std::string body;
+  for (auto& [source, table] : tables) {
+    while (table.rows.size() > 10)  // every other one, but neither the last nor the reference
+      for (size_t i = 1; i + 2 < table.rows.size(); ++i)
+        table.rows.erase(table.rows.begin() + static_cast<std::ptrdiff_t>(i));
+    body += html::table(table);
+  }
+  return body;
+}
+
+std::string attention_map(nn::TranslationModel& model, const Task& task, const IdPair& pair) {
+  const auto words = [](const Tokenizer& tokenizer, const Ids& ids) {
+    std::vector<std::string> names;
+    for (const int32_t id : ids) names.push_back(tokenizer.decode(std::span(&id, 1)).substr(0, 12));
+    return names;
+  };
+  const std::vector<std::string> source = words(task.source_vocabulary(), pair.source);
+  std::vector<std::string> target = words(task.target_vocabulary(), pair.target);
+  target.push_back("(end)");
+  const nn::EvalMode eval_mode(model);  // recording: the tape is what is asked
+  const TensorBatch b(make_batch({pair}));
+  const int64_t heads = model.config().transformer.heads;
+  const Tensor weights =
+      attention_weights(model(b.source, b.source_lengths, b.target, b.target_lengths), heads).back();
+  const int64_t rows = std::ssize(target), columns = std::ssize(source);
+  std::vector<std::vector<double>> mean(rows, std::vector<double>(columns, 0));
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t t = 0; t < rows; ++t)
+      for (int64_t s = 0; s < columns; ++s)
+        mean[t][s] += weights.data<double>()[(h * rows + t) * columns + s] / double(heads);
+  return html::figure(svg::heat_map({"Attention",
+                                     "Where the last decoder layer looks as it predicts each word.",
+                                     {"looks at"},
+                                     {"to predict"}},
+                                    target, source, mean),
+                      svg::escape(task.source_vocabulary().decode(pair.source)));
+}
+
+}  // namespace
+
+std::vector<IdPair> shown_pairs(const HeldOut& held_out) {
+  std::vector<IdPair> pairs;
+  for (const IdPair& pair : held_out.pairs)
+    if (pairs.size() < 3 && positions(pair) <= 13 && pair.source.size() <= 12) pairs.push_back(pair);
+  return pairs;
+}
+
+std::string report_page(const std::vector<std::string>& log, const std::string& options, const Task& task,
+                        nn::TranslationModel& model) {
+  const double floor = task.validation().floor;
+  Series held_out = curve(log, "valid", "nll", "held-out nll"),
+         truth{"nll of the truth", {}, {}, {}, {}, svg::Mark::reference};
+  if (floor > 0 && !held_out.x.empty()) truth.x = {0, held_out.x.back()}, truth.y = {floor, floor};
+  std::string maps;
+  std::vector<std::string> figures;
+  for (const IdPair& pair : shown_pairs(task.validation()))
+    figures.push_back(attention_map(model, task, pair));
+  return html::page(
+      "A training run",
+      "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per word, end of sentence included.</p>\n" +
+          html::details("Its options", html::code(options)),
+      {{"loss", "Loss and nll",
+        html::figures({figure_of("Loss and nll", "nats",
+                                 {curve(log, "train", "nll", "nll"), held_out,
+                                  curve(log, "train", "loss_above_floor", "loss above its floor"), truth}),
+                       figure_of("Held-out accuracy", "share of words",
+                                 {curve(log, "valid", "accuracy", "accuracy")})})},
+       {"steps", "Learning rate and gradient",
+        html::figures({figure_of("Learning rate", "learning rate", {curve(log, "train", "lr", "")}),
+                       figure_of("Norm of the gradient, before clipping", "norm",
+                                 {curve(log, "train", "gradient_norm", "")})})},
+       {"samples", "What it says", samples(log)},
+       {"attention", "Where it looks",
+        html::figures(figures) +
+            "<p class=\"honest\">The mean over the heads of the last layer, with the reference as what was "
+            "said so far: where weights are large says where values come from, not why.</p>"}});
+}
+
+}  // namespace gradus::examples

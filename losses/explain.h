@@ -1,0 +1,75 @@
+// explain: the loss of one token, class by class, as a table to read.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <iomanip>
+#include <numeric>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "losses/label_smoothing.h"
+
+namespace gradus::losses {
+
+struct Explain {
+  double smoothing = 0.1;
+  int32_t pad_id = -1;
+  Smoothing convention = Smoothing::uniform;
+  std::vector<std::string> names = {};  // of the classes; without: their numbers
+  size_t rows = 10;                     // of the table; the classes left out share its last line
+};
+
+// logits [V], real. One line a class, the target first and then from the most probable on: p, q, its share
+// -q ln p of the loss, and the gradient (sum q) p - q that its logit feels. The last line sums them.
+inline std::string explain(const Tensor& logits, int32_t target, const Explain& options = {}) {
+  check(logits && logits.shape().rank() == 1, "explain: expected logits [V], got ", logits.shape());
+  const int64_t vocab = logits.size();
+  check(options.names.empty() || std::cmp_equal(options.names.size(), vocab),
+        "explain: ", options.names.size(), " names for ", vocab, " classes");
+  const Tensor z = logits.to(Device::cpu).to(DType::f64).reshape({1, vocab});
+  check(target != options.pad_id, "explain: the target is the pad id, whose row does not count");
+  const Variable leaf(z, /*requires_grad=*/true);
+  const LabelSmoothingCrossEntropy criterion(options.smoothing, options.pad_id, options.convention);
+  const Variable loss = criterion(leaf, Tensor::from(std::vector<int32_t>{target}, {1}));
+  loss.backward();
+  const std::vector<double> gradient = leaf.grad().to_vector<double>(), p = softmax(z).to_vector<double>(),
+                            log_p = log_softmax(z).to_vector<double>();
+  const auto q = TargetDistribution::of(options.convention, options.smoothing, vocab, options.pad_id);
+
+  check(!std::isnan(loss.value().item()), "explain: the loss of these logits is not a number");
+
+  using Row = std::array<double, 4>;  // p, q, share, gradient
+  const auto row = [&](int64_t j) {
+    const double mass = j == target ? q.on : j == q.excluded ? 0 : q.off;
+    return Row{p[j], mass, mass > 0 ? -mass * log_p[j] : 0, gradient[j]};
+  };
+  std::vector<int64_t> order(vocab);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return (a == target) != (b == target) ? a == target : p[a] > p[b];
+  });
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(6);
+  const auto print = [&](const std::string& name, const Row& r) {
+    out << std::left << std::setw(16) << name << std::right;
+    for (double x : r) out << std::setw(12) << x;
+    out << "\n";
+  };
+  out << std::left << std::setw(16) << "class"
+      << "           p           q     -q ln p    gradient\n";
+  const size_t shown = order.size() <= options.rows ? order.size() : options.rows;
+  Row rest{}, all{};
+  for (size_t i = 0; i < order.size(); ++i) {
+    const Row r = row(order[i]);
+    for (size_t c = 0; c < 4; ++c) all[c] += r[c], rest[c] += i < shown ? 0 : r[c];
+    const std::string name = options.names.empty() ? std::to_string(order[i]) : options.names[order[i]];
+    if (i < shown) print(i == 0 ? name + " (target)" : name, r);
+  }
+  if (shown < order.size()) print(message(order.size() - shown, " others"), rest);
+  print("sum", all);
+  return out.str();
+}
+
+}  // namespace gradus::losses

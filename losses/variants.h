@@ -1,0 +1,93 @@
+// What the course sets as exercises: smoothing towards another distribution than the uniform one, class
+// weights in both meanings in use, and the confidence penalty. The first two are the kernel of
+// cross_entropy.h with a prior; the third is a loss of its own, to be added to one. At their neutral setting
+// (smoothing 0, weights of 1, a factor of 0) all are plain cross-entropy.
+#pragma once
+
+#include "losses/cross_entropy.h"
+
+namespace gradus::losses {
+
+// values [V]: finite, none negative, and not all 0. Returns their sum.
+inline double check_shares(const char* name, const Tensor& values) {
+  check(values && values.shape().rank() == 1, name, ": expected [V], got ", values.shape());
+  double sum = 0;
+  for (double x : values.to(DType::f64).to_vector<double>()) {
+    check(x >= 0 && std::isfinite(x), name, ": expected finite numbers of at least 0, got ", x);
+    sum += x;
+  }
+  check(sum > 0, name, ": expected one above 0, got only zeros");
+  return sum;
+}
+
+// counts [V] of the training targets -> their shares, of the same dtype.
+inline Tensor unigram_prior(const Tensor& counts) {
+  return counts * (1 / check_shares("unigram prior", counts));
+}
+
+// -sum_j q_j ln p_j with q = (1 - eps) onehot + eps prior (Pereyra et al. 2017, section 3.2): frequent
+// classes get more of eps. prior [V] sums to 1, in the logits' dtype and on their device.
+class UnigramSmoothing : public SmoothedLoss {
+ public:
+  explicit UnigramSmoothing(Tensor prior, double smoothing = 0.1, int32_t pad_id = 0,
+                            Reduction reduction = Reduction::mean)
+      : SmoothedLoss("unigram smoothing", prior.size(), smoothing,
+                     {Smoothing::uniform, reduction, pad_id, false, {}, {}, prior}) {
+    const double sum = check_shares("unigram smoothing", prior);
+    check(std::abs(sum - 1) < 1e-3, "unigram smoothing: expected a prior that sums to 1, got ", sum);
+  }
+};
+
+// Row n has target y; both meanings divide by the sum of w[y] over the rows that count.
+enum class ClassWeighting {
+  per_target,  // w[y] (-sum_j q_j ln p_j): how much a row counts; what it pulls to stays q
+  per_class,   // -sum_j w[j] q_j ln p_j, PyTorch's: a heavy class also gets more of everybody's smoothing
+};
+
+class ClassWeightedSmoothing : public SmoothedLoss {
+ public:
+  // class_weight [V], in the logits' dtype and on their device
+  ClassWeightedSmoothing(Tensor class_weight, ClassWeighting weighting, double smoothing = 0.1,
+                         int32_t pad_id = 0, Reduction reduction = Reduction::mean)
+      : SmoothedLoss("class-weighted smoothing", class_weight.size(), smoothing,
+                     {Smoothing::uniform, reduction, pad_id, false, {}, class_weight}) {
+    check_shares("class-weighted smoothing", class_weight);
+    if (weighting == ClassWeighting::per_target) return;
+    spec_.prior = class_weight * (1. / static_cast<double>(class_weight.size()));
+    spec_.weighted_prior = true;
+  }
+};
+
+// -H(p) = sum_j p_j ln p_j, the mean over tokens (Pereyra et al. 2017): large where a model is sure of
+// itself. Add it to a loss: loss + beta * penalty(logits, target). Its gradient is p_j (ln p_j + H). It sets
+// no floor under the p_j of a wrong class, as smoothing does: its pull vanishes with p_j.
+class ConfidencePenalty {
+ public:
+  explicit ConfidencePenalty(int32_t pad_id = 0, Reduction reduction = Reduction::mean)
+      : pad_id_(pad_id), reduction_(reduction) {}
+
+  // As cross-entropy has it: logits [B, T, V], target i32 [B, T], or [N, V] and [N]; rows whose target is the
+  // pad id do not count.
+  Variable operator()(const Variable& logits, const Tensor& target) const {
+    const Shape& z = logits.shape();
+    check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(),
+          "confidence penalty: expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z,
+          " and ", target.shape());
+    const Tensor rows = z.rank() == 3 ? target : target.reshape({1, z[0]});
+    Tensor counted = Tensor::full({z[-1], 1}, 1, logits.value().dtype(), logits.value().device());
+    check(pad_id_ >= -1 && pad_id_ < z[-1], "confidence penalty: pad id ", pad_id_,
+          " is neither -1 nor in [0, ", z[-1], ")");
+    if (pad_id_ >= 0) counted.rows(pad_id_, pad_id_ + 1).assign(counted.rows(0, 1) * 0.);
+    counted = embedding(Variable(counted), {rows, 0, rows.shape()[1]}).value().reshape(z.without_last());
+    const Variable penalty = sum(x_log_x(softmax(logits)), {-1}) * Variable(counted);
+    if (reduction_ == Reduction::none) return penalty;
+    if (reduction_ == Reduction::sum) return sum(penalty);
+    return sum(penalty) * (1 / std::max(gradus::sum(counted).item(), 1.));
+  }
+
+ private:
+  int32_t pad_id_;
+  Reduction reduction_;
+};
+
+}  // namespace gradus::losses

@@ -1,0 +1,263 @@
+// Figures and pages: well-formed, the same each time, each point where its axes say it is, and errors for
+// what cannot be drawn.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+
+#include "examples/support/html.h"
+#include "tests/markup.h"
+
+using namespace gradus::examples;
+using doctest::Approx;
+using std::string;
+
+namespace {
+
+template <class Action> string refusal(Action action) {
+  try {
+    action();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// Where an axis has put its numbers, read off its labels: value -> place. x: the labels below; y: those at
+// the left.
+std::map<double, double> ticks(const string& svg, bool x) {
+  std::map<double, double> found;
+  for (const auto& t :
+       numbers(svg, x ? "<text x='([0-9.]+)' y='[0-9.]+' text-anchor='middle' >([0-9.e-]+)</text>"
+                      : "<text x='[0-9.]+' y='([0-9.]+)' text-anchor='end' >([0-9.e-]+)</text>"))
+    found[t[1]] = x ? t[0] : t[0] - 4;  // a label's base line is 4 below its tick
+  return found;
+}
+
+// The place of a value on an axis, from its first and its last label alone.
+double place(const std::map<double, double>& axis, double value, bool log = false) {
+  const auto map = [&](double v) { return log ? std::log10(v) : v; };
+  const auto [v0, p0] = *axis.begin();
+  const auto [v1, p1] = *axis.rbegin();
+  return p0 + (map(value) - map(v0)) / (map(v1) - map(v0)) * (p1 - p0);
+}
+
+const svg::Chart kChart{"A <title> & more", "What \"it\" shows", {"steps"}, {"loss"}};
+const std::vector<svg::Series> kTwo{
+    {"a < b", {0, 3, 10}, {-1, 2, 0.5}, {-2, 1, 0}, {0, 3, 1}},
+    {"points", {1, 2, 9}, {0.25, 0.5, 1.75}, {0, 0, 1}, {1, 1, 2}, svg::Mark::points}};
+
+}  // namespace
+
+TEST_CASE("the checker of markup notices what is wrong") {
+  CHECK(ill_formed("<a b='1'>x &lt; y<c/></a>\n") == "");
+  for (const char* wrong : {"", "x", "<a>", "<a></b>", "<a></a><b></b>", "<a b=1></a>", "<a b='1' b='2'></a>",
+                            "<a>&</a>", "<a>x < y</a>", "<a>\x01</a>", "<a b='<'></a>"})
+    CHECK_MESSAGE(ill_formed(wrong) != "", wrong);
+}
+
+TEST_CASE("every figure is well-formed, has a title and a description, and is the same each time") {
+  const auto all = [] {
+    return std::vector<string>{
+        svg::plot(kChart, kTwo),
+        svg::bars(kChart, {"one", "two"}, {{"a & b", {1, 2}, {0.5, 1}, {2, 3}}, {"c", {0, -3}}}),
+        svg::heat_map(kChart, {"r'1", "r2"}, {"c1", "c2", "c3"}, {{0, 1, 2}, {0.5, 0, 0}}),
+        svg::reliability(kChart, {{0.1, 0.2, 100}, {0.7, 0.6, 5}, {0, 0, 0}}),
+        svg::tape(kChart, {{"first", {}}, {"<second>", {0}}, {"third", {0, 1}}}),
+    };
+  };
+  const std::vector<string> once = all();
+  CHECK(once == all());
+  for (const string& figure : once) {
+    CHECK(ill_formed(figure) == "");
+    CHECK(figure.find("<title>A &lt;title&gt; &amp; more</title>\n<desc>What &quot;it&quot; shows</desc>") !=
+          string::npos);
+    CHECK(figure.find("viewBox='0 0 350 ") != string::npos);
+    CHECK(figure.find("nan") == string::npos);
+    CHECK(figure.find("inf") == string::npos);
+  }
+}
+
+TEST_CASE("plot: points stand where the labels of the axes say") {
+  const auto check = [](const svg::Chart& chart, const svg::Series& series, bool log) {
+    const string figure = svg::plot(chart, {series});
+    const auto markers = numbers(figure, "<path transform='translate\\(([0-9.]+) ([0-9.]+)\\)'");
+    const auto x = ticks(figure, true), y = ticks(figure, false);
+    REQUIRE(markers.size() == series.x.size());  // without a name there is no legend
+    REQUIRE(x.size() >= 2);
+    REQUIRE(y.size() >= 2);
+    for (size_t i = 0; i < markers.size(); ++i) {
+      CHECK(markers[i][0] == Approx(place(x, series.x[i])).epsilon(1e-4));
+      CHECK(markers[i][1] == Approx(place(y, series.y[i], log)).epsilon(1e-4));
+      CHECK(markers[i][0] >= 0);
+      CHECK(markers[i][0] <= 350);
+    }
+    for (const auto& [value, at] : y)
+      CHECK(at == Approx(place(y, value, log)).epsilon(1e-4));  // evenly, or by decades
+  };
+  check({"t", "d", {"x"}, {"y"}}, {"", {0, 3, 10, 4.5}, {0, 2, 0.5, 1.25}, {}, {}, svg::Mark::points}, false);
+  check({"t", "d", {"x"}, {"y"}}, {"", {1000, 1010, 1003}, {0.001, 0.0015, 0.002}, {}, {}, svg::Mark::points},
+        false);
+  check({"t", "d", {"x"}, {"y", /*log=*/true}}, {"", {1, 2, 3}, {0.004, 20, 900}, {}, {}, svg::Mark::points},
+        true);
+  check({"t", "d", {"x", false, 0., 50.}, {"y", false, 0.}},
+        {"", {20, 40}, {5, 5}, {}, {}, svg::Mark::points}, false);
+}
+
+TEST_CASE("plot: few, round ticks that hold the data; constant data") {
+  for (const auto& [low, high] :
+       {std::pair(0., 1.), {0., 7.}, {-3e-5, 8e-5}, {1e6, 9.9e6}, {0.97, 1.013}, {5., 5.}}) {
+    const string figure = svg::plot({"t", "d", {"x"}, {"y"}}, {{"", {low, high}, {0, 1}}});
+    std::vector<double> at;
+    for (const auto& t :
+         numbers(figure, "y='[0-9.]+' text-anchor='middle' >(-?[0-9.]+(?:e[-+]?[0-9]+)?)</text>"))
+      at.push_back(t[0]);
+    CHECK(at.size() >= 2);
+    CHECK(at.size() <= 6);
+    CHECK(at.front() <= low + 1e-9);
+    CHECK(at.back() >= high - 1e-9 * std::abs(high));
+  }
+}
+
+TEST_CASE("plot: a band and intervals lie where low and high are") {
+  const string figure = svg::plot(kChart, kTwo);
+  const auto y = ticks(figure, false);
+  const auto band = numbers(
+      figure, "<path d='M([0-9.]+) ([0-9.]+)L([0-9.]+) ([0-9.]+)L([0-9.]+) ([0-9.]+)L([0-9.]+) ([0-9.]+)L");
+  REQUIRE(band.size() == 1);
+  for (const auto& [i, value] :
+       {std::pair(1, -2.), {3, 1.}, {5, 0.}, {7, 1.}}) {  // low, low, low, and back from high
+    // The labels hold no minus sign in ticks(): 0 and above are enough for a line.
+    CHECK(band[0][static_cast<size_t>(i)] == Approx(place(y, value)).epsilon(1e-3));
+  }
+}
+
+TEST_CASE("bars: lengths are values, from 0") {
+  const string figure = svg::bars({"t", "d", {"mass"}, {}}, {"g1", "g2"}, {{"", {1, 3}}, {"", {2, 0.5}}});
+  const auto x = ticks(figure, true);
+  const auto rects = numbers(figure, "<rect x='([0-9.]+)' y='[0-9.]+' width='([0-9.]+)'");
+  REQUIRE(rects.size() == 4);
+  const std::vector<double> expected{1, 2, 3, 0.5};
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(rects[i][0] == Approx(place(x, 0)).epsilon(1e-4));
+    CHECK(rects[i][0] + rects[i][1] == Approx(place(x, expected[i])).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("heat_map: ink is the share of the largest; an exact 0 is a dot") {
+  const string figure = svg::heat_map(kChart, {"r1", "r2"}, {"c1", "c2"}, {{0, 4}, {1, 1e-9}});
+  std::vector<double> ink;
+  for (const auto& one : numbers(figure, "fill-opacity='([0-9.e-]+)'")) ink.push_back(one[0]);
+  CHECK(ink == std::vector<double>{0, 1, 0.25, 2.5e-10});
+  CHECK(numbers(figure, "<circle cx='([0-9.]+)'").size() == 1);
+}
+
+TEST_CASE("reliability: heights are accuracies, gaps reach to the confidence; thin bins say so") {
+  const string figure = svg::reliability({"t", "d", {"confidence"}, {"accuracy"}},
+                                         {{0.2, 0.1, 30}, {0.9, 0.6, 29}, {0, 0, 0}, {0.95, 0.95, 1000}});
+  const auto x = ticks(figure, true), y = ticks(figure, false);
+  const auto rects =
+      numbers(figure, "<rect x='([0-9.]+)' y='([0-9.]+)' width='([0-9.]+)' height='([0-9.]+)'");
+  REQUIRE(rects.size() == 3 + 5);  // the legend's; of the thin bin no gap is drawn
+  const auto holds = [&](const std::vector<double>& rect, double from, double to, double low, double high) {
+    CHECK(rect[0] == Approx(place(x, from) + 1).epsilon(1e-3));
+    CHECK(rect[0] + rect[2] == Approx(place(x, to) - 1).epsilon(1e-3));
+    CHECK(rect[1] == Approx(place(y, high)).epsilon(1e-3));
+    CHECK(rect[1] + rect[3] == Approx(place(y, low)).epsilon(1e-3));
+  };
+  holds(rects[3], 0, 0.25, 0, 0.1);
+  holds(rects[4], 0, 0.25, 0.1, 0.2);
+  holds(rects[5], 0.25, 0.5, 0, 0.6);
+  holds(rects[6], 0.75, 1, 0, 0.95);
+  CHECK(figure.find("fewer than 30 tokens") != string::npos);
+  CHECK(svg::reliability({"t", "d", {}, {}}, {{0.5, 0.5, 30}}).find("fewer") == string::npos);
+}
+
+TEST_CASE("tape: as many ways as inputs; late uses have lanes that do not meet") {
+  const string figure =
+      svg::tape({"t", "d", {}, {}}, {{"a", {}}, {"b", {0}}, {"c", {0, 1}}, {"d", {2, 0}}, {"e", {1, 3}}});
+  CHECK(numbers(figure, "<path d='M([0-9.]+) ").size() == 7);
+  std::vector<std::vector<double>> lanes =
+      numbers(figure, "L([0-9.]+) ([0-9.]+)L[0-9.]+ ([0-9.]+)L");  // x, from, to
+  std::map<double, std::vector<std::pair<double, double>>> by_x;
+  for (const auto& lane : lanes) by_x[lane[0]].push_back({lane[1], lane[2]});
+  CHECK(by_x.size() == 2);  // of a (to d) and of b (to e)
+}
+
+TEST_CASE("what cannot be drawn is refused with its name") {
+  const double nan = NAN;
+  CHECK(refusal([&] { svg::plot(kChart, {{"loss", {0, 1}, {1, nan}}}); }) == "svg: `loss`: number 1 is nan");
+  CHECK(refusal([&] {
+          svg::plot(kChart, {{"loss", {0, INFINITY}, {1, 1}}});
+        }) == "svg: `loss`: number 1 is inf");
+  CHECK(refusal([&] {
+          svg::plot(kChart, {{"loss", {0}, {1}, {nan}, {1}}});
+        }) == "svg: `loss`: number 0 is nan");
+  CHECK(refusal([] {
+          svg::plot(kChart, {{"loss", {0, 1}, {1}}});
+        }) == "svg: `loss`: expected 2 numbers, and as many low and high or none; got 1, 0 and 0");
+  CHECK(refusal([] { svg::plot(kChart, {{"loss", {}, {}}}); }).find("got 0, 0 and 0") != string::npos);
+  CHECK(refusal([] { svg::plot(kChart, {}); }) == "svg: expected 1 to 7 series, got 0");
+  CHECK(refusal([] {
+          svg::plot(kChart, std::vector<svg::Series>(8, {"s", {0}, {0}}));
+        }) == "svg: expected 1 to 7 series, got 8");
+  CHECK(refusal([] {
+          svg::plot({"t", "d", {"x", true}, {"y"}}, {{"s", {0, 1}, {1, 1}}});
+        }) == "svg: axis `x` is logarithmic, got 0");
+  CHECK(refusal([] {
+          svg::plot(kChart, {{string(45, 'n'), {0}, {1}}});
+        }).find("too long for a legend") != string::npos);
+  CHECK(refusal([&] { svg::bars(kChart, {"a"}, {{"b", {nan}}}); }) == "svg: `b`: number 0 is nan");
+  CHECK(refusal([] {
+          svg::bars(kChart, {"a", "b"}, {{"c", {1}}});
+        }).find("expected 2 numbers") != string::npos);
+  CHECK(refusal([&] { svg::heat_map(kChart, {"r"}, {"c"}, {{nan}}); }) ==
+        "svg: `A <title> & more`: number 0 is nan");
+  CHECK(refusal([] { svg::heat_map(kChart, {"r"}, {"c"}, {{-1}}); }).find("row 0 has a value below 0") !=
+        string::npos);
+  CHECK(refusal([] {
+          svg::heat_map(kChart, {"r"}, {"c", "d"}, {{1}});
+        }).find("row 0 has 1 values for 2 columns") != string::npos);
+  CHECK(refusal([] { svg::heat_map(kChart, {}, {}, {}); }) != "no error");
+  CHECK(refusal([] {
+          svg::heat_map(kChart, {"r"}, std::vector<string>(40, "c"), {std::vector<double>(40)});
+        }).find("no room") != string::npos);
+  CHECK(refusal([&] { svg::reliability(kChart, {{nan, 0.5, 9}}); }).find("number 0 is nan") != string::npos);
+  CHECK(refusal([] { svg::reliability(kChart, {}); }).find("without bins") != string::npos);
+  CHECK(refusal([] { svg::tape(kChart, {{"a", {0}}}); }) == "svg: step 0 takes 0, which is not earlier");
+}
+
+TEST_CASE("numbers too large for an axis are refused, too") {
+  CHECK(refusal([] {
+          svg::plot(kChart, {{"s", {0, 1}, {-1e308, 1e308}}});
+        }) == "svg: axis `loss` from -1e+308 to 1e+308");
+}
+
+TEST_CASE("escape: markup, controls and broken UTF-8") {
+  CHECK(svg::escape("a<b>&\"'\u00e9") == "a&lt;b&gt;&amp;&quot;&#39;\u00e9");
+  CHECK(svg::escape("\x01\xff\n") == "\uFFFD\uFFFD\n");
+}
+
+TEST_CASE("html: tables, their CSV, and a page that loads nothing") {
+  html::Table table{{"name", "value"}};
+  table.add(string("a, \"b\""), 0.1).add(string("<c>"), 7);
+  CHECK(table.csv() == "name,value\n\"a, \"\"b\"\"\",0.1\n<c>,7\n");
+  CHECK_THROWS_WITH(table.add(string("alone")), "table: 1 cells for 2 columns");
+  const string page = html::page(
+      "A & B", "<p>lead</p>",
+      {{"one", "First",
+        html::table(table) + html::code("if (a < b && c) {}") +
+            html::details("more", html::figures({html::figure(svg::plot(kChart, kTwo), "caption")}))},
+       {"two", "Second", ""}});
+  CHECK_MESSAGE(ill_formed(page).starts_with("no entity: & B"), "the title is HTML already");
+  const string right =
+      html::page("A &amp; B", "",
+                 {{"one", "First",
+                   html::table(table) + html::figures({html::figure(svg::plot(kChart, kTwo), "caption")})}});
+  CHECK(ill_formed(right) == "");
+  CHECK(right.find("href=\"#one\"") != string::npos);
+  CHECK(right.find("&lt;c&gt;") != string::npos);
+  for (const char* outside : {"<script", "<link", "<img", "@import", "url(", "src="})
+    CHECK(right.find(outside) == string::npos);
+  CHECK(right.find("prefers-color-scheme: dark") != string::npos);
+}

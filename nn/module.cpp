@@ -1,6 +1,5 @@
 #include "nn/module.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace gradus::nn {
@@ -43,21 +42,7 @@ std::map<std::string, Tensor> Module::state() {
   return tensors;
 }
 
-void Module::load(const std::map<std::string, Tensor>& tensors) {
-  const std::vector<NamedParameter> own = parameters();
-  for (const auto& [name, variable] : own) {
-    check(tensors.contains(name), "load: the file has no ", name, " ", variable.shape());
-    const Tensor& found = tensors.at(name);
-    check(found.shape() == variable.shape(), "load: ", name, " is ", variable.shape(), " in the model and ",
-          found.shape(), " in the file");
-    check(found.dtype() != DType::i32, "load: ", name, " is i32 in the file");
-  }
-  for (const auto& [name, tensor] : tensors)
-    check(std::ranges::count(own, name, &NamedParameter::name) > 0, "load: the model has no ", name, " ",
-          tensor.shape());
-  for (const auto& [name, variable] : own)
-    variable.value().assign(tensors.at(name).to(variable.value().dtype()).to(variable.value().device()));
-}
+void Module::load(const std::map<std::string, Tensor>& tensors) { assign_all("load", state(), tensors); }
 
 void Module::init(uint64_t seed) {
   Generator& source = generator();

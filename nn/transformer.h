@@ -69,12 +69,9 @@ class DecoderLayer : public Layer {
       : Layer(c), multihead_attn_(c.d_model, c.heads, c.dropout), norm3_(c.d_model) {}
 
   void members(Visitor& visit) override {
-    visit("self_attn", self_attn_);  // in torch's order
+    visit("self_attn", self_attn_);  // first, as in torch's order; what was visited is passed over
     visit("multihead_attn", multihead_attn_);
-    visit("linear1", linear1_);
-    visit("linear2", linear2_);
-    visit("norm1", norm1_);
-    visit("norm2", norm2_);
+    Layer::members(visit);
     visit("norm3", norm3_);
   }
 

@@ -75,14 +75,7 @@ std::map<std::string, Tensor> Optimizer::by_name(const std::string& prefix, cons
 }
 
 void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
-  const std::map<std::string, Tensor> own = state();
-  for (const auto& [name, tensor] : own) {
-    check(tensors.contains(name), "optimizer: the file has no ", name, " ", tensor.shape());
-    const Tensor& found = tensors.at(name);
-    check(found.shape() == tensor.shape() && found.dtype() == tensor.dtype(), "optimizer: ", name, " is ",
-          tensor.dtype(), " ", tensor.shape(), ", in the file ", found.dtype(), " ", found.shape());
-  }
-  for (const auto& [name, tensor] : own) tensor.assign(tensors.at(name).to(tensor.device()));
+  assign_all("optimizer", state(), tensors);
 }
 
 void Optimizer::set_lr(double lr) {

@@ -121,7 +121,12 @@ class Backend {
   virtual void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) = 0;
   // y = activation(pre), pre = x w^T + b: x [N, K], w [M, K], b [M] or none. pre is kept only where it is
   // given.
-  virtual void linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre);
+  virtual void linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) {
+    gemm({x.shape().before(-1), w.shape()[0], w.shape()[1], false, true}, 1, x, w, 0, y);
+    if (b) binary(Binary::add, y, b, y);
+    if (pre) copy(y, pre);
+    if (activation) unary(*activation, y, y);
+  }
 
   // rows: x [N, D]
   virtual void softmax(In x, bool log, Out y) = 0;

@@ -80,44 +80,38 @@ HOST_DEVICE inline double erf(double x) { return std::erf(x); }
 enum class Unary { neg, exp, log, sqrt, tanh, sigmoid, relu, gelu, x_log_x };
 enum class Binary { add, sub, mul, div };
 
-struct Neg {
-  static constexpr bool needs_x = false, needs_y = false;
+// Whether a function's slope is computed from its argument, its value, or both.
+template <bool X, bool Y> struct SlopeReads { static constexpr bool needs_x = X, needs_y = Y; };
+struct Neg : SlopeReads<false, false> {
   template <class T> HOST_DEVICE static T f(T x) { return -x; }
   template <class T> HOST_DEVICE static T slope(T, T) { return -1; }
 };
-struct Exp {
-  static constexpr bool needs_x = false, needs_y = true;
+struct Exp : SlopeReads<false, true> {
   template <class T> HOST_DEVICE static T f(T x) { return math::exp(x); }
   template <class T> HOST_DEVICE static T slope(T, T y) { return y; }
 };
-struct Log {
-  static constexpr bool needs_x = true, needs_y = false;
+struct Log : SlopeReads<true, false> {
   template <class T> HOST_DEVICE static T f(T x) { return std::log(x); }
   template <class T> HOST_DEVICE static T slope(T x, T) { return 1 / x; }
 };
-struct Sqrt {
-  static constexpr bool needs_x = false, needs_y = true;
+struct Sqrt : SlopeReads<false, true> {
   template <class T> HOST_DEVICE static T f(T x) { return std::sqrt(x); }
   template <class T> HOST_DEVICE static T slope(T, T y) { return T(0.5) / y; }
 };
-struct Tanh {
-  static constexpr bool needs_x = false, needs_y = true;
+struct Tanh : SlopeReads<false, true> {
   template <class T> HOST_DEVICE static T f(T x) { return math::tanh(x); }
   template <class T> HOST_DEVICE static T slope(T, T y) { return 1 - y * y; }
 };
-struct Sigmoid {
-  static constexpr bool needs_x = false, needs_y = true;
+struct Sigmoid : SlopeReads<false, true> {
   template <class T> HOST_DEVICE static T f(T x) { return 1 / (1 + math::exp(-x)); }
   template <class T> HOST_DEVICE static T slope(T, T y) { return y * (1 - y); }
 };
-struct Relu {  // written so that NaN stays NaN
-  static constexpr bool needs_x = false, needs_y = true;
+struct Relu : SlopeReads<false, true> {  // written so that NaN stays NaN
   template <class T> HOST_DEVICE static T f(T x) { return x < 0 ? 0 : x; }
   template <class T> HOST_DEVICE static T slope(T, T y) { return y > 0 ? 1 : 0; }
 };
 // x Phi(x), exact (Hendrycks & Gimpel 2016), not the tanh approximation; its slope is Phi(x) + x phi(x).
-struct Gelu {
-  static constexpr bool needs_x = true, needs_y = false;
+struct Gelu : SlopeReads<true, false> {
   template <class T> static constexpr T kRootHalf = std::numbers::sqrt2_v<T> / 2;
   template <class T> HOST_DEVICE static T Phi(T x) { return (1 + math::erf(x * kRootHalf<T>)) / 2; }
   template <class T> HOST_DEVICE static T f(T x) { return x * Phi(x); }
@@ -128,8 +122,7 @@ struct Gelu {
 
 // x ln x with 0 ln 0 = 0, for entropies. Its slope at 0 is -infinity; 0 stands there, since what softmax
 // makes of it is multiplied by x.
-struct XLogX {
-  static constexpr bool needs_x = true, needs_y = false;
+struct XLogX : SlopeReads<true, false> {
   template <class T> HOST_DEVICE static T f(T x) { return x == 0 ? 0 : x * std::log(x); }
   template <class T> HOST_DEVICE static T slope(T x, T) { return x == 0 ? 0 : std::log(x) + 1; }
 };

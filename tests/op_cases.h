@@ -377,6 +377,13 @@ inline std::vector<OpCase> attention_cases() {
                                .dropout = 0.1,
                                .packing = Packing::self,
                                .large = true}),
+      attention_case("longer than a block of queries", {.queries = 150,
+                                                        .keys = 150,
+                                                        .causal = true,
+                                                        .lengths = {150, 100},
+                                                        .dropout = 0.1,
+                                                        .packing = Packing::self,
+                                                        .large = true}),
   };
 }
 

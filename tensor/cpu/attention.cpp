@@ -1,5 +1,4 @@
 #include <cmath>
-#include <vector>
 
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/dropout_bits.h"
@@ -14,7 +13,11 @@ template <class T> struct HeadMatrix {
   T* data;
   int64_t pitch;
   T* row(int64_t i) const { return data + i * pitch; }
+  HeadMatrix from(int64_t i) const { return {row(i), pitch}; }
 };
+
+// A head is worked through so many queries at a time: so scratch grows with the number of keys alone.
+constexpr int64_t kQueries = 64;
 
 // What forward and backward share about one (batch, head): its sizes, which keys a query sees, and dropout.
 struct Head {
@@ -37,96 +40,110 @@ struct Head {
     return spec.causal ? std::clamp<int64_t>(query + keys - queries + 1, 0, seen_keys) : seen_keys;
   }
 
-  // scores [queries, keys] = scale q k^T over the seen keys
-  template <class T> void scores(const HeadMatrix<T>& q, const HeadMatrix<T>& k, T* out) const {
-    cpu::product({queries, seen_keys, d_head, false, true}, scale, q.data, q.pitch, k.data, k.pitch, 0, out,
-                 keys);
+  // Calls fn(first, n) for n queries from `first` on, block after block.
+  template <class Fn> void for_queries(const Fn& fn) const {
+    for (int64_t first = 0; first < queries; first += kQueries)
+      fn(first, std::min(kQueries, queries - first));
   }
 
-  // keep [queries, keys]: 1 / (1 - p) for a kept weight, 0 for a dropped one. Each head starts a group of its
-  // own.
-  template <class T> void fill_keep(T* keep) const {
+  // out [n, keys] = scale q k^T over the seen keys, q [n, d_head]
+  template <class T> void scores(int64_t n, const HeadMatrix<T>& q, const HeadMatrix<T>& k, T* out) const {
+    cpu::product({n, seen_keys, d_head, false, true}, scale, q.data, q.pitch, k.data, k.pitch, 0, out, keys);
+  }
+
+  // keep [n, keys], of the queries from `first` on: 1 / (1 - p) for a kept weight, 0 for a dropped one. Each
+  // head starts a group of its own.
+  template <class T> void fill_keep(int64_t first, int64_t n, T* keep) const {
     const uint32_t threshold = dropout_threshold(spec.dropout);
-    const int64_t n = queries * keys, groups = cpu::blocks_of(n, kDropoutGroup);
-    if (threshold == 0) return std::fill(keep, keep + n, T(1));
+    if (threshold == 0) return std::fill(keep, keep + n * keys, T(1));
+    const int64_t groups = cpu::blocks_of(queries * keys, kDropoutGroup), from = first * keys,
+                  to = from + n * keys;
     const uint32_t step = *spec.draw.step.data<int32_t>();
     const T factor = dropout_scale(threshold);
     uint16_t bits[kDropoutGroup];
-    for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t group = from / kDropoutGroup; group * kDropoutGroup < to; ++group) {
       cpu::dropout_bits(index * groups + group, spec.draw, step, bits);
       const int64_t begin = group * kDropoutGroup;
-      cpu::lanes(begin, std::min(n, begin + kDropoutGroup),
-                 [=, b = bits](int64_t i) { keep[i] = b[i - begin] >= threshold ? factor : T(0); });
+      cpu::lanes(std::max(begin, from), std::min(begin + kDropoutGroup, to),
+                 [=, b = bits](int64_t e) { keep[e - from] = b[e - begin] >= threshold ? factor : T(0); });
     }
   }
 };
 
-template <class T> T* scratch(int64_t size) {  // kept per thread, so that a head costs no allocation
-  thread_local std::vector<T> buffer;
-  if (int64_t(buffer.size()) < size) buffer.resize(size);
-  return buffer.data();
-}
-
 template <class T>
-void attend(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, const HeadMatrix<T>& v,
-            const HeadMatrix<T>& y, T* log_sum_exp) {
-  const int64_t n = head.queries, m = head.seen_keys, pitch = head.keys;
-  T *weights = scratch<T>(2 * n * pitch), *keep = weights + n * pitch;  // both [queries, keys]
-  std::fill_n(log_sum_exp, n, T(0));
-  for (int64_t i = 0; m == 0 && i < n; ++i) std::fill_n(y.row(i), head.d_head, T(0));
+void attend(const Head& head, const Qkv& x, const HeadMatrix<T>& y, T* log_sum_exp, T* scratch) {
+  const HeadMatrix<T> q = head.of<T>(x.q), k = head.of<T>(x.k), v = head.of<T>(x.v);
+  const int64_t m = head.seen_keys, pitch = head.keys;
+  T *weights = scratch, *keep = weights + kQueries * pitch;  // both [kQueries, keys]
+  std::fill_n(log_sum_exp, head.queries, T(0));
+  for (int64_t i = 0; m == 0 && i < head.queries; ++i) std::fill_n(y.row(i), head.d_head, T(0));
   if (m == 0) return;
-  head.scores(q, k, weights);
-  head.fill_keep(keep);
-  for (int64_t i = 0; i < n; ++i) {
-    T *w = weights + i * pitch, *kept = keep + i * pitch;
-    const int64_t seen = head.seen_by(i);
-    std::fill(w + seen, w + m, T(0));
-    if (seen == 0) continue;
-    const T max = cpu::max(seen, w);
-    const T sum = cpu::sum<T>(seen, [=](int64_t j) { return w[j] = math::exp(w[j] - max); });
-    cpu::lanes(0, seen, [=, scale = 1 / sum](int64_t j) { w[j] *= scale * kept[j]; });
-    log_sum_exp[i] = max + std::log(sum);
-  }
-  cpu::product({n, head.d_head, m}, 1, weights, pitch, v.data, v.pitch, 0, y.data, y.pitch);
+  head.for_queries([&](int64_t first, int64_t n) {
+    head.scores(n, q.from(first), k, weights);
+    head.fill_keep(first, n, keep);
+    for (int64_t i = 0; i < n; ++i) {
+      T *w = weights + i * pitch, *kept = keep + i * pitch;
+      const int64_t seen = head.seen_by(first + i);
+      std::fill(w + seen, w + m, T(0));
+      if (seen == 0) continue;
+      const T max = cpu::max(seen, w);
+      const T sum = cpu::sum<T>(seen, [=](int64_t j) { return w[j] = math::exp(w[j] - max); });
+      cpu::lanes(0, seen, [=, scale = 1 / sum](int64_t j) { w[j] *= scale * kept[j]; });
+      log_sum_exp[first + i] = max + std::log(sum);
+    }
+    cpu::product({n, head.d_head, m}, 1, weights, pitch, v.data, v.pitch, 0, y.row(first), y.pitch);
+  });
 }
 
 // With w = keep p the dropped weights and y = w v:  dv += w^T dy, dw = dy v^T, dp = keep dw,
 // ds = p (dp - sum_j p_j dp_j), and sum_j p_j dp_j = dy . y; then dq += scale ds k, dk += scale ds^T q.
 template <class T>
-void attend_backward(const Head& head, const HeadMatrix<T>& q, const HeadMatrix<T>& k, const HeadMatrix<T>& v,
-                     const HeadMatrix<T>& y, const HeadMatrix<T>& dy, const T* log_sum_exp,
-                     const HeadMatrix<T>& dq, const HeadMatrix<T>& dk, const HeadMatrix<T>& dv) {
-  const int64_t n = head.queries, m = head.seen_keys, d = head.d_head, pitch = head.keys;
+void attend_backward(const Head& head, const Qkv& x, const HeadMatrix<T>& all_y, const HeadMatrix<T>& all_dy,
+                     const T* log_sum_exp, const Qkv& dx, T* scratch) {
+  const HeadMatrix<T> k = head.of<T>(x.k), v = head.of<T>(x.v), dk = head.of<T>(dx.k), dv = head.of<T>(dx.v);
+  const int64_t m = head.seen_keys, d = head.d_head, pitch = head.keys;
+  T *weights = scratch, *scores = weights + kQueries * pitch, *keep = scores + kQueries * pitch;
   if (m == 0) return;
-  T *weights = scratch<T>(3 * n * pitch), *scores = weights + n * pitch, *keep = scores + n * pitch;
-  head.scores(q, k, weights);
-  cpu::product({n, m, d, false, true}, 1, dy.data, dy.pitch, v.data, v.pitch, 0, scores, pitch);
-  head.fill_keep(keep);
-  for (int64_t i = 0; i < n; ++i) {
-    T *w = weights + i * pitch, *ds = scores + i * pitch, *kept = keep + i * pitch;
-    const int64_t seen = head.seen_by(i);
-    const T dot = cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; });
-    cpu::lanes(0, seen, [=, log_sum = log_sum_exp[i]](int64_t j) {
-      const T p = math::exp(w[j] - log_sum);
-      ds[j] = p * (kept[j] * ds[j] - dot);
-      w[j] = p * kept[j];
-    });
-    std::fill(w + seen, w + m, T(0));
-    std::fill(ds + seen, ds + m, T(0));
-  }
-  cpu::product({m, d, n, true, false}, 1, weights, pitch, dy.data, dy.pitch, 1, dv.data, dv.pitch);
-  cpu::product({n, d, m}, head.scale, scores, pitch, k.data, k.pitch, 1, dq.data, dq.pitch);
-  cpu::product({m, d, n, true, false}, head.scale, scores, pitch, q.data, q.pitch, 1, dk.data, dk.pitch);
+  head.for_queries([&](int64_t first, int64_t n) {
+    const HeadMatrix<T> q = head.of<T>(x.q).from(first), dq = head.of<T>(dx.q).from(first);
+    const HeadMatrix<T> y = all_y.from(first), dy = all_dy.from(first);
+    head.scores(n, q, k, weights);
+    cpu::product({n, m, d, false, true}, 1, dy.data, dy.pitch, v.data, v.pitch, 0, scores, pitch);
+    head.fill_keep(first, n, keep);
+    for (int64_t i = 0; i < n; ++i) {
+      T *w = weights + i * pitch, *ds = scores + i * pitch, *kept = keep + i * pitch;
+      const int64_t seen = head.seen_by(first + i);
+      const T dot = cpu::sum<T>(d, [a = y.row(i), b = dy.row(i)](int64_t j) { return a[j] * b[j]; });
+      cpu::lanes(0, seen, [=, log_sum = log_sum_exp[first + i]](int64_t j) {
+        const T p = math::exp(w[j] - log_sum);
+        ds[j] = p * (kept[j] * ds[j] - dot);
+        w[j] = p * kept[j];
+      });
+      std::fill(w + seen, w + m, T(0));
+      std::fill(ds + seen, ds + m, T(0));
+    }
+    cpu::product({m, d, n, true, false}, 1, weights, pitch, dy.data, dy.pitch, 1, dv.data, dv.pitch);
+    cpu::product({n, d, m}, head.scale, scores, pitch, k.data, k.pitch, 1, dq.data, dq.pitch);
+    cpu::product({m, d, n, true, false}, head.scale, scores, pitch, q.data, q.pitch, 1, dk.data, dk.pitch);
+  });
+}
+
+// Calls fn(head, scratch) for each head of the batch, with room for `matrices` times [kQueries, keys].
+template <class T, class Fn>
+void for_heads(const Qkv& x, const AttentionSpec& spec, int64_t matrices, const Fn& fn) {
+  const int64_t each = matrices * kQueries * x.k.tensor.shape()[1];
+  const Tensor scratch({omp_get_max_threads(), each}, dtype_of<T>);
+  cpu::parallel_products(x.q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
+    fn(Head(i, x, spec), scratch.data<T>() + omp_get_thread_num() * each);
+  });
 }
 
 }  // namespace
 
 void CpuBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) {
   visit_real(y.dtype(), [&]<class T>(T) {
-    cpu::parallel_products(y.shape()[0] * spec.heads, [&](int64_t i) {
-      const Head head(i, x, spec);
-      attend(head, head.of<T>(x.q), head.of<T>(x.k), head.of<T>(x.v), head.of<T>({y}),
-             log_sum_exp.data<T>() + i * head.queries);
+    for_heads<T>(x, spec, 2, [&](const Head& head, T* scratch) {
+      attend(head, x, head.of<T>({y}), log_sum_exp.data<T>() + head.index * head.queries, scratch);
     });
   });
 }
@@ -134,11 +151,9 @@ void CpuBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out l
 void CpuBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
                                     const Qkv& dx) {
   visit_real(y.dtype(), [&]<class T>(T) {
-    cpu::parallel_products(y.shape()[0] * spec.heads, [&](int64_t i) {
-      const Head head(i, x, spec);
-      attend_backward(head, head.of<T>(x.q), head.of<T>(x.k), head.of<T>(x.v), head.of<T>({y}),
-                      head.of<T>({dy}), log_sum_exp.data<T>() + i * head.queries, head.of<T>(dx.q),
-                      head.of<T>(dx.k), head.of<T>(dx.v));
+    for_heads<T>(x, spec, 3, [&](const Head& head, T* scratch) {
+      attend_backward(head, x, head.of<T>({y}), head.of<T>({dy}),
+                      log_sum_exp.data<T>() + head.index * head.queries, dx, scratch);
     });
   });
 }

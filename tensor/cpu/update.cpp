@@ -17,19 +17,14 @@ void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out wei
     const T beta1 = spec.beta1, beta2 = spec.beta2, rest1 = 1 - spec.beta1, rest2 = 1 - spec.beta2;
     const T step_size = rate / first_correction, eps = spec.eps;
     const T root_correction = 1 / std::sqrt(second_correction);
-    const auto update = [=](int64_t begin, int64_t end, double decay, bool decoupled) {
-      const T shrink = decoupled ? 1 - rate * decay : 1, l2 = decoupled ? 0 : decay;
-      cpu::lanes(begin, end, [=](int64_t i) {
-        const T gi = g[i] + l2 * w[i];
-        mean[i] = beta1 * mean[i] + rest1 * gi;
-        square[i] = beta2 * square[i] + rest2 * gi * gi;
-        w[i] = shrink * w[i] - step_size * mean[i] / (std::sqrt(square[i]) * root_correction + eps);
-      });
-    };
-    cpu::parallel_ranges(weight.size(), 4, [&](int64_t begin, int64_t end) {
-      const int64_t middle = std::clamp(spec.decayed, begin, end);
-      update(begin, middle, spec.weight_decay, spec.decoupled);
-      update(middle, end, 0, spec.decoupled);
+    const T l2 = spec.decoupled ? 0 : spec.weight_decay,
+            shrink = spec.decoupled ? 1 - rate * spec.weight_decay : 1;
+    cpu::elementwise(weight.size(), [=, decayed = spec.decayed](int64_t i) {
+      const T gi = g[i] + (i < decayed ? l2 * w[i] : 0);
+      mean[i] = beta1 * mean[i] + rest1 * gi;
+      square[i] = beta2 * square[i] + rest2 * gi * gi;
+      w[i] = (i < decayed ? shrink : 1) * w[i] -
+             step_size * mean[i] / (std::sqrt(square[i]) * root_correction + eps);
     });
   });
 }

@@ -19,13 +19,13 @@ namespace {
 constexpr size_t kWarp = 32, kMostShared = 227 << 10;
 constexpr int kPoison = 0xff;  // NaN as a float or a double, -1 as an int
 
+enum class State { ready, waiting, returned };
 struct Thread {
-  State state;
-  unsigned mask;
-  uint64_t value;
-  int source;
-  Site site;
-  Fiber* fiber;  // from its first step to its last
+  State state = State::ready;
+  Lanes lanes = 0;
+  uint64_t value = 0;
+  int source = 0;
+  Fiber* fiber = nullptr;  // from its first step to its last
 };
 
 Order order = Order::forward;
@@ -36,10 +36,12 @@ std::vector<Fiber*> idle;
 const std::function<void()>* body;
 alignas(256) char shared[kMostShared];
 
+Thread& self() { return threads[static_cast<size_t>(thread_number)]; }
+
 void run_threads() {
-  for (;;) {
+  for (;; Fiber::suspend()) {
     (*body)();
-    wait(State::returned, 0, 0, 0, {});
+    self() = {.state = State::returned, .fiber = self().fiber};
   }
 }
 
@@ -48,56 +50,49 @@ int64_t turn(int64_t k, int64_t n, int64_t round) {
   if (order == Order::shuffled) return (k * 2654435761 + round * 7919) % n;
   return order == Order::forward ? k : n - 1 - k;
 }
-uint3 position(int64_t i, dim3 size) {
+dim3 position(int64_t i, dim3 size) {
   return {unsigned(i % size.x), unsigned(i / size.x % size.y), unsigned(i / size.x / size.y)};
 }
-bool same_place(const Thread& a, const Thread& b) {  // one string in memory for each file
-  return a.state == b.state && a.mask == b.mask && a.site.line() == b.site.line() &&
-         a.site.file_name() == b.site.file_name();
+bool same_place(const Thread& a, const Thread& b) {  // a file's name is in memory once
+  return a.state == b.state && a.lanes.mask == b.lanes.mask && a.lanes.site.line() == b.lanes.site.line() &&
+         a.lanes.site.file_name() == b.lanes.site.file_name();
 }
 
 [[noreturn]] void stuck() {
-  const char* states[] = {"", "at a barrier", "at a warp operation", "returned"};
-  size_t first = 0;
-  while (threads[first].state == State::returned) ++first;
+  const auto waiting = std::ranges::find(threads, State::waiting, &Thread::state);
   std::fprintf(stderr, "cuda emulator: threads wait for each other in %s, block (%u, %u, %u)\n",
-               threads[first].site.function_name(), blockIdx.x, blockIdx.y, blockIdx.z);
-  first = 0;
-  for (size_t i = 1; i <= threads.size(); ++i) {
-    const Thread& t = threads[first];
-    if (i < threads.size() && same_place(t, threads[i])) continue;
-    std::fprintf(stderr, "  threads %zu to %zu: %s, mask %08x, %s:%u\n", first, i - 1, states[int(t.state)],
-                 t.mask, t.site.file_name(), t.site.line());
+               waiting->lanes.site.function_name(), blockIdx.x, blockIdx.y, blockIdx.z);
+  for (size_t first = 0, i = 1; i <= threads.size(); ++i) {
+    const auto& [state, lanes, value, source, fiber] = threads[first];
+    if (i < threads.size() && same_place(threads[first], threads[i])) continue;
+    const char* does = state == State::returned ? "returned"
+                       : lanes.mask             ? "in a warp operation"
+                                                : "at a barrier";
+    std::fprintf(stderr, "  threads %zu to %zu: %s, ", first, i - 1, does);
+    std::fprintf(stderr, "mask %08x, %s:%u\n", lanes.mask, lanes.site.file_name(), lanes.site.line());
     first = i;
   }
   std::abort();
 }
 
-bool open_barrier() {
-  for (const Thread& t : threads)
-    if (t.state != State::at_barrier || !same_place(t, threads[0])) return false;
-  for (Thread& t : threads) t.state = State::ready;
-  return true;
-}
-
-// Performs the warp operation that thread i waits for, if all lanes of its mask wait for it too.
-bool perform(size_t i) {
-  const unsigned mask = threads[i].mask;
-  if (threads[i].state != State::at_warp_operation || !(mask >> i % kWarp & 1)) return false;
-  const std::span warp = std::span(threads).subspan(i / kWarp * kWarp);
-  uint64_t values[kWarp], ballot = 0;
+// Where all have come whom thread i waits for, they go on.
+bool release(size_t i) {
+  const Thread asked = threads[i];
+  const unsigned mask = asked.lanes.mask;
+  if (asked.state != State::waiting || (mask == 0 && i > 0)) return false;
+  const size_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : threads.size();
+  const auto named = [=](size_t j) { return mask == 0 || (mask >> (j - first) & 1); };
+  uint64_t values[kWarp + 1];
   std::memset(values, kPoison, sizeof values);  // what lanes outside the mask give
-  for (size_t lane = 0; lane < kWarp; ++lane) {
-    if (!(mask >> lane & 1)) continue;
-    if (lane >= warp.size() || !same_place(warp[lane], threads[i])) return false;
-    values[lane] = warp[lane].value;
-    ballot |= (values[lane] & 1) << lane;
+  values[kBallot] = 0;
+  for (size_t j = first; j < end; ++j) {
+    if (!named(j)) continue;
+    if (j >= threads.size() || !same_place(threads[j], asked)) return false;
+    values[j % kWarp] = threads[j].value;
+    values[kBallot] |= (threads[j].value & 1) << j % kWarp;
   }
-  for (Thread& t : warp.first(std::min(kWarp, warp.size())))
-    if (mask >> (&t - warp.data()) & 1) {
-      t.value = t.source == kBallot ? ballot : values[t.source];
-      t.state = State::ready;
-    }
+  for (size_t j = first; j < end; ++j)
+    if (named(j)) threads[j].state = State::ready, threads[j].value = values[threads[j].source];
   return true;
 }
 
@@ -108,21 +103,20 @@ void run_block() {
     for (int64_t k = 0; k < n; ++k) {
       const int64_t i = turn(k, n, rounds);
       if (threads[i].state != State::ready) continue;
-      threadIdx = position(i, blockDim);
-      thread_number = static_cast<int>(i);
-      Thread& t = threads[i];
+      threadIdx = position(i, blockDim), thread_number = static_cast<int>(i);
+      Thread& t = self();
       if (idle.empty()) idle.push_back(&fibers.emplace_back(run_threads));
       if (!t.fiber) t.fiber = idle.back(), idle.pop_back();
       t.fiber->resume();
       if (t.state == State::returned) idle.push_back(t.fiber);
     }
-    bool all_returned = true, any_performed = false;
+    bool all_returned = true, any_released = false;
     for (size_t i = 0; i < threads.size(); ++i) {
       all_returned &= threads[i].state == State::returned;
-      any_performed |= perform(i);
+      any_released |= release(i);
     }
     if (all_returned) return;
-    if (!any_performed && !open_barrier()) stuck();
+    if (!any_released) stuck();
   }
 }
 
@@ -143,9 +137,8 @@ std::span<char> static_shared() {
 
 void set_order(Order o) { order = o, rounds = 0; }
 
-uint64_t wait(State state, unsigned mask, uint64_t value, int source, Site site) {
-  Thread& t = threads[static_cast<size_t>(thread_number)];
-  t = {state, mask, value, source, site, t.fiber};
+uint64_t wait(Lanes lanes, uint64_t value, int source) {
+  Thread& t = self() = {State::waiting, lanes, value, source, self().fiber};
   Fiber::suspend();
   return t.value;
 }

@@ -8,19 +8,14 @@
 
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_INVALID_VALUE = 7 };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
-struct cublasContext {
-  cudaStream_t stream;
-};
-using cublasHandle_t = cublasContext*;
+using cublasHandle_t = cudaStream_t*;  // all that it holds
 
-inline const char* cublasGetStatusName(cublasStatus_t status) {
-  return status == CUBLAS_STATUS_SUCCESS ? "CUBLAS_STATUS_SUCCESS" : "CUBLAS_STATUS_INVALID_VALUE";
-}
+inline const char* cublasGetStatusName(cublasStatus_t) { return "CUBLAS_STATUS_INVALID_VALUE"; }
 inline cublasStatus_t cublasCreate(cublasHandle_t* handle) {
-  return *handle = new cublasContext{}, CUBLAS_STATUS_SUCCESS;
+  return *handle = new cudaStream_t{}, CUBLAS_STATUS_SUCCESS;
 }
 inline cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
-  return handle->stream = stream, CUBLAS_STATUS_SUCCESS;
+  return *handle = stream, CUBLAS_STATUS_SUCCESS;
 }
 inline cublasStatus_t cublasSetWorkspace(cublasHandle_t, void* memory, size_t bytes) {
   return emulator::on_device(memory, bytes) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
@@ -33,13 +28,13 @@ using Op = cublasOperation_t;
 
 // alpha and beta are read now, the matrices when the stream runs.
 template <auto product, class T, class Stride = long long>
-cublasStatus_t gemm_batched(Handle handle, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a,
+cublasStatus_t gemm_batched(Handle h, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a,
                             int lda, Stride stride_a, const T* b, int ldb, Stride stride_b, const T* beta,
                             T* c, int ldc, Stride stride_c, int count) {
   const int rows_a = op_a == CUBLAS_OP_N ? m : k, rows_b = op_b == CUBLAS_OP_N ? k : n;
   if (min({m, n, k, count}) < 0 || lda < max(1, rows_a) || ldb < max(1, rows_b) || ldc < max(1, m))
     return CUBLAS_STATUS_INVALID_VALUE;
-  enqueue(handle->stream, [=, alpha = *alpha, beta = *beta] {
+  enqueue(*h, [=, alpha = *alpha, beta = *beta] {
     const auto transpose = [](Op op) { return op == CUBLAS_OP_N ? CblasNoTrans : CblasTrans; };
     for (int i = 0; i < count; ++i)
       product(CblasColMajor, transpose(op_a), transpose(op_b), m, n, k, alpha, a + i * stride_a, lda,
@@ -49,10 +44,9 @@ cublasStatus_t gemm_batched(Handle handle, Op op_a, Op op_b, int m, int n, int k
 }
 
 template <auto product, class T>
-cublasStatus_t gemm(Handle handle, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a, int lda,
+cublasStatus_t gemm(Handle h, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a, int lda,
                     const T* b, int ldb, const T* beta, T* c, int ldc) {
-  return gemm_batched<product>(handle, op_a, op_b, m, n, k, alpha, a, lda, 0ll, b, ldb, 0ll, beta, c, ldc,
-                               0ll, 1);
+  return gemm_batched<product>(h, op_a, op_b, m, n, k, alpha, a, lda, 0ll, b, ldb, 0ll, beta, c, ldc, 0ll, 1);
 }
 
 }  // namespace emulator

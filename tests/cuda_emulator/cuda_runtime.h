@@ -21,28 +21,18 @@
 #define DYN_SHARED(T, name) T* name = static_cast<T*>(emulator::dynamic_shared())
 using std::max, std::min;
 
-struct Lanes {  // a mask, and where in the kernel it was written
-  Lanes(unsigned m, emulator::Site s = emulator::Site::current()) : mask(m), site(s) {}
-  unsigned mask;
-  emulator::Site site;
-};
-inline void __syncthreads(emulator::Site site = emulator::Site::current()) {
-  emulator::wait(emulator::State::at_barrier, 0, 0, 0, site);
+inline void __syncthreads(std::source_location site = std::source_location::current()) {
+  emulator::wait({0, site}, 0, 0);
 }
-namespace emulator {
-inline uint64_t warp_operation(Lanes lanes, uint64_t value, int source) {
-  return wait(State::at_warp_operation, lanes.mask, value, source, lanes.site);
+inline void __syncwarp(emulator::Lanes lanes) { emulator::wait(lanes, 0, 0); }
+inline unsigned __ballot_sync(emulator::Lanes lanes, bool vote) {
+  return static_cast<unsigned>(emulator::wait(lanes, vote, emulator::kBallot));
 }
-}  // namespace emulator
-inline void __syncwarp(Lanes lanes) { emulator::warp_operation(lanes, 0, 0); }
-inline unsigned __ballot_sync(Lanes lanes, bool vote) {
-  return static_cast<unsigned>(emulator::warp_operation(lanes, vote, emulator::kBallot));
-}
-template <class T> T __shfl_xor_sync(Lanes lanes, T value, int bits) {
+template <class T> T __shfl_xor_sync(emulator::Lanes lanes, T value, int bits) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4);
   uint64_t word = 0;
   std::memcpy(&word, &value, sizeof value);
-  word = emulator::warp_operation(lanes, word, emulator::thread_number % 32 ^ bits);
+  word = emulator::wait(lanes, word, emulator::thread_number % 32 ^ bits);
   std::memcpy(&value, &word, sizeof value);
   return value;
 }
@@ -77,7 +67,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int device);
 cudaError_t cudaMalloc(void**, size_t);
 cudaError_t cudaFree(void*);
 cudaError_t cudaMallocHost(void**, size_t);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t, cudaMemcpyKind, cudaStream_t);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
 

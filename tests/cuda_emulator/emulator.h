@@ -11,14 +11,11 @@
 #include <functional>
 #include <source_location>
 
-struct uint3 {
+struct dim3 {
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
   unsigned x, y, z;
 };
-struct dim3 : uint3 {
-  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : uint3{x_, y_, z_} {}
-};
-inline uint3 threadIdx, blockIdx;
-inline dim3 blockDim, gridDim;
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulator {
 
@@ -29,12 +26,16 @@ void set_memory(size_t bytes);  // of the device; at first 1 GiB
 int synchronisations();         // how often the host has waited since the program began
 
 // For kernels.
-using Site = std::source_location;
-enum class State { ready, at_barrier, at_warp_operation, returned };
-constexpr int kBallot = -1;
+struct Lanes {  // of a warp, as a mask, and where in the kernel they are named
+  Lanes(unsigned m, std::source_location s = std::source_location::current()) : mask(m), site(s) {}
+  unsigned mask;
+  std::source_location site;
+};
+constexpr int kBallot = 32;
 inline int thread_number;  // of the running thread, in its block
-// The running thread waits. The result of a warp operation: the value of lane `source`, or the ballot.
-uint64_t wait(State, unsigned mask, uint64_t value, int source, Site);
+// The running thread waits: for its block where the mask is 0, else for these lanes. The result is the value
+// of lane `source`, or the ballot: whose values are odd.
+uint64_t wait(Lanes, uint64_t value, int source);
 void* dynamic_shared();
 
 // For the runtime.

@@ -187,7 +187,7 @@ TEST_CASE("emulator: a divergent barrier stops the program, which says where who
   check_dies(in_child([] { run(meet_twice); }),
              {"threads 0 to 47: at a barrier", "threads 48 to 95: at a barrier"});
   check_dies(in_child([] { run(half_a_warp); }),
-             {"threads 0 to 15: at a warp operation", "mask ffffffff", "threads 16 to 31: returned"});
+             {"threads 0 to 15: in a warp operation", "mask ffffffff", "threads 16 to 31: returned"});
 }
 
 TEST_CASE("emulator: a shuffle gives nothing of a lane outside its mask") {

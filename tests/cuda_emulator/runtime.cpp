@@ -12,9 +12,7 @@
 
 namespace emulator {
 
-struct Stream {
-  std::list<std::function<void()>> queue;
-};
+struct Stream : std::list<std::function<void()>> {};
 
 namespace {
 
@@ -44,8 +42,8 @@ bool within(const Blocks& in, const void* first, size_t bytes) {
 // Where device memory lies.
 char* space() {
   static void* first = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  static const int huge = madvise(first, kSpace, MADV_HUGEPAGE);  // of which Mapped has fewer to map
-  if (first == MAP_FAILED || huge != 0) std::abort();
+  static const int hint [[maybe_unused]] = madvise(first, kSpace, MADV_HUGEPAGE);  // fewer pages to map
+  if (first == MAP_FAILED) std::abort();
   return static_cast<char*>(first);
 }
 
@@ -66,16 +64,16 @@ char* vacancy(size_t bytes) {
 }
 
 void drain(Stream& stream) {
-  if (stream.queue.empty()) return;
+  if (stream.empty()) return;
   const Mapped mapped;
-  for (; !stream.queue.empty(); stream.queue.pop_front()) stream.queue.front()();
+  for (; !stream.empty(); stream.pop_front()) stream.front()();
 }
 
 }  // namespace
 
 void set_memory(size_t bytes) { limit = bytes; }
 int synchronisations() { return waits; }
-void enqueue(Stream* stream, std::function<void()> work) { stream->queue.push_back(std::move(work)); }
+void enqueue(Stream* stream, std::function<void()> work) { stream->push_back(std::move(work)); }
 bool on_device(const void* first, size_t bytes) { return within(blocks, first, bytes); }
 
 cudaError_t allow_shared(const void* kernel, int bytes) {
@@ -87,11 +85,10 @@ cudaError_t allow_shared(const void* kernel, int bytes) {
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const dim3 grid = config.gridDim, block = config.blockDim;
   const size_t threads = size_t{block.x} * block.y * block.z, shared = config.dynamicSmemBytes;
-  const size_t allowed = std::max(kFreeShared, allowed_shared[kernel]);
-  const bool empty = grid.x * grid.y * grid.z == 0 || threads == 0;
-  if (empty || grid.x >> 31 || max(grid.y, grid.z) > 65535 || threads > 1024 || block.z > 64 ||
-      shared > allowed)
-    return result(false, shared > allowed ? cudaErrorInvalidValue : cudaErrorInvalidConfiguration);
+  if (shared > std::max(kFreeShared, allowed_shared[kernel])) return result(false, cudaErrorInvalidValue);
+  if (threads - 1 >= 1024 || block.z > 64 || grid.x - 1 >= (1u << 31) - 1 || grid.y - 1 >= 65535 ||
+      grid.z - 1 >= 65535)
+    return result(false, cudaErrorInvalidConfiguration);  // 0 - 1 is too large as well
   enqueue(config.stream, [=] { run_grid(grid, block, shared, thread); });
   return cudaSuccess;
 }
@@ -100,11 +97,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
 
 using namespace emulator;
 
-const char* cudaGetErrorName(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation"
-                                            : "an invalid value or configuration";
-}
-const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
+const char* cudaGetErrorName(cudaError_t) { return "refused"; }
+const char* cudaGetErrorString(cudaError_t) { return "the emulator has no more words for it"; }
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 cudaError_t cudaDriverGetVersion(int* version) { return *version = CUDART_VERSION, cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
@@ -143,15 +137,13 @@ cudaError_t cudaMallocHost(void** block, size_t bytes) {
 }
 
 // Page-locked memory is read when the stream runs; other memory at once, as CUDA does.
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
-  if (on_device(to, bytes) != (kind != cudaMemcpyDeviceToHost) ||
-      on_device(from, bytes) != (kind != cudaMemcpyHostToDevice))
-    return result(false, cudaErrorInvalidValue);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind kind, cudaStream_t stream) {
+  const bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
+  if (on_device(to, n) == down || on_device(from, n) == up) return result(false, cudaErrorInvalidValue);
   std::vector<char> taken;
-  const bool at_once = kind == cudaMemcpyHostToDevice && !within(pinned, from, bytes);
-  if (at_once) taken.assign(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
-  enqueue(stream, [=] { std::memcpy(to, at_once ? taken.data() : from, bytes); });
+  const bool at_once = up && !within(pinned, from, n);
+  if (at_once) taken.assign(static_cast<const char*>(from), static_cast<const char*>(from) + n);
+  enqueue(stream, [=] { std::memcpy(to, at_once ? taken.data() : from, n); });
   return cudaSuccess;
 }
 

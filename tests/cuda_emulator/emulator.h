@@ -14,10 +14,11 @@
 struct uint3 {
   unsigned x, y, z;
 };
-struct dim3 {
-  unsigned x, y, z;
-  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+struct dim3 : uint3 {
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : uint3{x_, y_, z_} {}
 };
+inline uint3 threadIdx, blockIdx;
+inline dim3 blockDim, gridDim;
 
 namespace emulator {
 
@@ -27,24 +28,17 @@ void set_order(Order);
 void set_memory(size_t bytes);  // of the device; at first 1 GiB
 int synchronisations();         // how often the host has waited since the program began
 
-// Behind the language.
+// For kernels.
 using Site = std::source_location;
-enum class State { ready, at_barrier, at_warp_sync, at_vote, at_shuffle, returned };
-
-struct Here {
-  uint3 thread, block;
-  dim3 block_size, grid_size;
-  int index;  // of the thread in its block
-  int lane() const { return index % 32; }
-};
-inline Here here;  // of the thread that runs
-
-// The running thread waits. The result: of a vote the ballot, of a shuffle the value of lane `source`.
+enum class State { ready, at_barrier, at_warp_operation, returned };
+constexpr int kBallot = -1;
+inline int thread_number;  // of the running thread, in its block
+// The running thread waits. The result of a warp operation: the value of lane `source`, or the ballot.
 uint64_t wait(State, unsigned mask, uint64_t value, int source, Site);
 void* dynamic_shared();
-void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 
-// Behind the runtime.
+// For the runtime.
+void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
 struct Stream;
 void enqueue(Stream*, std::function<void()> work);
 bool on_device(const void* first, size_t bytes);  // within one block of device memory

@@ -63,9 +63,9 @@ template <class Fn> void same_on_both(double epsilons, const Fn& fn) {
 }  // namespace
 
 TEST_CASE("cuda kernels: products") {
-  for (int64_t m : {0, 1, 31, 33})
-    for (int64_t n : {1, 33, 100})
-      for (int64_t k : {0, 1, 31, 70})
+  for (int64_t m : {0, 1, 33})
+    for (int64_t n : {1, 70})
+      for (int64_t k : {0, 1, 31})
         for (int transposes = 0; transposes < 4; ++transposes)
           for (int64_t batch : {1, 3}) {
             const GemmShape s{m,     n, k,    transposes % 2 == 1, transposes / 2 == 1, batch,
@@ -100,7 +100,7 @@ TEST_CASE("cuda kernels: linear") {
 
 TEST_CASE("cuda kernels: softmax") {
   for (int64_t rows : {0, 1, 33})
-    for (int64_t d : {1, 31, 33, 1000, 5000})
+    for (int64_t d : {1, 33, 1000, 5000})
       for (bool log : {false, true})
         for (double spread : {1., 5.}) {
           INFO(rows, " rows of ", d, log ? " log, spread " : ", spread ", spread);
@@ -115,9 +115,9 @@ TEST_CASE("cuda kernels: softmax") {
 }
 
 TEST_CASE("cuda kernels: layer norm") {
-  for (int64_t rows : {0, 1, 31, 33, 130})
-    for (int64_t d : {1, 31, 33, 1000})
-      for (int wanted = 0; wanted < 8; ++wanted) {
+  for (int64_t rows : {0, 1, 33, 130})
+    for (int64_t d : {1, 31, 300})
+      for (int wanted : {1, 2, 4, 7}) {
         INFO(rows, " rows of ", d, ", wanted ", wanted);
         same_on_both(256, [&](Draws x) {
           const Tensor in = x.normal({rows, d}, 3), gain = x.normal({d}), bias = x.normal({d});
@@ -136,10 +136,10 @@ TEST_CASE("cuda kernels: layer norm") {
 
 TEST_CASE("cuda kernels: cross-entropy") {
   enum { kPlain, kFar, kTied, kMasked, kCases };  // what is special about the logits
-  for (const Shape& size : {Shape{0, 4}, Shape{1, 3}, Shape{31, 33}, Shape{33, 1000}, Shape{3, 5000}})
+  for (const Shape& size : {Shape{0, 4}, Shape{1, 3}, Shape{31, 33}, Shape{2, 5000}})
     for (Smoothing convention :
          {Smoothing::uniform, Smoothing::as_printed, Smoothing::others, Smoothing::others_not_pad})
-      for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none})
+      for (Reduction reduction : {Reduction::mean, Reduction::none})
         for (double eps : {0., 0.1})
           for (int special = 0; special < kCases; ++special) {
             const int64_t n = size[0], vocab = size[1];

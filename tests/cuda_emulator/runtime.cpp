@@ -23,7 +23,10 @@ constexpr size_t kFreeShared = 48 << 10, kMostShared = 227 << 10;
 
 Blocks blocks, pinned;  // of device memory, and of the host's that cudaMallocHost gave
 size_t limit = size_t{1} << 30, in_use = 0, used = 0;  // bytes; used: of the space
-std::list<Stream> streams;
+std::list<Stream>& streams() {
+  static std::list<Stream> made;  // in a function: a test may make one before main
+  return made;
+}
 std::map<const void*, size_t> allowed_shared;  // by kernel, where it asked for more
 cudaError_t last_error = cudaSuccess;
 int waits = 0;
@@ -123,7 +126,7 @@ cudaError_t cudaFree(void* block) {  // waits, as CUDA does
   const auto found = blocks.find(static_cast<char*>(block));
   if (found == blocks.end()) return result(!block, cudaErrorInvalidValue);
   ++waits;
-  for (Stream& stream : streams) drain(stream);
+  for (Stream& stream : streams()) drain(stream);
   ASAN_POISON_MEMORY_REGION(block, found->second);
   in_use -= found->second;
   blocks.erase(found);
@@ -148,7 +151,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return *stream = &streams.emplace_back(), cudaSuccess;
+  return *stream = &streams().emplace_back(), cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   ++waits;

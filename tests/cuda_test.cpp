@@ -112,7 +112,7 @@ TEST_CASE("cuda: a gradient is the same whether or not other inputs want theirs"
 TEST_CASE("cuda: dropout drops what the CPU drops, to the bit") {
   for (DType dtype : {DType::f32, DType::f64})
     for (int64_t size : {1, 127, 128, 129, 5000})
-      for (double p : {0.0, 0.1, 0.5, 1.0}) {
+      for (double p : {0.0, 0.1, 0.5, 0.99}) {
         INFO(dtype, " ", size, " elements, p = ", p);
         const auto dropped = [&](Device device) {
           Generator generator = generator_of_rows(device);
@@ -152,12 +152,23 @@ TEST_CASE("cuda: an id out of range is the CPU's error, at the latest when someb
   }
 }
 
+TEST_CASE("cuda: ids may stay on the host, and are checked there before anything runs") {
+  const Variable table(Tensor::full({5, 4}, 2, DType::f32, kCuda), true);
+  const auto look_up = [&](int32_t id) {
+    return embedding(table, {Tensor::from(std::vector<int32_t>{0, id}, {1, 2}), 0, 2}).value();
+  };
+  CHECK(look_up(4).device() == kCuda);
+  CHECK(message_of([&] { look_up(5); }) == "embedding: id 5 at row 0, position 1 is outside [0, 5)");
+}
+
 TEST_CASE("cuda: out of memory says how much; nothing is lost, and cached blocks are given back first") {
   const Tensor witness = Tensor::full({3}, 7, DType::f32, kCuda);
+  CHECK(sum(witness).item() == 21);
   const size_t in_use = memory_use(kCuda).in_use;
   const std::string said = message_of([] { Tensor({int64_t{1} << 42}, DType::f32, kCuda); });
   CHECK_MESSAGE(said.find("out of memory on cuda") != std::string::npos, said);
   CHECK_MESSAGE(said.find(message(in_use, " in use")) != std::string::npos, said);
+  CHECK_MESSAGE(said.find("latest operation is ") != std::string::npos, said);
   CHECK(memory_use(kCuda).in_use == in_use);
   CHECK(memory_use(kCuda).cached == 0);
   CHECK(sum(witness).item() == 21);

@@ -6,11 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <numeric>
-#include <random>
+#include <deque>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "tests/cuda_emulator/emulator.h"
@@ -19,143 +16,117 @@
 namespace emulator {
 namespace {
 
-constexpr int kWarp = 32;
+constexpr size_t kWarp = 32, kMostShared = 227 << 10;
 constexpr int kPoison = 0xff;  // NaN as a float or a double, -1 as an int
-constexpr size_t kMostShared = 227 << 10;
 
-[[noreturn]] void run_threads();
-
+enum class State { ready, waiting, returned };
 struct Thread {
   State state = State::ready;
-  unsigned mask = 0;
+  Lanes lanes = 0;
   uint64_t value = 0;
   int source = 0;
-  Site site = {};
-  uint3 position = {};
-  Fiber fiber{run_threads};
+  Fiber* fiber = nullptr;  // from its first step to its last
 };
 
 Order order = Order::forward;
-std::mt19937 shuffler;
-std::vector<std::unique_ptr<Thread>> threads;  // those of the largest block so far
-int count;                                     // threads of this block
+int64_t rounds = 0;           // of a block between two barriers
+std::vector<Thread> threads;  // of the block that runs
+std::deque<Fiber> fibers;
+std::vector<Fiber*> idle;
 const std::function<void()>* body;
 alignas(256) char shared[kMostShared];
 
-Thread& self() { return *threads[static_cast<size_t>(here.index)]; }
+Thread& self() { return threads[static_cast<size_t>(thread_number)]; }
 
 void run_threads() {
-  for (;;) {
+  for (;; Fiber::suspend()) {
     (*body)();
-    self().state = State::returned;
-    Fiber::suspend();
+    self() = {.state = State::returned, .fiber = self().fiber};
   }
 }
 
-std::vector<int64_t> sequence(int64_t n) {
-  std::vector<int64_t> indices(static_cast<size_t>(n));
-  std::iota(indices.begin(), indices.end(), 0);
-  if (order == Order::backward) std::reverse(indices.begin(), indices.end());
-  return indices;
+// Who is number k of n in this round. Shuffled: by a stride that has no factor in common with n.
+int64_t turn(int64_t k, int64_t n, int64_t round) {
+  if (order == Order::shuffled) return (k * 2654435761 + round * 7919) % n;
+  return order == Order::forward ? k : n - 1 - k;
 }
-void reorder(std::vector<int64_t>& indices) {
-  if (order == Order::shuffled) std::shuffle(indices.begin(), indices.end(), shuffler);
+dim3 position(int64_t i, dim3 size) {
+  return {unsigned(i % size.x), unsigned(i / size.x % size.y), unsigned(i / size.x / size.y)};
 }
-
-bool same_place(const Thread& a, const Thread& b) {
-  return a.state == b.state && a.mask == b.mask &&
-         (a.state == State::returned ||
-          (a.site.line() == b.site.line() && std::string_view(a.site.file_name()) == b.site.file_name()));
+bool same_place(const Thread& a, const Thread& b) {  // a file's name is in memory once
+  return a.state == b.state && a.lanes.mask == b.lanes.mask && a.lanes.site.line() == b.lanes.site.line() &&
+         a.lanes.site.file_name() == b.lanes.site.file_name();
 }
 
-[[noreturn]] void fault(const char* what) {
-  const char* verbs[] = {"could run",      "wait at a barrier", "wait at __syncwarp",
-                         "wait at a vote", "wait at a shuffle", "have returned"};
-  const char* kernel = "";
-  for (int i = 0; i < count; ++i)
-    if (threads[i]->state != State::returned) kernel = threads[i]->site.function_name();
-  std::fprintf(stderr, "cuda emulator: %s in %s, block (%u, %u, %u) of %u threads\n", what, kernel,
-               here.block.x, here.block.y, here.block.z, static_cast<unsigned>(count));
-  for (int first = 0, i = 1; i <= count; ++i) {
-    if (i < count && same_place(*threads[first], *threads[i])) continue;
-    const Thread& t = *threads[first];
-    std::fprintf(stderr, "  threads %d to %d %s", first, i - 1, verbs[static_cast<int>(t.state)]);
-    if (t.state != State::returned) std::fprintf(stderr, ", %s:%u", t.site.file_name(), t.site.line());
-    if (t.mask) std::fprintf(stderr, ", mask %08x", t.mask);
-    std::fputc('\n', stderr);
+[[noreturn]] void stuck() {
+  const auto waiting = std::ranges::find(threads, State::waiting, &Thread::state);
+  std::fprintf(stderr, "cuda emulator: threads wait for each other in %s, block (%u, %u, %u)\n",
+               waiting->lanes.site.function_name(), blockIdx.x, blockIdx.y, blockIdx.z);
+  for (size_t first = 0, i = 1; i <= threads.size(); ++i) {
+    const auto& [state, lanes, value, source, fiber] = threads[first];
+    if (i < threads.size() && same_place(threads[first], threads[i])) continue;
+    const char* does = state == State::returned ? "returned"
+                       : lanes.mask             ? "in a warp operation"
+                                                : "at a barrier";
+    std::fprintf(stderr, "  threads %zu to %zu: %s, ", first, i - 1, does);
+    std::fprintf(stderr, "mask %08x, %s:%u\n", lanes.mask, lanes.site.file_name(), lanes.site.line());
     first = i;
   }
   std::abort();
 }
 
-// Opens the barrier if the block stands at it.
-bool open_barrier() {
-  for (int i = 0; i < count; ++i)
-    if (threads[i]->state != State::at_barrier || !same_place(*threads[0], *threads[i])) return false;
-  for (int i = 0; i < count; ++i) threads[i]->state = State::ready;
-  return true;
-}
-
-// Performs the operation that lane `first` of a warp waits for, if all lanes of its mask wait for it too.
-bool perform(int warp, int first) {
-  const Thread& asked = *threads[warp + first];
-  const auto each_lane = [&](auto fn) {
-    for (int lane = 0; lane < kWarp; ++lane)
-      if (asked.mask >> lane & 1) fn(lane);
-  };
-  bool all = true;
-  uint64_t values[kWarp], ballot = 0;
-  std::memset(values, kPoison, sizeof values);  // of lanes outside the mask
-  each_lane([&](int lane) {
-    all = all && warp + lane < count && same_place(asked, *threads[warp + lane]);
-    if (!all) return;
-    values[lane] = threads[warp + lane]->value;
-    ballot |= (values[lane] & 1) << lane;
-  });
-  if (!all || !(asked.mask >> first & 1)) return false;
-  const bool shuffle = asked.state == State::at_shuffle;
-  each_lane([&](int lane) {
-    Thread& t = *threads[warp + lane];
-    t.value = shuffle ? values[t.source & (kWarp - 1)] : ballot;
-  });
-  each_lane([&](int lane) { threads[warp + lane]->state = State::ready; });
-  return true;
-}
-
-bool perform_warp_operations() {
-  bool any = false;
-  for (int i = 0; i < count; ++i) {
-    const State state = threads[i]->state;
-    if (state == State::at_warp_sync || state == State::at_vote || state == State::at_shuffle)
-      any |= perform(i / kWarp * kWarp, i % kWarp);
+// Where all have come whom thread i waits for, they go on.
+bool release(size_t i) {
+  const Thread asked = threads[i];
+  const unsigned mask = asked.lanes.mask;
+  if (asked.state != State::waiting || (mask == 0 && i > 0)) return false;
+  const size_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : threads.size();
+  const auto named = [=](size_t j) { return mask == 0 || (mask >> (j - first) & 1); };
+  uint64_t values[kWarp + 1];
+  std::memset(values, kPoison, sizeof values);  // what lanes outside the mask give
+  values[kBallot] = 0;
+  for (size_t j = first; j < end; ++j) {
+    if (!named(j)) continue;
+    if (j >= threads.size() || !same_place(threads[j], asked)) return false;
+    values[j % kWarp] = threads[j].value;
+    values[kBallot] |= (threads[j].value & 1) << j % kWarp;
   }
-  return any;
+  for (size_t j = first; j < end; ++j)
+    if (named(j)) threads[j].state = State::ready, threads[j].value = values[threads[j].source];
+  return true;
 }
 
-void run_block(std::vector<int64_t>& turns) {
-  for (int i = 0; i < count; ++i) threads[i]->state = State::ready;
-  for (;;) {
-    reorder(turns);
-    for (int64_t i : turns) {
-      Thread& t = *threads[i];
-      if (t.state != State::ready) continue;
-      here.thread = t.position, here.index = static_cast<int>(i);
-      t.fiber.resume();
+void run_block() {
+  const int64_t n = blockDim.x * blockDim.y * blockDim.z;
+  threads.assign(static_cast<size_t>(n), {});
+  for (;; ++rounds) {
+    for (int64_t k = 0; k < n; ++k) {
+      const int64_t i = turn(k, n, rounds);
+      if (threads[i].state != State::ready) continue;
+      threadIdx = position(i, blockDim), thread_number = static_cast<int>(i);
+      Thread& t = self();
+      if (idle.empty()) idle.push_back(&fibers.emplace_back(run_threads));
+      if (!t.fiber) t.fiber = idle.back(), idle.pop_back();
+      t.fiber->resume();
+      if (t.state == State::returned) idle.push_back(t.fiber);
     }
-    const auto returned = [](const auto& t) { return t->state == State::returned; };
-    if (std::all_of(threads.begin(), threads.begin() + count, returned)) return;
-    if (!perform_warp_operations() && !open_barrier()) fault("threads wait for each other");
+    bool all_returned = true, any_released = false;
+    for (size_t i = 0; i < threads.size(); ++i) {
+      all_returned &= threads[i].state == State::returned;
+      any_released |= release(i);
+    }
+    if (all_returned) return;
+    if (!any_released) stuck();
   }
 }
 
-// Static shared memory: the thread-local variables of this program.
+// Static shared memory: the thread-local variables of this program, which is the first of the modules.
 std::span<char> static_shared() {
   std::span<char> found;
-  const auto first_module = [](dl_phdr_info* module, size_t, void* result) {  // the program; then libraries
-    for (int i = 0; i < module->dlpi_phnum; ++i)
-      if (module->dlpi_phdr[i].p_type == PT_TLS && module->dlpi_tls_data)
-        *static_cast<std::span<char>*>(result) = {static_cast<char*>(module->dlpi_tls_data),
-                                                  module->dlpi_phdr[i].p_memsz};
+  const auto first_module = [](dl_phdr_info* module, size_t, void* result) {
+    for (const auto& part : std::span(module->dlpi_phdr, module->dlpi_phnum))
+      if (part.p_type == PT_TLS && module->dlpi_tls_data)
+        *static_cast<std::span<char>*>(result) = {static_cast<char*>(module->dlpi_tls_data), part.p_memsz};
     return 1;
   };
   dl_iterate_phdr(first_module, &found);
@@ -164,39 +135,30 @@ std::span<char> static_shared() {
 
 }  // namespace
 
-void set_order(Order o) { order = o, shuffler.seed(1); }
+void set_order(Order o) { order = o, rounds = 0; }
 
-uint64_t wait(State state, unsigned mask, uint64_t value, int source, Site site) {
-  Thread& t = self();
-  t.state = state, t.mask = mask, t.value = value, t.source = source, t.site = site;
+uint64_t wait(Lanes lanes, uint64_t value, int source) {
+  Thread& t = self() = {State::waiting, lanes, value, source, self().fiber};
   Fiber::suspend();
   return t.value;
 }
 
 void* dynamic_shared() { return shared; }
 
-void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
-  count = static_cast<int>(block.x * block.y * block.z);
-  while (threads.size() < static_cast<size_t>(count)) threads.push_back(std::make_unique<Thread>());
-  for (int i = 0; i < count; ++i) {
-    const unsigned n = static_cast<unsigned>(i);
-    threads[i]->position = {n % block.x, n / block.x % block.y, n / block.x / block.y};
-  }
-  body = &thread;
-  here.block_size = block, here.grid_size = grid;
-  std::vector<int64_t> turns = sequence(count), blocks = sequence(int64_t{grid.x} * grid.y * grid.z);
-  reorder(blocks);
-  ASAN_POISON_MEMORY_REGION(shared + shared_bytes, kMostShared - shared_bytes);
+void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()>& kernel) {
+  body = &kernel, blockDim = size, gridDim = grid;
+  const int64_t blocks = int64_t{grid.x} * grid.y * grid.z, first_round = rounds;
   const std::span<char> statics = static_shared();
-  const std::vector<char> of_host(statics.begin(), statics.end());  // who has thread-local variables too
-  for (int64_t b : blocks) {
-    here.block = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
-    std::ranges::fill(statics, static_cast<char>(kPoison));
+  const std::vector<char> of_host(statics.begin(), statics.end());  // which has thread-local variables too
+  ASAN_POISON_MEMORY_REGION(shared + shared_bytes, kMostShared - shared_bytes);
+  for (int64_t k = 0; k < blocks; ++k) {
+    blockIdx = position(turn(k, blocks, first_round), grid);
+    std::memset(statics.data(), kPoison, statics.size());
     std::memset(shared, kPoison, shared_bytes);
-    run_block(turns);
+    run_block();
   }
-  std::ranges::copy(of_host, statics.begin());
   ASAN_UNPOISON_MEMORY_REGION(shared, kMostShared);
+  std::ranges::copy(of_host, statics.begin());
 }
 
 }  // namespace emulator

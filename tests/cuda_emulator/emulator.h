@@ -11,13 +11,11 @@
 #include <functional>
 #include <source_location>
 
-struct uint3 {
-  unsigned x, y, z;
-};
 struct dim3 {
-  unsigned x, y, z;
   dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+  unsigned x, y, z;
 };
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulator {
 
@@ -27,24 +25,21 @@ void set_order(Order);
 void set_memory(size_t bytes);  // of the device; at first 1 GiB
 int synchronisations();         // how often the host has waited since the program began
 
-// Behind the language.
-using Site = std::source_location;
-enum class State { ready, at_barrier, at_warp_sync, at_vote, at_shuffle, returned };
-
-struct Here {
-  uint3 thread, block;
-  dim3 block_size, grid_size;
-  int index;  // of the thread in its block
-  int lane() const { return index % 32; }
+// For kernels.
+struct Lanes {  // of a warp, as a mask, and where in the kernel they are named
+  Lanes(unsigned m, std::source_location s = std::source_location::current()) : mask(m), site(s) {}
+  unsigned mask;
+  std::source_location site;
 };
-inline Here here;  // of the thread that runs
-
-// The running thread waits. The result: of a vote the ballot, of a shuffle the value of lane `source`.
-uint64_t wait(State, unsigned mask, uint64_t value, int source, Site);
+constexpr int kBallot = 32;
+inline int thread_number;  // of the running thread, in its block
+// The running thread waits: for its block where the mask is 0, else for these lanes. The result is the value
+// of lane `source`, or the ballot: whose values are odd.
+uint64_t wait(Lanes, uint64_t value, int source);
 void* dynamic_shared();
-void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 
-// Behind the runtime.
+// For the runtime.
+void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
 struct Stream;
 void enqueue(Stream*, std::function<void()> work);
 bool on_device(const void* first, size_t bytes);  // within one block of device memory

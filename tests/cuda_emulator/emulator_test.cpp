@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/cuda_emulator/cublas_v2.h"
+#include "tests/cuda_emulator/cuda_runtime.h"
 
 namespace {
 
@@ -17,26 +17,34 @@ using emulator::Order;
 constexpr int kThreads = 96;  // of a block here: three warps
 constexpr unsigned kAll = 0xffffffff;
 
-struct Queue {
-  Queue() { cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking); }
-  ~Queue() { cudaStreamDestroy(stream); }
-  cudaStream_t stream;
-};
+cudaStream_t new_stream() {
+  cudaStream_t stream = nullptr;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  return stream;
+}
+const cudaStream_t kStream = new_stream();
 
 template <class... Parameters, class... Args>
-cudaError_t launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                   Args... args) {
+cudaError_t launch_on(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                      size_t shared, Args... args) {
   cudaLaunchConfig_t config{};
   config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared, config.stream = stream;
   return cudaLaunchKernelEx(&config, kernel, args...);
 }
 
+template <class... Args> cudaError_t launch(Args... args) { return launch_on(kStream, args...); }
+
 template <class T> struct DeviceArray {
-  explicit DeviceArray(size_t n) : count(n) { REQUIRE(cudaMalloc(&first, n * sizeof(T)) == cudaSuccess); }
+  explicit DeviceArray(size_t n) : count(n) {
+    void* block = nullptr;
+    REQUIRE(cudaMalloc(&block, n * sizeof(T)) == cudaSuccess);
+    first = static_cast<T*>(block);
+  }
   ~DeviceArray() { cudaFree(first); }
   std::vector<T> values() const {
     std::vector<T> host(count);
-    cudaMemcpy(host.data(), first, count * sizeof(T), cudaMemcpyDeviceToHost);
+    cudaMemcpyAsync(host.data(), first, count * sizeof(T), cudaMemcpyDeviceToHost, kStream);
+    cudaStreamSynchronize(kStream);
     return host;
   }
   T* first = nullptr;
@@ -47,7 +55,7 @@ template <class T> struct DeviceArray {
 std::vector<float> run(void (*kernel)(float*), Order order = Order::forward, size_t shared = 0) {
   emulator::set_order(order);
   const DeviceArray<float> y(kThreads);
-  CHECK(launch(nullptr, kernel, 1, kThreads, shared, y.first) == cudaSuccess);
+  CHECK(launch(kernel, dim3(1), dim3(kThreads), shared, y.first) == cudaSuccess);
   const std::vector<float> values = y.values();
   emulator::set_order(Order::forward);
   return values;
@@ -174,11 +182,12 @@ TEST_CASE("emulator: a missing barrier shows as a wrong result") {
 
 TEST_CASE("emulator: a divergent barrier stops the program, which says where who waits") {
   check_dies(in_child([] { run(meet<true>); }),
-             {"threads wait for each other in", "meet(", "block (0, 0, 0) of 96 threads",
-              "emulator_test.cpp:", "threads 0 to 47 wait at a barrier", "threads 48 to 95 have returned"});
-  check_dies(in_child([] { run(meet_twice); }), {"threads 0 to 47 wait", "threads 48 to 95 wait"});
+             {"threads wait for each other in", "meet(", "block (0, 0, 0)",
+              "emulator_test.cpp:", "threads 0 to 47: at a barrier", "threads 48 to 95: returned"});
+  check_dies(in_child([] { run(meet_twice); }),
+             {"threads 0 to 47: at a barrier", "threads 48 to 95: at a barrier"});
   check_dies(in_child([] { run(half_a_warp); }),
-             {"threads 0 to 15 wait at a shuffle", "mask ffffffff", "threads 16 to 31 have returned"});
+             {"threads 0 to 15: in a warp operation", "mask ffffffff", "threads 16 to 31: returned"});
 }
 
 TEST_CASE("emulator: a shuffle gives nothing of a lane outside its mask") {
@@ -196,7 +205,7 @@ TEST_CASE(
     "emulator: device memory holds NaN until it is written, and reads past a block are caught by ASan") {
   const DeviceArray<float> x(24), y(1);
   const auto read = [&](int64_t i) {
-    launch(nullptr, read_at, 1, 1, 0, x.first, i, y.first);
+    launch(read_at, 1, 1, 0, x.first, i, y.first);
     return y.values()[0];
   };
   CHECK(std::isnan(read(0)));
@@ -205,8 +214,8 @@ TEST_CASE(
   check_dies(in_child([&] { read(24); }), {"use-after-poison", "read_at"});
   check_dies(in_child([&] { read(-1); }), {"use-after-poison", "read_at"});
   check_dies(in_child([&] {
-               launch(nullptr, read_shared_at, 1, 1, 16, 4, y.first);
-               cudaDeviceSynchronize();
+               launch(read_shared_at, 1, 1, 16, 4, y.first);
+               cudaStreamSynchronize(kStream);
              }),
              {"use-after-poison", "read_shared_at"});
 #endif
@@ -220,42 +229,41 @@ TEST_CASE("emulator: the host cannot touch device memory") {
 }
 
 TEST_CASE("emulator: streams do nothing until somebody waits, so a missing wait shows") {
-  const Queue one, other;
+  const cudaStream_t other = new_stream();
   const DeviceArray<float> x(1);
-  float* pinned = nullptr;
-  REQUIRE(cudaMallocHost(&pinned, sizeof(float)) == cudaSuccess);
-  float result = -1;
+  static void* host = nullptr;  // CUDA gives it back
+  REQUIRE(cudaMallocHost(&host, sizeof(float)) == cudaSuccess);
+  float *pinned = static_cast<float*>(host), result = -1;
   const auto upload = [&] {
-    cudaMemcpyAsync(x.first, pinned, sizeof(float), cudaMemcpyHostToDevice, one.stream);
+    cudaMemcpyAsync(x.first, pinned, sizeof(float), cudaMemcpyHostToDevice, kStream);
   };
   const auto compute = [&](cudaStream_t stream) {
-    launch(stream, add_one, 1, 1, 0, x.first);
+    launch_on(stream, add_one, 1, 1, 0, x.first);
     cudaMemcpyAsync(&result, x.first, sizeof(float), cudaMemcpyDeviceToHost, stream);
   };
   *pinned = 1;
   upload();
-  compute(one.stream);
+  compute(kStream);
   CHECK(result == -1);
-  cudaStreamSynchronize(one.stream);
+  cudaStreamSynchronize(kStream);
   CHECK(result == 2);
 
   upload();  // and the other stream does not wait for it
-  compute(other.stream);
-  cudaStreamSynchronize(other.stream);
+  compute(other);
+  cudaStreamSynchronize(other);
   CHECK(result == 3);
 
   upload();
   *pinned = 7;  // too early: page-locked memory is read when the copy runs
-  compute(one.stream);
-  cudaStreamSynchronize(one.stream);
+  compute(kStream);
+  cudaStreamSynchronize(kStream);
   CHECK(result == 8);
-  cudaFreeHost(pinned);
 }
 
 TEST_CASE("emulator: what the hardware refuses is refused") {
   const DeviceArray<float> x(kThreads);
   const auto with = [&](dim3 grid, dim3 block, size_t shared) {
-    return launch(nullptr, add_one, grid, block, shared, x.first);
+    return launch(add_one, grid, block, shared, x.first);
   };
   for (dim3 grid : {dim3(0), dim3(1, 65536), dim3(1, 1, 65536)})
     CHECK(with(grid, 32, 0) == cudaErrorInvalidConfiguration);
@@ -270,9 +278,9 @@ TEST_CASE("emulator: what the hardware refuses is refused") {
   CHECK(cudaFuncSetAttribute(add_one, cudaFuncAttributeMaxDynamicSharedMemorySize, kMore) == cudaSuccess);
   CHECK(with(1, 32, kMore) == cudaSuccess);
   float host = 0;
-  CHECK(cudaMemcpy(x.first, &host, (kThreads + 1) * sizeof(float), cudaMemcpyDeviceToHost) ==
+  CHECK(cudaMemcpyAsync(x.first, &host, (kThreads + 1) * sizeof(float), cudaMemcpyDeviceToHost, kStream) ==
         cudaErrorInvalidValue);
-  CHECK(cudaMemcpy(&host, &host, sizeof host, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+  CHECK(cudaMemcpyAsync(&host, &host, sizeof host, cudaMemcpyHostToDevice, kStream) == cudaErrorInvalidValue);
   CHECK(cudaFree(x.first + 1) == cudaErrorInvalidValue);
   void* block = &host;
   CHECK(cudaMalloc(&block, size_t{1} << 40) == cudaErrorMemoryAllocation);

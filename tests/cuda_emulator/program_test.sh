@@ -32,5 +32,6 @@ cmp translated.cpu translated.cuda || fail 'the translations differ'
 cmp measured.cpu measured.cuda || fail 'the measures differ'
 
 cp cpu/last.safetensors cuda/  # a run may go on elsewhere
-"$translate" train --resume --out cuda --device cuda | grep -q 'going on after step 12' || fail 'no resuming on another device'
+"$translate" train --resume --out cuda --device cuda >resumed.txt
+grep -q 'going on after step 12' resumed.txt || fail 'no resuming on another device' "$(<resumed.txt)"
 echo 'the same program on the emulated device'

@@ -18,8 +18,10 @@ struct Entry {
   Demo (*make)(const Settings& settings);
 };
 constexpr Entry kDemos[] = {
-    {2, soft_targets}, {3, sparse_or_dense}, {4, loss_and_confidence},
-    {5, kl_and_ce},    {6, eps_sweep_demo},  {15, attention_and_tape},
+    {1, overconfidence},     {2, soft_targets},        {3, sparse_or_dense},      {4, loss_and_confidence},
+    {5, kl_and_ce},          {6, smoothing_sweep},     {7, reliability_diagrams}, {8, population_optimum},
+    {9, confidence_penalty}, {10, weights_and_priors}, {11, adaptive_smoothing},  {12, learning_rates},
+    {13, beam_and_length},   {15, attention_and_tape},
 };
 
 constexpr const char* kAbout =

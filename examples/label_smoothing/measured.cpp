@@ -211,14 +211,20 @@ Demo reliability_diagrams(const Settings& settings) {
 }
 
 Demo population_optimum(const Settings& settings) {
-  const std::vector<Finished> rows = eps_sweep(settings);
+  constexpr double kOf[] = {0, 0.1, 0.3};
+  check(settings.source.empty(), "population_optimum: of a text the truth is not known");
+  const Lesson& lesson = lesson_of(settings);
+  const int64_t seeds = settings.full ? 3 : 1;
+  std::vector<Run> runs;
+  for (int64_t seed = 1; seed <= seeds; ++seed)
+    for (double eps : kOf) runs.push_back(optimum_run(lesson, eps, seed));
+  const std::vector<Finished> rows = sweep(settings, "optimum", lesson, runs);
   Demo demo{.name = "population_optimum", .title = "What a smoothed model learns, given enough"};
-  check_world(settings.source.empty(), "population_optimum: of a text the truth is not known");
   html::Table table{{"smoothing", "q", "words", "mean p", "on the line", "rectified"}};
   std::vector<svg::Series> series, lines;
   double worst = 0;
-  const double vocab = lesson_of(settings).target.size();
-  for (double eps : {0., 0.1, 0.3}) {
+  const double vocab = lesson.target.size();
+  for (double eps : kOf) {
     std::map<double, std::array<double, 2>> by_q;
     for (const Outcome* o : select(rows, smoothed("fresh", eps)))
       for (const auto& [q, words, p] : o->series.at("optimum")) by_q[q][0] += words, by_q[q][1] += words * p;
@@ -245,7 +251,7 @@ Demo population_optimum(const Settings& settings) {
                              series),
                    "Next words of unseen sentences, fresh pairs in training; at least 30 words a point.")};
   demo.data = {{"population_optimum", table, true}};
-  demo.seeds = seeds_text(settings);
+  demo.seeds = message("1 to ", seeds);
   demo.honest = message("With fresh pairs without end the mean p lies on the line to within ",
                         std::round(1000 * worst) / 1000,
                         ": what smoothing does there is to make true probabilities wrong by a known amount, "

@@ -104,6 +104,12 @@ Run base_run(const Lesson& lesson, const std::string& regime) {
   return run;
 }
 
+Run optimum_run(const Lesson& lesson, double eps, int64_t seed) {
+  Run run = base_run(lesson, "fresh");
+  run.strength = eps, run.seed = seed, run.steps = 2500, run.width = 64, run.peak = 5e-3;
+  return run;
+}
+
 std::string seeds_text(const Settings& settings) { return message("1 to ", settings.seeds()); }
 
 std::string to_csv(const std::vector<Finished>& rows) {

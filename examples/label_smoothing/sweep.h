@@ -11,6 +11,8 @@ namespace gradus::examples::lab {
 const Lesson& lesson_of(const Settings& settings);  // made once
 // How the two regimes train. In "overfit" the hard model does: 400 pairs, 64 times over.
 Run base_run(const Lesson& lesson, const std::string& regime);
+// Fresh pairs, and long enough to come near what smoothed labels aim at.
+Run optimum_run(const Lesson& lesson, double eps, int64_t seed);
 std::string seeds_text(const Settings& settings);
 
 struct Finished {

@@ -1,189 +1,150 @@
-// The lab's demos: the numbers on the page, which come from the losses and the tape, against formulas typed
-// here.
-#include <doctest/doctest.h>
+// The lab at reduced size (ctest -L lab): what it asserts of label smoothing, with its intervals printed; and
+// how it keeps its runs.
+#include <unistd.h>
 
-#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
 
-#include "examples/label_smoothing/demo.h"
-#include "examples/support/json_line.h"
-#include "examples/support/tape.h"
-#include "nn/attention.h"
-#include "tests/markup.h"
+#include "compare.h"
+#include "examples/label_smoothing/sweep.h"
 
 using namespace gradus;
+using namespace gradus::compare;
 using namespace gradus::examples;
-using doctest::Approx;
-using std::string;
+using namespace gradus::examples::lab;
 
 namespace {
 
-using Demo = lab::Demo (*)(const lab::Settings&);
-constexpr Demo kUntrained[] = {lab::soft_targets, lab::sparse_or_dense, lab::loss_and_confidence,
-                               lab::kl_and_ce, lab::attention_and_tape};
-
-std::vector<std::vector<string>> rows(const lab::Demo& demo, const string& name) {
-  for (const lab::Data& data : demo.data)
-    if (data.name == name) return data.table.rows;
-  throw std::invalid_argument("no data " + name);
+std::string world_error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
 }
 
-double number(const string& cell) { return std::stod(cell); }
+struct Folder {  // goes when it is left
+  Folder() { std::filesystem::remove_all(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("gradus_lab_" + std::to_string(getpid()));
+  Settings settings() const {
+    Settings s;
+    s.runs = path.string();
+    return s;
+  }
+};
+
+Run tiny(int64_t seed, double eps = 0) {
+  return {.strength = eps, .seed = seed, .steps = 3, .pairs = 40, .width = 8};
+}
+
+Kind kind(const std::string& regime, double eps) { return {regime, "smoothing", eps}; }
 
 }  // namespace
 
-TEST_CASE("every demo has all its parts, is well-formed, and is the same each time") {
-  for (const Demo make : kUntrained) {
-    const lab::Demo demo = make({});
-    CAPTURE(demo.name);
-    const html::Section section = lab::section(7, demo);
-    CHECK(ill_formed(html::page("t", "", {section})) == "");
-    CHECK(lab::section(7, make({})).body == section.body);
-    for (const string& part : {demo.title, demo.claim, demo.formula, demo.code, demo.honest, demo.seeds})
-      CHECK(!part.empty());
-    CHECK(!demo.figures.empty());
-    REQUIRE(!demo.data.empty());
-    for (const lab::Data& data : demo.data) {
-      CHECK(!data.table.rows.empty());
-      CHECK(section.body.find("<a href=\"" + data.name + ".csv\">") != string::npos);
-    }
-    CHECK(demo.code.find("shown:") == string::npos);
-    CHECK(demo.code.find_first_not_of(' ') == 0);
-  }
-  CHECK_THROWS_WITH(lab::shown("nothing"), "lab: no source says `// shown: nothing`");
-}
-
-TEST_CASE("soft targets: the four conventions") {
-  const double eps = 0.1, v = 6;
-  for (const auto& row : rows(lab::soft_targets({}), "soft_targets")) {
-    const bool target = row[1] == "y", pad = row[1] == "pad";
-    const double expected = row[0] == "uniform"      ? (target ? 1 - eps : 0) + eps / v
-                            : row[0] == "as_printed" ? (target ? 1 - eps : eps / v)
-                            : row[0] == "others"     ? (target ? 1 - eps : eps / (v - 1))
-                            : pad                    ? 0
-                                                     : (target ? 1 - eps : eps / (v - 2));
-    CHECK(number(row[2]) == Approx(expected).epsilon(1e-12));
-    if (pad && row[0] == "others_not_pad") CHECK(number(row[2]) == 0);
-  }
-}
-
-TEST_CASE("fact 4: sparse with respect to log-probabilities, dense with respect to logits") {
-  for (const auto& row : rows(lab::sparse_or_dense({}), "sparse_or_dense")) {
-    const double p = number(row[0]), eps = number(row[1]), v = 10;
-    const bool target = row[2] == "0";
-    const double q = (target ? 1 - eps : 0) + eps / v, pj = target ? p : (1 - p) / (v - 1);
-    CHECK(std::abs(number(row[3]) + q) < 1e-12);
-    CHECK(std::abs(number(row[4]) - (pj - q)) < 1e-12);
-  }
-  for (const auto& row : rows(lab::sparse_or_dense({}), "sparse_or_dense_counts")) {
-    CHECK(row[2] == (row[1] == "0" ? "1" : "10"));
-    CHECK(row[3] == "10");
-  }
-}
-
-TEST_CASE("fact 1 and 3: floors, where they are reached, and the gap there") {
-  const std::vector<std::vector<double>> known{{5, 0.389673, 0},     {10, 0.500288, 4.5109},
-                                               {100, 0.777797, 0},   {1000, 1.014848, 0},
-                                               {10000, 1.245993, 0}, {32000, 1.362390, 12.5707}};
-  const lab::Demo demo = lab::loss_and_confidence({});
-  const auto floors = rows(demo, "loss_floors");
-  REQUIRE(floors.size() == known.size());
-  for (size_t i = 0; i < known.size(); ++i) {
-    const double v = known[i][0];
-    CHECK(number(floors[i][0]) == v);
-    CHECK(std::abs(number(floors[i][2]) - known[i][1]) < 1e-5);
-    CHECK(std::abs(number(floors[i][3]) - (0.9 + 0.1 / v)) < 1e-6);
-    CHECK(std::abs(number(floors[i][4]) - std::log(v * 0.9 / 0.1 + 1)) < 1e-4);
-    if (known[i][2] > 0) CHECK(std::abs(number(floors[i][4]) - known[i][2]) < 1e-4);
-  }
-  for (const auto& row : rows(demo, "loss_and_confidence")) {
-    const double eps = number(row[0]), p = number(row[1]), v = 10, q = 1 - eps + eps / v;
-    CHECK(number(row[2]) ==
-          Approx(-q * std::log(p) - (v - 1) * eps / v * std::log((1 - p) / (v - 1))).epsilon(1e-12));
-  }
-}
-
-TEST_CASE("fact 2: equivalent within a convention; as printed not") {
-  const double eps = 0.1, v = 10, h = 0.500288, on = 1 - eps, off = eps / v;
-  const double s = -on * std::log(on) - (v - 1) * off * std::log(off);
-  for (const auto& row : rows(lab::kl_and_ce({}), "kl_and_ce")) {
-    const double nll = number(row[1]), ce = number(row[2]);
-    CHECK(std::abs(ce - number(row[3]) - h) < 1e-6);
-    CHECK(std::abs(ce - number(row[4]) - s - eps / v * nll) < 1e-12);
-  }
-}
-
-TEST_CASE("attention: masked cells are exactly 0, rows sum to 1, and padding changes nothing") {
-  const lab::Demo demo = lab::attention_and_tape({});
-  std::map<string, double> sums;  // of rows with one name; an encoder has two rows of padding
-  std::map<string, int> rows_of;
-  size_t zeros = 0;
-  for (const auto& row : rows(demo, "attention_weights")) {
-    sums[row[0] + row[1]] += number(row[3]);
-    rows_of[row[0] + row[1]] = row[0].starts_with("Encoder") && row[1] == "pad" ? 2 : 1;
-    const auto position = [](const string& word) { return string("BOS x EOSpad").find(word); };
-    const bool later = row[0].starts_with("Decoder: ") && position(row[2]) > position(row[1]);
-    const bool masked = row[2] == "pad" || later;
-    CHECK((number(row[3]) == 0) == masked);
-    zeros += masked;
-  }
-  CHECK(zeros == 5 * 2 + (6 + 1) + 4 * 2);
-  for (const auto& [row, sum] : sums) CHECK(sum == Approx(static_cast<double>(rows_of[row])).epsilon(1e-12));
-  for (const auto& row : rows(demo, "padding_changes")) CHECK((row[1] == "0" || row[1] == "0, 0"));
-}
-
-TEST_CASE("attention_weights are softmax(q k / sqrt(d)), by hand") {
-  constexpr int64_t D = 6, H = 2, T = 4;
-  nn::MultiHeadAttention layer(D, H);
-  layer.to(DType::f64);
-  layer.init(3);
-  const Tensor x = Generator(5).normal({1, T, D}, 1), lengths = Tensor::from(std::vector<int32_t>{3}, {1});
-  const std::vector<Tensor> found =
-      attention_weights(layer.self_attention(Variable(x), lengths, /*causal=*/true), H);
-  REQUIRE(found.size() == 1);
-  CHECK(found[0].shape() == Shape{1, H, T, T});
-  const std::vector<double> w =
-      layer.parameters()[0].variable.value().to_vector<double>();  // [3D, D]; biases are 0
-  const auto projected = [&](int64_t row, int64_t t) {
-    double sum = 0;
-    for (int64_t i = 0; i < D; ++i) sum += w[row * D + i] * x.data<double>()[t * D + i];
-    return sum;
-  };
-  for (int64_t h = 0; h < H; ++h)
-    for (int64_t t = 0; t < T; ++t) {
-      std::vector<double> e(T, 0);
-      double all = 0;
-      for (int64_t s = 0; s <= std::min<int64_t>(t, 2); ++s) {
-        double score = 0;
-        for (int64_t i = h * D / H; i < (h + 1) * D / H; ++i) score += projected(i, t) * projected(D + i, s);
-        all += e[s] = std::exp(score / std::sqrt(D / H));
+TEST_CASE("what the lab says of smoothing, at reduced size") {
+  const Folder folder;
+  const Lesson lesson = toy_lesson();
+  std::vector<Run> runs;
+  runs.push_back(optimum_run(lesson, 0.1, /*seed=*/1));  // the longest first
+  for (int64_t seed = 1; seed <= 5; ++seed)
+    for (const char* regime : {"overfit", "fresh"})
+      for (double eps : {0., 0.1, 0.3}) {
+        Run run = base_run(lesson, regime);
+        run.strength = eps, run.seed = seed;
+        if (run.regime == "fresh") run.width = 32, run.steps = 700;
+        if (run.regime == "overfit" || seed <= 2) runs.push_back(run);
       }
-      for (int64_t s = 0; s < T; ++s)
-        CHECK(found[0].data<double>()[(h * T + t) * T + s] == Approx(e[s] / all).epsilon(1e-12));
-    }
+  std::vector<Finished> rows = sweep(folder.settings(), "eps", lesson, runs);
+  const Outcome optimum = rows.front().outcome;
+  rows.erase(rows.begin());
+  const auto say = [&](const std::string& what, const Interval& i) { MESSAGE(what << ": " << text(i)); };
+  for (const std::string regime : {"overfit", "fresh"}) {
+    MESSAGE(regime);
+    const Interval falls = difference(rows, kind(regime, 0), kind(regime, 0.1), "top"),
+                   further = difference(rows, kind(regime, 0.1), kind(regime, 0.3), "top"),
+                   ece = difference(rows, kind(regime, 0), kind(regime, 0.1), "ece");
+    say("mean top probability, 0.1 minus 0", falls), say("0.3 minus 0.1", further);
+    say("ECE, 0.1 minus 0", ece);
+    CHECK(falls.mean < 0);
+    CHECK(further.mean < 0);
+    CHECK((regime == "overfit" ? ece.high < 0 : ece.low > 0));
+  }
+  // The mean p of all words that have the same true q lies on the line.
+  for (const auto& [q, words, p] : optimum.series.at("optimum")) {
+    if (words < 30) continue;
+    const double line = 0.9 * q + 0.1 / lesson.target.size();
+    MESSAGE("q " << q << ": p " << p << ", line " << line);
+    CHECK(std::fabs(p - line) < 0.02);
+  }
 }
 
-TEST_CASE("the tape's steps are its operations, in order, each after its inputs") {
-  const Variable w(Tensor::full({2, 3}, 1), true), x(Tensor::full({4, 3}, 1));
-  const std::vector<svg::Step> steps =
-      steps_of(sum(relu(linear(x, w, {})) * 2), {{"net.layers.0.weight", w}});
-  REQUIRE(steps.size() == 4);
-  CHECK(steps[0].text == "linear net.0 [4, 2]");
-  CHECK(steps[0].inputs.empty());
-  for (size_t i = 1; i < steps.size(); ++i) CHECK(steps[i].inputs == std::vector<size_t>{i - 1});
-  CHECK_THROWS_WITH(steps_of(x, {}), "tape: nothing was recorded behind this Variable");
+TEST_CASE("a run is told by its seed, whatever the thread; a sweep goes on where it was interrupted") {
+  const Folder folder;
+  const Lesson lesson = toy_lesson();
+  const std::vector<Finished> both = sweep(folder.settings(), "s", lesson, {tiny(1), tiny(2, 0.1)});
+  CHECK(both[0].outcome.values == train_and_measure(lesson, tiny(1)).values);
+  CHECK(both[0].outcome.values != both[1].outcome.values);
+  const auto file = folder.path / "s.csv";
+  const auto text_of = [&] {
+    std::ifstream in(file);
+    return std::string{std::istreambuf_iterator<char>(in), {}};
+  };
+  const std::string before = text_of();
+  std::string edited = before;  // a row that is there is used, not made again
+  const size_t second = edited.find('\n') + 1, value = edited.find(",no,", second) + 4;
+  edited.replace(value, edited.find(',', value) - value, "77");
+  std::ofstream(file) << edited;
+  const std::vector<Finished> three = sweep(folder.settings(), "s", lesson, {tiny(1), tiny(2, 0.1), tiny(3)});
+  CHECK((three[0].outcome.values.at("bleu") == 77 || three[1].outcome.values.at("bleu") == 77));
+  CHECK(three[2].run == tiny(3));
+
+  CHECK(contains(
+      world_error_of([&] {
+        sweep(folder.settings(), "s", lesson, {tiny(1), tiny(2, 0.1)});
+      }),
+      "s.csv, line 4: the run `toy overfit smoothing 0 3 3 40 8 1 cosine 0.1 0.003 pre no` is none"));
+  const auto refused = [&](const std::string& text, const std::string& part) {
+    CHECK(contains(world_error_of([&] { from_csv(text, "f.csv", {tiny(1), tiny(2, 0.1)}); }), part));
+  };
+  const std::string row = before.substr(second, before.find('\n', second) + 1 - second);
+  refused("a,b\n", "f.csv, line 1");
+  refused(before + row, "line 4: the run");
+  refused(before + row, "is there twice");
+  refused(before + "toy,overfit\n", "line 4: expected");
+  refused(before.substr(0, before.size() - 40), "line 3");
+  std::string words = before;
+  words.replace(value, words.find(',', value) - value, "many");
+  refused(words, "line 2: expected a number, got 'many'");
 }
 
-TEST_CASE("json_line: what was written is read again, and damage is nothing") {
-  const string text = "a \"b\\\", \"step\": 9, caf\u00e9\n";
-  const string line =
-      JsonLine().add("kind", "x").add("text", text).add("step", 7).add("loss", 0.125).add("bad", NAN).str();
-  CHECK(json_text(line, "text") == "a \"b\\\", \"step\": 9, caf\u00e9 ");
-  CHECK(json_number(line, "step") == 7);
-  CHECK(json_number(line, "loss") == 0.125);
-  CHECK(!json_number(line, "bad"));
-  CHECK(!json_number(line, "absent"));
-  CHECK(!json_number(line, "kind"));
-  CHECK(json_text(line, "absent") == "");
-  for (size_t cut = 0; cut < line.size(); ++cut)
-    json_text(line.substr(0, cut), "text"), json_number(line.substr(0, cut), "loss");
+TEST_CASE("every method trains; hard labels are its neutral setting") {
+  const Lesson lesson = toy_lesson();
+  const auto values = train_and_measure(lesson, tiny(1)).values;
+  for (const char* method : {"penalty", "unigram", "linear", "cosine", "triggered"}) {
+    Run run = tiny(1);
+    run.method = method;
+    CHECK(train_and_measure(lesson, run).values == values);
+    run.strength = 0.3;
+    if (method != std::string("triggered")) CHECK(train_and_measure(lesson, run).values != values);
+  }
+}
+
+TEST_CASE("intervals: Student's t on paired differences") {
+  CHECK(t_quantile(19) == near(2.093));
+  CHECK(t_quantile(60) == near(2.000, 2e-3));
+  const Interval i = interval({1, 2, 3, 4, 5});  // mean 3, deviation sqrt 2.5: half = 2.776 sqrt(2.5 / 5)
+  CHECK(i.mean == 3);
+  CHECK(i.high == near(3 + 2.776 * std::sqrt(0.5)));
+  CHECK(i.excludes_0());
+  CHECK(!interval({-1, 2, 3, -4, 5}).excludes_0());
+  CHECK(!interval({5}).excludes_0());
+  CHECK(text(Interval{0.1234, 0.1, 0.15, 3}) == "0.123 [0.100, 0.150]");
+  CHECK(verdict("ECE", {-0.2, -0.3, -0.1, 3}) == "ECE falls by 0.200 [0.100, 0.300]");
+  CHECK(verdict("ECE", {0.2, 0.1, 0.3, 3}) == "ECE rises by 0.200 [0.100, 0.300]");
+  CHECK(verdict("ECE", {-0.2, -0.5, 0.1, 3}) == "of ECE no difference can be told (-0.200 [-0.500, 0.100])");
+  CHECK(contains(verdict("ECE", interval({3})), "no difference"));
 }

@@ -52,6 +52,8 @@ TEST_CASE("unigram smoothing: eps goes to the classes by their share") {
   CHECK(neutral(Variable(kLogits), kTarget).value().item() ==
         plain(Variable(kLogits), kTarget).value().item());
   CHECK(equal(gradient(neutral), gradient(plain)));
+  const UnigramSmoothing neutral32(classes(kPrior).to(DType::f32), 0);
+  CHECK(equal(gradient(neutral32, kLogits.to(DType::f32)), gradient(plain, kLogits.to(DType::f32))));
   CHECK(distance(gradient(flat), gradient(losses::LabelSmoothingCrossEntropy(0.1))) <= 1e-14);
 }
 

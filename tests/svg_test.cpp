@@ -125,6 +125,9 @@ TEST_CASE("plot: a band and intervals lie where low and high are") {
   const auto band = numbers(
       figure, "<path d='M([0-9.]+) ([0-9.]+)L([0-9.]+) ([0-9.]+)L([0-9.]+) ([0-9.]+)L([0-9.]+) ([0-9.]+)L");
   REQUIRE(band.size() == 1);
+  const auto x = ticks(figure, true);
+  for (const auto& [i, value] : {std::pair(0, 0.), {2, 3.}, {4, 10.}, {6, 10.}})  // there, and back
+    CHECK(band[0][static_cast<size_t>(i)] == Approx(place(x, value)).epsilon(1e-3));
   for (const auto& [i, value] :
        {std::pair(1, -2.), {3, 1.}, {5, 0.}, {7, 1.}}) {  // low, low, low, and back from high
     // The labels hold no minus sign in ticks(): 0 and above are enough for a line.
@@ -169,6 +172,9 @@ TEST_CASE("reliability: heights are accuracies, gaps reach to the confidence; th
   holds(rects[4], 0, 0.25, 0.1, 0.2);
   holds(rects[5], 0.25, 0.5, 0, 0.6);
   holds(rects[6], 0.75, 1, 0, 0.95);
+  const auto ink = numbers(figure, "<rect [^>]*fill-opacity='([0-9.]+)'");
+  CHECK(ink[3][0] == 0.8);
+  CHECK(ink[5][0] == 0);
   CHECK(figure.find("fewer than 30 tokens") != string::npos);
   CHECK(svg::reliability({"t", "d", {}, {}}, {{0.5, 0.5, 30}}).find("fewer") == string::npos);
 }

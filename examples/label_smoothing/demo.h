@@ -48,11 +48,19 @@ std::string shown(const std::string& name);
 // The section of the page for demo number `number` of the course's list.
 html::Section section(int number, const Demo& demo);
 
-Demo soft_targets(const Settings& settings);         // 2
-Demo sparse_or_dense(const Settings& settings);      // 3
-Demo loss_and_confidence(const Settings& settings);  // 4
-Demo kl_and_ce(const Settings& settings);            // 5
-Demo eps_sweep_demo(const Settings& settings);       // 6
-Demo attention_and_tape(const Settings& settings);   // 15
+Demo soft_targets(const Settings& settings);          // 2
+Demo sparse_or_dense(const Settings& settings);       // 3
+Demo loss_and_confidence(const Settings& settings);   // 4
+Demo kl_and_ce(const Settings& settings);             // 5
+Demo overconfidence(const Settings& settings);        // 1
+Demo smoothing_sweep(const Settings& settings);       // 6
+Demo reliability_diagrams(const Settings& settings);  // 7
+Demo population_optimum(const Settings& settings);    // 8
+Demo confidence_penalty(const Settings& settings);    // 9
+Demo weights_and_priors(const Settings& settings);    // 10
+Demo adaptive_smoothing(const Settings& settings);    // 11
+Demo learning_rates(const Settings& settings);        // 12
+Demo beam_and_length(const Settings& settings);       // 13
+Demo attention_and_tape(const Settings& settings);    // 15
 
 }  // namespace gradus::examples::lab

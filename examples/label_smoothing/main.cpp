@@ -16,10 +16,14 @@ namespace {
 struct Entry {
   int number;  // in the course's list
   Demo (*make)(const Settings& settings);
+  bool of_a_text = false;  // made with --data, too
 };
 constexpr Entry kDemos[] = {
-    {2, soft_targets}, {3, sparse_or_dense}, {4, loss_and_confidence},
-    {5, kl_and_ce},    {6, eps_sweep_demo},  {15, attention_and_tape},
+    {1, overconfidence, true},       {2, soft_targets},        {3, sparse_or_dense},
+    {4, loss_and_confidence},        {5, kl_and_ce},           {6, smoothing_sweep, true},
+    {7, reliability_diagrams, true}, {8, population_optimum},  {9, confidence_penalty},
+    {10, weights_and_priors},        {11, adaptive_smoothing}, {12, learning_rates},
+    {13, beam_and_length, true},     {15, attention_and_tape},
 };
 
 constexpr const char* kAbout =
@@ -48,8 +52,8 @@ int run(std::span<const std::string> arguments) {
   Options options("label_smoothing [--out DIR] [options]", kAbout);
   options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
   options.add("--quick", &settings.quick, "",
-              "small and few models, at most 10 minutes on 2 cores: the default");
-  options.add("--full", &settings.full, "", "20 paired seeds in two regimes: hours");
+              "small models and 3 seeds, at most 10 minutes on 2 cores: the default");
+  options.add("--full", &settings.full, "", "20 paired seeds in two regimes: half an hour");
   options.add("--only", &only, "N,M,...", "these demos alone, by their numbers, on a page demos.html");
   options.add("--source", &settings.source, "FILE",
               "repeat sweep and calibration on this text, one sentence a line");
@@ -80,7 +84,8 @@ int run(std::span<const std::string> arguments) {
   check_world(!error, "label_smoothing: cannot make the folder --out ", out, ": ", error.message());
   watch_interrupts();
   std::vector<html::Section> sections;
-  for (const auto& [number, make] : kDemos) {
+  for (const auto& [number, make, of_a_text] : kDemos) {
+    if (!settings.source.empty() && !of_a_text) continue;
     if (!only.empty() && chosen.find(message(",", number, ",")) == chosen.npos) continue;
     std::cout << "demo " << number << " ... ";
     const double begun = seconds_now();

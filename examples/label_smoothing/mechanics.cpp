@@ -21,9 +21,6 @@ constexpr Convention kConventions[] = {{Smoothing::uniform, "uniform"},
                                        {Smoothing::others, "others"},
                                        {Smoothing::others_not_pad, "others_not_pad"}};
 
-// For tables that people read.
-std::string digits(double value, double unit = 1e-6) { return message(std::round(value / unit) * unit + 0.); }
-
 // Logits [1, V] with probability p on class 0, the target, and the rest in equal parts on the others.
 Variable logits_with(double p, int64_t vocab) {
   std::vector<double> z(vocab, 0);
@@ -65,8 +62,7 @@ Demo soft_targets(const Settings&) {
     q.push_back(target_of(convention, /*y=*/3));
     for (int64_t j = 0; j < kVocab; ++j) table.add(name, classes[j], q.back()[j]);
     const double sum = std::accumulate(q.back().begin(), q.back().end(), 0.);
-    sums.add(name, digits(q.back()[3], 1e-4), digits(q.back()[1], 1e-4), digits(q.back()[0], 1e-4),
-             digits(sum, 1e-4));
+    sums.add(name, q.back()[3], q.back()[1], q.back()[0] + 0., sum);
   }
   std::vector<double> hard(kVocab, 0);
   hard[3] = 1;
@@ -127,7 +123,7 @@ Demo sparse_or_dense(const Settings&) {
       };
       for (int64_t j = 0; j < kVocab; ++j) table.add(p, smoothing, j, by_log_p[j], by_logits[j]);
       if (p == 0.5 || p == 0.99)
-        counts.add(p, smoothing, not_zero(by_log_p), not_zero(by_logits), digits(by_logits[0]));
+        counts.add(p, smoothing, not_zero(by_log_p), not_zero(by_logits), by_logits[0]);
       svg::Series& series = smoothing > 0 ? soft : hard;
       series.x.push_back(p), series.y.push_back(by_logits[0]);
     }
@@ -189,7 +185,7 @@ Demo loss_and_confidence(const Settings&) {
     const Variable z = logits_with(low, vocab);
     const double floor = criterion(z, first_class()).value().item(), gap = z.value().data<double>()[0];
     // end shown
-    floors.add(vocab, 0.1, digits(floor), digits(low), digits(gap));
+    floors.add(vocab, 0.1, floor, low, gap);
   }
   demo.claim =
       "Hard labels are never content: the loss falls as long as p of the target rises. A smoothed loss is "
@@ -250,8 +246,8 @@ Demo kl_and_ce(const Settings&) {
     for (size_t i = 0; i < ce.gradient.size(); ++i)
       worst = std::max(worst, std::abs(ce.gradient[i] - result.gradient[i]));
     const auto [least, most] = std::minmax_element(gap.begin(), gap.end());
-    summary.add(name, digits(*least) + " and " + digits(*most),
-                worst < 1e-12 ? std::string("less than 1e-12") : digits(worst));
+    summary.add(name, message(*least, " and ", *most),
+                worst < 1e-12 ? std::string("less than 1e-12") : message(worst));
   }
   demo.claim =
       "The chapter: KL divergence or cross-entropy, they are equivalent. It prints one class for each.";

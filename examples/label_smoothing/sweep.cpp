@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iomanip>
 #include <iostream>
 #include <optional>
 #include <sstream>
@@ -85,6 +86,31 @@ Triples triples(const std::string& cell, const std::string& where) {
 }
 
 }  // namespace
+
+const Lesson& lesson_of(const Settings& settings) {
+  static std::map<std::string, Lesson> lessons;
+  const auto found = lessons.find(settings.source);
+  if (found != lessons.end()) return found->second;
+  return lessons
+      .emplace(settings.source,
+               settings.source.empty() ? toy_lesson() : text_lesson(settings.source, settings.target))
+      .first->second;
+}
+
+Run base_run(const Lesson& lesson, const std::string& regime) {
+  Run run{.data = lesson.name, .regime = regime, .steps = 800, .pairs = 400, .width = 32, .peak = 4e-3};
+  if (regime == "fresh") run.steps = 1200, run.pairs = 0, run.width = 48;
+  if (!lesson.train.empty()) run.steps = 2000, run.pairs = regime == "overfit" ? 1000 : 0, run.width = 64;
+  return run;
+}
+
+Run optimum_run(const Lesson& lesson, double eps, int64_t seed) {
+  Run run = base_run(lesson, "fresh");
+  run.strength = eps, run.seed = seed, run.steps = 2500, run.width = 64, run.peak = 5e-3;
+  return run;
+}
+
+std::string seeds_text(const Settings& settings) { return message("1 to ", settings.seeds()); }
 
 std::string to_csv(const std::vector<Finished>& rows) {
   std::string text = joined(header(), ",") + "\n";
@@ -166,11 +192,9 @@ std::vector<Finished> sweep(const Settings& settings, const std::string& name, c
     }
   }
   if (failure) std::rethrow_exception(failure);
+  check_world(!interrupted(), "label_smoothing: stopped; finished runs are kept in ", file);
   std::vector<Finished> ordered;
-  for (const Run& run : runs) {
-    const auto found = std::ranges::find(done, run, &Finished::run);
-    if (found != done.end()) ordered.push_back(*found);
-  }
+  for (const Run& run : runs) ordered.push_back(*std::ranges::find(done, run, &Finished::run));
   return ordered;
 }
 
@@ -195,6 +219,56 @@ Interval interval(const std::vector<double>& x) {
   const double half =
       n > 1 ? t_quantile(n - 1) * std::sqrt(squares / static_cast<double>((n - 1) * n)) : INFINITY;
   return {mean, mean - half, mean + half, n};
+}
+
+std::vector<const Outcome*> select(const std::vector<Finished>& rows, const Kind& kind) {
+  std::vector<const Outcome*> found;
+  for (const auto& [run, outcome] : rows)
+    if (run.regime == kind.regime && run.method == kind.method && run.strength == kind.strength)
+      found.push_back(&outcome);
+  return found;
+}
+
+Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const std::string& value) {
+  std::vector<double> x;
+  for (const Outcome* o : select(rows, kind)) x.push_back(o->values.at(value));
+  return interval(x);
+}
+
+Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b,
+                    const std::string& value) {
+  const auto from = select(rows, a), to = select(rows, b);
+  check(from.size() == to.size(), "difference: ", from.size(), " runs beside ", to.size());
+  std::vector<double> x;
+  for (size_t i = 0; i < from.size(); ++i) x.push_back(to[i]->values.at(value) - from[i]->values.at(value));
+  return interval(x);
+}
+
+std::string text(const Interval& i) {
+  std::ostringstream out;
+  const int digits = std::abs(i.mean) >= 10 ? 1 : std::abs(i.mean) >= 1 ? 2 : 3;
+  out << std::fixed << std::setprecision(digits) << i.mean;
+  if (i.n > 1) out << " [" << i.low << ", " << i.high << "]";
+  return out.str();
+}
+
+std::string verdict(const std::string& what, const Interval& d) {
+  if (!d.excludes_0() || d.n < 2) return "of " + what + " no difference can be told (" + text(d) + ")";
+  const Interval size = d.mean > 0 ? d : Interval{-d.mean, -d.high, -d.low, d.n};
+  return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
+}
+
+svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
+                 const std::string& name, size_t column) {
+  svg::Series series{label, {}, {}};
+  for (size_t i = 0; !outcomes.empty() && i < outcomes[0]->series.at(name).size(); ++i) {
+    std::vector<double> y;
+    for (const Outcome* o : outcomes) y.push_back(o->series.at(name).at(i)[column]);
+    const Interval mean = interval(y);
+    series.x.push_back(outcomes[0]->series.at(name)[i][0]), series.y.push_back(mean.mean);
+    if (mean.n > 1) series.low.push_back(mean.low), series.high.push_back(mean.high);
+  }
+  return series;
 }
 
 }  // namespace gradus::examples::lab

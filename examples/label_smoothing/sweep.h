@@ -8,14 +8,27 @@
 
 namespace gradus::examples::lab {
 
+const Lesson& lesson_of(const Settings& settings);  // made once
+// How the two regimes train. In "overfit" the hard model does: 400 pairs, 64 times over.
+Run base_run(const Lesson& lesson, const std::string& regime);
+// Fresh pairs, and long enough to come near what smoothed labels aim at.
+Run optimum_run(const Lesson& lesson, double eps, int64_t seed);
+std::string seeds_text(const Settings& settings);
+
 struct Finished {
   Run run;
   Outcome outcome;
 };
 
+// The finished runs of one kind, in the order of their seeds.
+struct Kind {
+  std::string regime = "overfit", method = "smoothing";
+  double strength = 0;
+};
+std::vector<const Outcome*> select(const std::vector<Finished>& rows, const Kind& kind);
+
 // All of these runs, in their order; `name` is that of the file in settings.runs. Rows there that are none of
-// them are refused (std::runtime_error), by file, line and run: they were made with other options. Fewer come
-// back only if interrupted.
+// them are refused (std::runtime_error), by file, line and run: they were made with other options.
 std::vector<Finished> sweep(const Settings& settings, const std::string& name, const Lesson& lesson,
                             const std::vector<Run>& runs);
 
@@ -31,5 +44,16 @@ struct Interval {
 // The mean and its 95 % interval by Student's t with n - 1 degrees of freedom; of one number it is infinite.
 Interval interval(const std::vector<double>& x);
 double t_quantile(int64_t degrees_of_freedom);  // 97.5 %
+Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const std::string& value);
+// Of b's value minus a's, over the seeds that both have.
+Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b,
+                    const std::string& value);
+std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
+// "the ECE falls by 0.123 [0.110, 0.136]", or that no difference can be told where the interval holds 0.
+std::string verdict(const std::string& what, const Interval& difference);
+
+// A point per x: the means of series[name][i][column] over outcomes, with intervals where there are several.
+svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
+                 const std::string& name, size_t column);
 
 }  // namespace gradus::examples::lab

@@ -173,6 +173,7 @@ class Student {
     double smoothed = 0;
     for (int64_t step = 1; step <= run_.steps && !interrupted(); ++step) {
       adapt(step, nll_);
+      // shown: train_step
       const TensorBatch batch = next_batch();
       adam.set_lr(learning_rate(run_, step));
       adam.zero_grad();
@@ -182,6 +183,7 @@ class Student {
       loss.backward();
       adam.clip_gradients(1);
       adam.step();
+      // end shown
       if (step % every != 0) continue;
       const double now = static_cast<double>(step);
       outcome_.series["curve"].push_back({now, since.mean_nll(), validation_nll()});
@@ -208,11 +210,13 @@ class Student {
     const TensorBatch valid(make_batch(lesson_.valid)), test(make_batch(lesson_.test));
     const std::vector<int32_t> valid_ids = shifted(valid.target).to_vector<int32_t>(),
                                ids = shifted(test.target).to_vector<int32_t>();
+    // shown: reliability
     const Tensor z = logits(test).value();
     const double t = fit_temperature(logits(valid).value(), valid_ids, Vocabulary::pad);
     const std::vector<TokenPrediction> tokens = predictions(z, ids, Vocabulary::pad);
     const Calibration plain = calibration(tokens),
                       scaled = calibration(predictions(z, ids, Vocabulary::pad, t));
+    // end shown
     v["nll"] = plain.nll, v["ece"] = plain.ece, v["brier"] = plain.brier, v["accuracy"] = plain.accuracy;
     v["entropy"] = plain.entropy, v["top"] = plain.confidence, v["temperature"] = t;
     v["scaled_nll"] = scaled.nll, v["scaled_ece"] = scaled.ece;
@@ -248,6 +252,7 @@ class Student {
     size_t token = 0;
     for (size_t r = 0; r < ids.size() && token < lesson_.truth.size(); ++r) {
       if (ids[r] == Vocabulary::pad) continue;
+      // shown: population_optimum
       const std::map<int32_t, double>& truth = lesson_.truth[token++];
       for (size_t j = 0; j < vocab; ++j) {
         const auto found = truth.find(static_cast<int32_t>(j));
@@ -256,6 +261,7 @@ class Student {
         ++words, sum += p_j;
         distance += std::abs(p_j - (1 - eps) * q - off) / 2;
       }
+      // end shown
     }
     outcome_.values["distance"] = distance / std::max<double>(1, double(token));
     for (const auto& [q, n] : by_q) outcome_.series["optimum"].push_back({q, n[0], n[1] / n[0]});
@@ -263,6 +269,7 @@ class Student {
 
   std::vector<Words> translated(int64_t beam, double rectify, size_t count, std::vector<Ids>* ids = nullptr) {
     const TensorBatch b(make_batch({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)}));
+    // shown: beams
     const auto found = nn::beam_search(model_, b.source, b.source_lengths,
                                        {.beam = beam,
                                         .length_penalty = 0,
@@ -271,6 +278,7 @@ class Student {
                                         .eos = Vocabulary::eos,
                                         .rectify = rectify,
                                         .never = {Vocabulary::pad, Vocabulary::bos}});
+    // end shown
     std::vector<Words> words;
     for (const nn::Hypothesis& h : found) {
       words.push_back(lesson_.target.decode(h.ids));

@@ -1,5 +1,8 @@
 #include "examples/support/html.h"
 
+#include <charconv>
+#include <iomanip>
+
 #include "tensor/error.h"
 
 namespace gradus::examples::html {
@@ -24,10 +27,12 @@ figure { margin: 0; max-width: 560px; } figure svg { width: 100%; height: auto; 
 figcaption { font-size: .9rem; margin-top: 4px; }
 pre { background: var(--soft); padding: 10px 12px; font-size: 13px; line-height: 1.45; white-space: pre-wrap; }
 summary { cursor: pointer; font-weight: 600; margin: 8px 0; }
-.table { overflow-x: auto; } table { border-collapse: collapse; font-size: .875rem; margin: 12px 0; }
+table { border-collapse: collapse; font-size: .875rem; margin: 12px 0; }
 th, td { border-bottom: 1px solid var(--rule); padding: 4px 10px 4px 0; text-align: left; vertical-align: top;
   font-variant-numeric: tabular-nums; }
-@media (max-width: 500px) { body { padding: 12px 9px 48px; } table { font-size: .8rem; } th, td { padding-right: 6px; } }
+@media (max-width: 500px) { body { padding: 12px 9px 48px; } table { font-size: .8rem; } th, td { padding-right: 6px; }
+  .wide thead { display: none; } .wide tr { display: block; border-bottom: 2px solid var(--rule); }
+  .wide td { display: block; border: 0; padding: 2px 0; } .wide td::before { content: attr(data-column) ": "; } }
 )";
 
 std::string csv_cell(const std::string& cell) {
@@ -37,10 +42,12 @@ std::string csv_cell(const std::string& cell) {
   return quoted + '"';
 }
 
-std::string row_of(const std::vector<std::string>& cells, const char* tag) {
-  std::string row = "<tr>";
-  for (const std::string& cell : cells) row += message("<", tag, ">", svg::escape(cell), "</", tag, ">");
-  return row + "</tr>\n";
+// On the page a number has at most 5 digits that count; in the CSV it has all.
+std::string shown_cell(const std::string& cell) {
+  double value = 0;
+  const char* end = cell.data() + cell.size();
+  const bool number = std::from_chars(cell.data(), end, value).ptr == end && cell.size() > 6;
+  return number ? message(std::setprecision(5), value) : svg::escape(cell);
 }
 
 }  // namespace
@@ -63,10 +70,16 @@ std::string Table::csv() const {
 }
 
 std::string table(const Table& t) {
-  std::string body;
-  for (const auto& row : t.rows) body += row_of(row, "td");
-  return "<div class=\"table\"><table><thead>" + row_of(t.columns, "th") + "</thead><tbody>\n" + body +
-         "</tbody></table></div>\n";
+  std::string head, body;
+  for (const std::string& column : t.columns) head += "<th>" + svg::escape(column) + "</th>";
+  for (const auto& row : t.rows) {
+    body += "<tr>";
+    for (size_t i = 0; i < row.size(); ++i)
+      body += message("<td data-column=\"", svg::escape(t.columns[i]), "\">", shown_cell(row[i]), "</td>");
+    body += "</tr>\n";
+  }
+  return message("<table", t.columns.size() > 5 ? " class=\"wide\"" : "", "><thead><tr>", head,
+                 "</tr></thead><tbody>\n", body, "</tbody></table>\n");
 }
 
 std::string code(std::string_view text) { return "<pre><code>" + svg::escape(text) + "</code></pre>\n"; }

@@ -319,7 +319,7 @@ std::string reliability(const Chart& chart, const std::vector<Bin>& bins, int64_
   check(!bins.empty(), "svg: `", chart.title, "`: a reliability diagram without bins");
   const bool thin =
       std::any_of(bins.begin(), bins.end(), [&](const Bin& b) { return b.count > 0 && b.count < few; });
-  const std::array<std::string, 3> styles{fill(0, ".8"), fill(1, ".35"), fill(0, "0") + stroke(2)};
+  const std::array<std::string, 3> styles{fill(0, ".8"), fill(1, ".35") + stroke(1), fill(0, "0") + stroke(2)};
   Canvas canvas;
   const std::vector<Series> parts{{"accuracy", {}, {}},
                                   {"gap to confidence", {}, {}},

@@ -1,7 +1,10 @@
 #include "examples/translate/report.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 
+#include "examples/support/calibration.h"
 #include "examples/support/html.h"
 #include "examples/support/json_line.h"
 #include "examples/support/tape.h"
@@ -83,6 +86,43 @@ std::string attention_map(nn::TranslationModel& model, const Task& task, const I
                       svg::escape(task.source_vocabulary().decode(pair.source)));
 }
 
+// Of at most 500 held-out pairs, given the words of the reference; the end of sentence also apart.
+std::string calibration_of(nn::TranslationModel& model, const HeldOut& held_out) {
+  const nn::Evaluating evaluating(model);
+  std::vector<IdPair> pairs(held_out.pairs.begin(),
+                            held_out.pairs.begin() + std::min<ptrdiff_t>(500, std::ssize(held_out.pairs)));
+  std::vector<TokenPrediction> all, ends;
+  for (const BatchPlan& plan : bucketed_batches(pairs, /*tokens=*/1024, 0, 0)) {
+    const TensorBatch b(make_batch(pairs, plan));
+    const Tensor logits = model(b.source, b.source_lengths, b.target, b.target_lengths).value();
+    std::vector<int32_t> targets;  // [B, T] without its first column
+    const std::vector<int32_t> ids = b.target.to_vector<int32_t>();
+    for (size_t i = 0; i < ids.size(); ++i)
+      if (i % static_cast<size_t>(b.target.shape()[1]) != 0) targets.push_back(ids[i]);
+    for (const TokenPrediction& token : predictions(logits, targets, Vocabulary::pad)) {
+      all.push_back(token);
+      if (token.target == Vocabulary::eos) ends.push_back(token);
+    }
+  }
+  html::Table table{{"of", "tokens", "confidence", "accuracy", "ECE"}};
+  const auto row = [&](const char* name, const Calibration& c) {
+    const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
+    table.add(std::string(name), c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
+  };
+  const Calibration of_all = calibration(all);
+  row("all words", of_all), row("end of sentence", calibration(ends));
+  std::vector<svg::Bin> bins;
+  for (const ReliabilityBin& b : of_all.bins) bins.push_back({b.confidence, b.accuracy, b.count});
+  return html::figures(
+             {html::figure(svg::reliability({"Reliability",
+                                             "Accuracy against confidence, in bins of equal width.",
+                                             {"confidence"},
+                                             {"accuracy"}},
+                                            bins),
+                           "Words of which the model was equally sure, and how many it had right.")}) +
+         html::table(table);
+}
+
 }  // namespace
 
 std::vector<IdPair> shown_pairs(const HeldOut& held_out) {
@@ -117,6 +157,7 @@ std::string report_page(const std::vector<std::string>& log, const std::string& 
                        figure_of("Norm of the gradient, before clipping", "norm",
                                  {curve(log, "train", "gradient_norm", "")})})},
        {"samples", "What it says", samples(log)},
+       {"calibration", "How sure it is", calibration_of(model, task.validation())},
        {"attention", "Where it looks",
         html::figures(figures) +
             "<p class=\"honest\">The mean over the heads of the last layer, with the reference as what was "

@@ -108,8 +108,9 @@ void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, cons
       const auto pull = [=](int64_t j) { return mass * math::exp(z[j] - max - log_sum); };
       if (mix) {
         const T share = scale * mix.eps, *prior = mix.prior;
+        const T at_y = pull(y) - T(scale * mix.hard(y)) - share * prior[y];
         cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = pull(j) - share * prior[j]; });
-        dz[y] -= scale * mix.hard(y);
+        dz[y] = at_y;
         return;
       }
       const T at_target = pull(y) - T(scale * q.on), at_excluded = q.excluded >= 0 ? pull(q.excluded) : 0;

@@ -11,28 +11,38 @@ template <class T> struct Loss {
   Smoothing convention;
   Reduction reduction;
   int32_t pad_id;
-  bool subtract_entropy;
+  bool subtract_entropy, weighted_prior;
   const double* smoothing;
-  const T* class_weight;
+  const T *class_weight, *prior;
   int64_t vocab;
 
   Loss(const CrossEntropySpec& s, int64_t vocab_size)
       : convention(s.convention), reduction(s.reduction), pad_id(s.pad_id),
-        subtract_entropy(s.subtract_entropy), smoothing(s.smoothing.data<double>()),
-        class_weight(s.class_weight ? s.class_weight.data<T>() : nullptr), vocab(vocab_size) {}
+        subtract_entropy(s.subtract_entropy), weighted_prior(s.weighted_prior),
+        smoothing(s.smoothing.data<double>()),
+        class_weight(s.class_weight ? s.class_weight.data<T>() : nullptr),
+        prior(s.prior ? s.prior.data<T>() : nullptr), vocab(vocab_size) {}
 
-  __device__ TargetDistribution distribution() const {
-    return TargetDistribution::of(convention, *smoothing, vocab, pad_id);
+  // With a prior, `on` comes on top of the target's share of `off`.
+  __device__ TargetDistribution distribution(int64_t y) const {
+    const double eps = *smoothing;
+    if (!prior) return TargetDistribution::of(convention, eps, vocab, pad_id);
+    return {(1 - eps) * (weighted_prior ? class_weight[y] : T(1)), eps, 0, -1};
+  }
+  // How much of q.off class j has: all or nothing, or as the prior says.
+  __device__ T share(const TargetDistribution& q, int64_t y, int64_t j) const {
+    return prior ? prior[j] : T(j != y && j != q.excluded);
   }
   // An id out of range, which check_ids() reports later, must not be read through: it is ignored, too.
   __device__ bool ignores(int64_t y) const { return y == pad_id || y < 0 || y >= vocab; }
   __device__ double weight(int64_t y) const { return class_weight ? class_weight[y] : 1; }
+  __device__ double row_weight(int64_t y) const { return weighted_prior ? 1 : weight(y); }
 };
 
 // What one thread collects of a row as it reads it. Its sums are over exp(z - max) and z - max, where max is
 // the largest so far: when a larger one comes, they move to it.
 template <class T> struct RowSums {
-  T max = std::numeric_limits<T>::lowest(), exponentials = 0, others = 0, count = 0;
+  T max = std::numeric_limits<T>::lowest(), exponentials = 0, others = 0, count = 0;  // of shares
   int64_t argmax = 0;  // the lowest index of max
 
   __device__ void move_to(T larger) {
@@ -42,8 +52,9 @@ template <class T> struct RowSums {
   }
 };
 
-// The logits z [vocab] of one row, read once, four at a time: "others" leaves out columns y and excluded.
-template <class T> __device__ RowSums<T> read_row(const T* z, int64_t vocab, int64_t y, int64_t excluded) {
+// The logits z [vocab] of one row, read once, four at a time; share(j) says how much of class j "others" has.
+template <class T, class Share>
+__device__ RowSums<T> read_row(const T* z, int64_t vocab, const Share& share) {
   constexpr int kAtOnce = 4;
   RowSums<T> sums;
   for (int64_t first = threadIdx.x; first < vocab; first += kAtOnce * blockDim.x) {
@@ -59,7 +70,8 @@ template <class T> __device__ RowSums<T> read_row(const T* z, int64_t vocab, int
     for (int i = 0; i < kAtOnce; ++i) {
       const int64_t j = first + i * blockDim.x;
       sums.exponentials += math::exp(values[i] - sums.max);
-      if (j < vocab && j != y && j != excluded) sums.others += values[i] - sums.max, ++sums.count;
+      const T part = j < vocab ? share(j) : 0;
+      if (part > 0) sums.others += part * (values[i] - sums.max), sums.count += part;
     }
   }
   return sums;
@@ -70,27 +82,28 @@ template <class T> __device__ RowSums<T> read_row(const T* z, int64_t vocab, int
 template <class T>
 __global__ void cross_entropy_rows(Loss<T> spec, const T* logits, DeviceIds target, T* log_sum_exp,
                                    double* per_row) {
-  const TargetDistribution q = spec.distribution();
   const int64_t r = blockIdx.x, y = target.at(r);
   if (spec.ignores(y)) {
     if (threadIdx.x < 5) per_row[5 * r + threadIdx.x] = 0;
     return;  // the whole block
   }
+  const TargetDistribution q = spec.distribution(y);
   const T* z = logits + r * spec.vocab;
-  RowSums<T> mine = read_row(z, spec.vocab, y, q.excluded);
+  RowSums<T> mine = read_row(z, spec.vocab, [=](int64_t j) { return spec.share(q, y, j); });
   const T own_max = mine.max, max = block_reduce(own_max, std::numeric_limits<T>::lowest(), Max{});
   mine.move_to(max);
   const double log_sum = std::log(block_reduce(double(mine.exponentials), 0., Sum{}));
   const double others = block_reduce(double(mine.others), 0., Sum{});
+  const double count = block_reduce(double(mine.count), 0., Sum{});
   const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -spec.vocab, -spec.vocab, Max{});
   if (threadIdx.x > 0) return;
   log_sum_exp[2 * r] = max;
   log_sum_exp[2 * r + 1] = log_sum;
-  const double w = spec.weight(y), nll = log_sum - (z[y] - max);
+  const double w = spec.weight(y), of_row = spec.row_weight(y), nll = log_sum - (z[y] - max);
   double loss = spec.subtract_entropy ? q.negative_entropy() : 0;
   if (q.on != 0) loss += q.on * nll;
-  if (q.off != 0) loss -= q.off * (others - q.off_count * log_sum);
-  const double row[] = {w > 0 ? w * loss : 0, w > 0 ? w * nll : 0, double(argmax == y), 1, w};
+  if (q.off != 0) loss -= q.off * (others - count * log_sum);
+  const double row[] = {of_row > 0 ? of_row * loss : 0, w > 0 ? w * nll : 0, double(argmax == y), 1, w};
   for (int i = 0; i < 5; ++i) per_row[5 * r + i] = row[i];
 }
 
@@ -113,18 +126,19 @@ template <class T>
 __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, DeviceIds target,
                                             const T* log_sum_exp, const double* sums, const T* dy,
                                             T* dlogits) {
-  const TargetDistribution q = spec.distribution();
   const int64_t r = blockIdx.x, y = target.at(r);
-  const double w = spec.ignores(y) ? 0 : spec.weight(y);
+  const double w = spec.ignores(y) ? 0 : spec.row_weight(y);
   const T* z = logits + r * spec.vocab;
   T* dz = dlogits + r * spec.vocab;
   if (w == 0) return each(spec.vocab, [=](int64_t j) { dz[j] = 0; });  // the row may hold anything
   const double scale =
       dy[spec.reduction == Reduction::none ? r : 0] * w / (spec.reduction == Reduction::mean ? sums[4] : 1);
+  TargetDistribution q = spec.distribution(y);
+  if (spec.prior) q.off_count = sum<double>(spec.vocab, [=](int64_t j) { return spec.prior[j]; });
   const T mass = scale * q.sum(), on = scale * q.on, off = scale * q.off;
   const T max = log_sum_exp[2 * r], log_sum = log_sum_exp[2 * r + 1];
   each(spec.vocab, [=](int64_t j) {
-    dz[j] = mass * math::exp(z[j] - max - log_sum) - (j == y ? on : j == q.excluded ? 0 : off);
+    dz[j] = mass * math::exp(z[j] - max - log_sum) - (j == y ? on : T(0)) - off * spec.share(q, y, j);
   });
 }
 

@@ -35,7 +35,15 @@ echo 'layer = 2' >config
 expect 2 'config, line 1: layer: unknown option; did you mean layers?' "$translate" train --config config
 expect 2 'this text allows at most' "$translate" train "${text[@]}" --vocab-size 8000 --out large
 expect 1 '3 pairs to learn from longer than 4 tokens' "$translate" train "${text[@]}" --longest 4 --out short
-expect 1 'nowhere: cannot be opened' "$translate" train "${text[@]}" --source nowhere --out none
+expect 1 'nowhere: cannot be opened: No such file' "$translate" train "${text[@]}" --source nowhere --out none
+[[ ! -e none ]] || { echo 'a refused training left its folder'; failures=$((failures + 1)); }
+expect 2 'heads 3 do not divide --d-model 16; did you mean 2?' "$translate" train "${text[@]}" --heads 3 --out none
+expect 2 'did you mean --tie output?' "$translate" train --toy --tie all --out none
+expect 0 'tokenizer = bpe' "$translate" train "${text[@]}" --dump-config
+expect 2 'best.safetensors is there already' bash -c "cp -r model kept; rm kept/last.safetensors; '$translate' train --toy --out kept"
+expect 0 "--model 'it'\\''s \$HOME/best.safetensors'" "$translate" train "${text[@]}" --out "it's \$HOME"
+expect 1 'cannot write to standard output' bash -c "set -o pipefail; '$translate' train ${text[*]} --out piped | head -1"
+[[ -e piped/best.safetensors ]] || { echo 'a reader who went away ended the training'; failures=$((failures + 1)); }
 expect 2 'the toy language has no --epochs' "$translate" train --toy "${small[@]}" --epochs 1 --out none
 
 printf 'the quick brown fox jumps\n%.0s' 1 2 3 >long

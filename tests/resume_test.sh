@@ -39,7 +39,7 @@ same() {
 # Begins in the folder `current`, or goes on: options and output must not name what differs between runs. Takes the
 # place of its shell, so that a signal reaches it.
 begin_or_go_on() {
-  if [[ -e current/last.safetensors ]]; then set -- --resume; fi
+  if [[ -e current/last.safetensors ]]; then set -- --resume; else rm -rf current; fi
   exec "$translate" train "$@" --out current
 }
 
@@ -85,8 +85,22 @@ for task in text toy; do
   rm -rf finished-*
 done
 
-# Ctrl-C: it says how to go on.
+# Bytes do not depend on how many threads were asked for, nor on the name of the folder.
+"$translate" train "${toy[@]}" --steps 30 --threads 1 --out elsewhere >/dev/null
+mv elsewhere moved
+"$translate" train --resume --steps 65 --threads 2 --out moved >output
+"$translate" train "${toy[@]}" --steps 30 --out here >/dev/null
+"$translate" train --resume --steps 65 --out here >output
+cmp -s moved/average.safetensors here/average.safetensors || fail 'other threads and folder, other bytes'
+"$translate" train --resume --out here >output
+[[ $(<output) == *'all is done'* ]] || fail 'a finished run does not say so'
+
+# Ctrl-C: it says how to go on. Meanwhile nobody else may write there.
 "$translate" train "${toy[@]}" --steps 100000 --out stopped >output 2>&1 &
+while kill -0 $! && [[ ! -e stopped/log.jsonl ]]; do sleep 0.1; done
+if "$translate" train "${toy[@]}" --out stopped >second 2>&1 || [[ $(<second) != *'another training'* ]]; then
+  fail "two trainings in one folder: $(<second)"
+fi
 while kill -0 $! && [[ ! -e stopped/last.safetensors ]]; do sleep 0.1; done
 kill -INT $!
 status=0
@@ -113,7 +127,7 @@ refused 'there is no stopped/absent/last.safetensors to go on from' --resume --o
 cp -r undisturbed-text current
 echo 'say nothing' >>source
 echo 'nothing.' >>target
-refused 'other data' --resume --out current
+refused 'content hashes source ' --resume --out current
 rm -r current
 
 # A full disk: the checkpoint from before is kept, and from there it goes on.

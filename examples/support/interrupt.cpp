@@ -2,23 +2,25 @@
 
 #include <atomic>
 #include <csignal>
-#include <initializer_list>
 
 namespace gradus::examples {
 namespace {
 
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
 std::atomic<int> came = 0;  // the handler may run on any thread
 static_assert(std::atomic<int>::is_always_lock_free);
 
 void on_signal(int signal) {
   came = signal;
-  for (const int any : {SIGINT, SIGTERM}) std::signal(any, SIG_DFL);
+  for (const int any : kSignals) std::signal(any, SIG_DFL);
 }
 
 }  // namespace
 
 void watch_interrupts() {
-  for (const int any : {SIGINT, SIGTERM}) std::signal(any, on_signal);
+  for (const int any : kSignals)
+    if (std::signal(any, on_signal) == SIG_IGN) std::signal(any, SIG_IGN);  // as under nohup
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 int interrupted() { return came; }

@@ -1,5 +1,6 @@
-// Ctrl-C and SIGTERM as a question that a long job asks itself between two steps. The first signal only sets
-// the answer, so that the job can save what it has; a second one ends the program at once.
+// Ctrl-C, SIGTERM and a closed terminal as a question that a long job asks itself between two steps. The
+// first signal only sets the answer, so that the job can save what it has; a second one ends the program at
+// once. A reader of its output who goes away does not end it.
 #pragma once
 
 namespace gradus::examples {

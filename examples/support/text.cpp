@@ -1,7 +1,9 @@
 #include "examples/support/text.h"
 
+#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -56,7 +58,7 @@ bool next_line(std::istream& in, const std::string& name, int64_t number, std::s
 
 std::vector<std::string> read_lines(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  check_world(in.good(), path, ": cannot be opened");
+  check_world(in.good(), path, ": cannot be opened: ", std::strerror(errno));
   std::vector<std::string> lines;
   for (std::string line; next_line(in, path, std::ssize(lines) + 1, line);) lines.push_back(line);
   check_world(!lines.empty(), path, ": the file is empty");

@@ -20,9 +20,9 @@ double number(const std::string& text) {  // infinity is one: the best nll befor
 }
 
 // A small file must not become a large model: what its options take at least.
-double least_weights(const TrainOptions& o, double vocab) {
+double least_weights(const TrainOptions& o, double source, double target) {
   const double d = o.d_model;
-  return 2. * o.layers * (4 * d * d + 2 * d * o.ff) + d * vocab;
+  return 2. * o.layers * (4 * d * d + 2 * d * o.ff) + d * (o.tie == "all" ? target : source + target);
 }
 
 }  // namespace
@@ -65,16 +65,14 @@ Checkpoint load_checkpoint(const std::string& path) {
                  options,
                  Tokenizer::parse(text("source_tokenizer")),
                  Tokenizer::parse(text("target_tokenizer")),
-                 {int64_t(step), number(text("best_nll")), seconds},
-                 {},
-                 {}};
+                 {int64_t(step), number(text("best_nll")), seconds}};
     for (const auto& [name, tensor] : file.tensors) {
       if (name.starts_with(kOptimizer)) c.optimizer[name.substr(std::string(kOptimizer).size())] = tensor;
       else c.weights[name] = tensor;
     }
     double held = 0;
     for (const auto& [name, tensor] : c.weights) held += tensor.size();
-    const double least = least_weights(options, c.target.size());
+    const double least = least_weights(options, c.source.size(), c.target.size());
     check(held >= least, "its options make a model of at least ", least, " weights; it holds ", held);
     return c;
   } catch (const std::invalid_argument& error) {  // here the fault is the file's

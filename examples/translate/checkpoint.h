@@ -1,8 +1,7 @@
 // A checkpoint is one safetensors file: the weights by torch's names, what Adam remembers, and in its
 // metadata the options, both tokenizers and how far training had come. It is written atomically, so there is
 // always a whole one. Random numbers and batches are named by seed and step, so nothing else is needed to go
-// on; only
-// --average wants the earlier checkpoints, too, of which it will be the mean.
+// on; only --average wants the earlier checkpoints, too, of which it will be the mean.
 #pragma once
 
 #include <cmath>
@@ -23,8 +22,8 @@ struct Checkpoint {
   std::string options_text, data_hash;
   TrainOptions options;
   Tokenizer source, target;
-  Position position;
-  std::map<std::string, Tensor> weights, optimizer;
+  Position position = {};
+  std::map<std::string, Tensor> weights = {}, optimizer = {};
 };
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);

@@ -65,6 +65,32 @@ void TrainOptions::declare(Options& o) {
   o.add("--resume", &resume, "", "go on from DIR/last.safetensors, with its options, as if never stopped");
 }
 
+void TrainOptions::validate() const {
+  check(toy != !source.empty() && source.empty() == target.empty(),
+        "train: name what to learn: either --toy alone, or both --source FILE and --target FILE");
+  check(!toy || words(), "train: the toy language is made of words: expected --tokenizer word, got ",
+        tokenizer);
+  check(!toy || tie != "all",
+        "train: the toy language has two vocabularies, which --tie all cannot share; "
+        "did you mean --tie output?");
+  check(!toy || epochs == 0, "train: the toy language has no --epochs");
+  check(valid_source.empty() == valid_target.empty() && (!toy || valid_source.empty()),
+        "train: --valid-source and --valid-target go together, and with --source and --target");
+  int64_t nearest = 1;
+  for (int64_t n = 1; n <= d_model; ++n)
+    if (d_model % n == 0 && std::abs(n - heads) < std::abs(nearest - heads)) nearest = n;
+  check(nearest == heads, "train: --heads ", heads, " do not divide --d-model ", d_model, "; did you mean ",
+        nearest, "?");
+}
+
+std::string TrainOptions::dump() const {
+  TrainOptions copy = *this;
+  copy.threads = 0, copy.out = TrainOptions().out, copy.resume = false;
+  Options options("", "");
+  copy.declare(options);
+  return options.dump();
+}
+
 nn::TranslationModelConfig TrainOptions::model(int64_t source_vocab, int64_t target_vocab) const {
   return {.source_vocab = source_vocab,
           .target_vocab = target_vocab,

@@ -24,6 +24,8 @@ struct TrainOptions {
   std::string device = "cpu";
 
   void declare(Options& options);
+  void validate() const;     // throws where options do not go together
+  std::string dump() const;  // for the checkpoint: without what does not change the result
   bool words() const { return tokenizer == "word" || (toy && tokenizer == "auto"); }
   nn::TranslationModelConfig model(int64_t source_vocab, int64_t target_vocab) const;
   Smoothing convention() const;

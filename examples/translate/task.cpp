@@ -65,14 +65,18 @@ class TextTask : public Task {
       : TextTask(learn(train, o), o) {
     pairs_ = encode(train, "to learn from", log);
     validation_.pairs = encode(valid, "held out", log);
-    std::string all;
-    for (const auto* lines : {&train.source, &train.target, &valid.source, &valid.target}) {
-      for (const std::string& line : *lines) all += line + '\n';
-      all += '\n';  // no line is blank: here ends a file
+    const std::pair<const char*, const std::vector<std::string>&> files[] = {
+        {"source ", train.source},
+        {", target ", train.target},
+        {", held-out source ", valid.source},
+        {", held-out target ", valid.target}};
+    for (const auto& [name, lines] : files) {
+      std::string text;
+      for (const std::string& line : lines) text += line + '\n';
+      std::ostringstream hash;
+      hash << std::hex << content_hash(text);
+      hash_ += name + hash.str();
     }
-    std::ostringstream hash;
-    hash << std::hex << content_hash(all);
-    hash_ = hash.str();
     check_world(!pairs_.empty() && !validation_.pairs.empty(), "train: ", pairs_.size(),
                 " pairs to learn from and ", validation_.pairs.size(),
                 " held out; need both (see --longest and --held-out)");
@@ -140,12 +144,6 @@ ParallelText read_pairs(const std::string& source, const std::string& target, st
 }
 
 std::unique_ptr<Task> make_task(const TrainOptions& o, std::ostream& log) {
-  check(o.toy != !o.source.empty() && o.source.empty() == o.target.empty(),
-        "train: name what to learn: either --toy alone, or both --source FILE and --target FILE");
-  check(!o.toy || o.words(), "train: the toy language is made of words: expected --tokenizer word, got ",
-        o.tokenizer);
-  check(o.valid_source.empty() == o.valid_target.empty() && (!o.toy || o.valid_source.empty()),
-        "train: --valid-source and --valid-target go together, and with --source and --target");
   if (o.toy) return std::make_unique<ToyTask>(o);
   const ParallelText text = read_pairs(o.source, o.target, log);
   if (!o.valid_source.empty())

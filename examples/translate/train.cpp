@@ -1,312 +1,62 @@
-#include <algorithm>
-#include <cerrno>
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <iomanip>
-#include <iostream>
-#include <optional>
-#include <sstream>
+// The command: its options, the folder it writes to, and what a run that goes on may change.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
-#include "examples/support/interrupt.h"
-#include "examples/support/json_line.h"
-#include "examples/support/progress.h"
-#include "examples/support/text.h"
-#include "examples/translate/commands.h"
-#include "examples/translate/report.h"
-#include "optim/adam.h"
-#include "tensor/safetensors.h"
+#include <cerrno>
+#include <iostream>
+
+#include "examples/translate/trainer.h"
 
 namespace gradus::examples {
 namespace {
 
-std::string shell_quoted(const std::string& path) {
-  return path.find_first_of(" '\"$&|;<>()*?\\`") == path.npos ? path : message(std::quoted(path));
+std::string shell_quoted(const std::string& text) {
+  constexpr const char* kSafe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./=:,+-";
+  if (text.find_first_not_of(kSafe) == text.npos) return text;
+  std::string quoted;
+  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return "'" + quoted + "'";
 }
 
-std::string fixed(double value, int digits) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(digits) << value;
-  return out.str();
-}
-
-class Trainer {
+// While one lives, no other training writes to this folder. It ends with the process, however that ends.
+class FolderLock {
  public:
-  Trainer(const TrainOptions& options, Device device, std::string options_text, std::ostream& out)
-      : options_(options), options_text_(std::move(options_text)), out_(out), task_(make_task(options, out)),
-        model_(options.model(task_->source_vocabulary().size(), task_->target_vocabulary().size())),
-        criterion_(task_->target_vocabulary().size(), Vocabulary::pad, options.smoothing,
-                   options.convention(), Reduction::sum) {
-    check(options.epochs == 0 || task_->batches_per_epoch() > 0, "train: the toy language has no --epochs");
-    if (options.epochs > 0)
-      options_.steps =
-          (options.epochs * task_->batches_per_epoch() + options.accumulate - 1) / options.accumulate;
-    model_.init(options.seed);
-    model_.to(device);
-    adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
-    const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
-                                                        task_->target_vocabulary().size(), Vocabulary::pad);
-    label_floor_ = -q.negative_entropy();
-    out_ << model_.parameter_count() << " parameters\n";
+  explicit FolderLock(const std::string& folder) : file_(open(folder.c_str(), O_RDONLY | O_DIRECTORY)) {
+    check_world(flock(file_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
+                "train: another training is writing to ", folder, "; name another --out");
   }
-
-  void go_on_from(const Checkpoint& c) {
-    check(c.data_hash == task_->data_hash(), "train --resume: other data than in ", path("last.safetensors"),
-          ": content hash ", task_->data_hash(), ", there ", c.data_hash);
-    check(c.source.to_string() == task_->source_vocabulary().to_string() &&
-              c.target.to_string() == task_->target_vocabulary().to_string(),
-          "train --resume: the tokenizers learned now are not those of ", path("last.safetensors"));
-    model_.load(c.weights);
-    adam_->load(c.optimizer);
-    at_ = c.position;
-    check(adam_->state().at("adam.step").item() == at_.step, "train --resume: Adam's step is not ", at_.step);
-    if (!std::filesystem::exists(path("best.safetensors"))) at_.best_nll = INFINITY;
-    out_ << "going on after step " << at_.step << "\n";
-  }
-
-  // False if it was interrupted; what was learned is saved then, too.
-  bool run() {
-    open_log();
-    Progress progress(out_, {.total = options_.steps, .start = done(), .columns = terminal_columns(1)});
-    if (at_.step > 0) write_report(progress);  // it may have been killed before it could
-    const double begun = seconds_now() - at_.seconds;
-    losses::LossSums since;
-    double since_time = seconds_now();
-    for (bool last = at_.step >= options_.steps; !last;) {
-      if (options_.max_minutes > 0) at_.seconds = seconds_now() - begun;
-      ++at_.step;
-      since += train_step();
-      last = done() >= options_.steps;
-      const bool validates = at_.step % options_.validate_every == 0 || last;
-      if (at_.step % 20 == 0 || validates) {
-        report(progress, since, since.tokens() / (seconds_now() - since_time));
-        if (validates) validate(progress);
-        since = {};
-        since_time = seconds_now();
-      }
-      if (last || !interrupted()) continue;
-      save(path("last.safetensors"));
-      progress.say(message("stopped after step ", at_.step));
-      return false;
-    }
-    if (options_.average > 0) average(progress);
-    return true;
-  }
+  ~FolderLock() { close(file_); }
+  FolderLock(const FolderLock&) = delete;
 
  private:
-  std::string path(const std::string& name) const {
-    return (std::filesystem::path(options_.out) / name).string();
-  }
-
-  double time_used() const { return options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0; }
-
-  // Steps made, or as many as the share of --max-minutes that is gone, whichever is nearer to the end.
-  int64_t done() const { return std::max(at_.step, int64_t(std::min(time_used(), 1.) * options_.steps)); }
-
-  // The log of a run that goes on holds what was before its checkpoint, once. What killed runs left half
-  // written goes.
-  void open_log() {
-    for (const auto& file : std::filesystem::directory_iterator(options_.out))
-      if (file.path().string().find(".safetensors.tmp.") != std::string::npos ||
-          file.path().string().find("report.html.tmp.") != std::string::npos)
-        std::filesystem::remove(file.path());
-    std::string kept;
-    std::ifstream before(path("log.jsonl"));
-    for (std::string line; at_.step > 0 && std::getline(before, line);) {
-      const size_t step = line.find("\"step\":");
-      if (step != line.npos && line.ends_with('}') && std::atoll(line.c_str() + step + 7) <= at_.step)
-        kept += line + '\n';
-    }
-    atomic_write_file(path("log.jsonl"), kept);
-    log_.open(path("log.jsonl"), std::ios::app);
-  }
-
-  // The losses of a step's batches, summed; their gradients, divided by the tokens of all, go to the
-  // parameters.
-  losses::LossSums losses_of_step() {
-    std::vector<TensorBatch> batches;
-    double tokens = 0;
-    for (int64_t i = 0; i < options_.accumulate; ++i) {
-      const int64_t number = (at_.step - 1) * options_.accumulate + i;
-      if (options_.epochs > 0 && number >= options_.epochs * task_->batches_per_epoch()) break;
-      batches.push_back(task_->batch(number));
-      tokens += batches.back().target_tokens;
-    }
-    model_.generator().set_step(at_.step);
-    losses::LossSums sums;
-    for (const TensorBatch& b : batches) {
-      const losses::TranslationOutput out =
-          criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
-      out.loss.backward(Tensor::full({}, 1 / tokens));
-      sums += out.sums;
-    }
-    return sums;
-  }
-
-  losses::LossSums train_step() {
-    adam_->set_lr(options_.learning_rate(at_.step, time_used()));
-    adam_->zero_grad();
-    const losses::LossSums sums = losses_of_step();
-    gradient_norm_ = adam_->clip_gradients(options_.clip).item();
-    if (!std::isfinite(gradient_norm_) || !std::isfinite(sums.smoothed())) explain_anomaly(gradient_norm_);
-    adam_->step();
-    return sums;
-  }
-
-  // The step that went wrong once more, with a look at every result: all random numbers have names, so it
-  // goes wrong in the same place. The weights are still those before the step.
-  [[noreturn]] void explain_anomaly(double norm) {
-    std::string cause =
-        message("no single result is, but the gradient's norm is ", norm, ": training diverges");
-    try {
-      const AnomalyMode anomaly_mode;
-      adam_->zero_grad();
-      losses_of_step();
-    } catch (const std::runtime_error& error) {
-      cause = error.what();
-    }
-    throw std::runtime_error(message("train: the loss or gradient of step ", at_.step,
-                                     " is not finite; the step was not made. ", cause,
-                                     ". A lower --lr may help. ", what_is_kept()));
-  }
-
-  std::string what_is_kept() const {
-    return at_.best_nll < INFINITY ? "The best model so far is kept: " + path("best.safetensors")
-                                   : "No model was saved yet";
-  }
-
-  void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
-    progress.update(done(), message("loss ", fixed(s.mean_smoothed(), 4), " (",
-                                    fixed(s.mean_smoothed() - label_floor_, 4), " above its floor)  nll ",
-                                    fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2), "  acc ",
-                                    fixed(100 * s.accuracy(), 1), "%  ",
-                                    static_cast<int64_t>(tokens_per_second), " tok/s"));
-    write_log("train", s, tokens_per_second);
-  }
-
-  losses::LossSums validation_loss(Progress& progress, const std::string& of) {
-    const HeldOut& held_out = task_->validation();
-    const losses::LossSums s = loss_of(model_, criterion_, held_out.pairs, options_.batch_tokens);
-    progress.say(message(of, ": on held-out sentences nll ", fixed(s.mean_nll(), 4),
-                         held_out.floor > 0
-                             ? message(" (floor ", fixed(held_out.floor, 4), ", smoothed optimum ",
-                                       fixed(held_out.smoothed_floor, 4), ")")
-                             : "",
-                         ", accuracy ", fixed(100 * s.accuracy(), 1), "%"));
-    return s;
-  }
-
-  std::string step_file(int64_t step) const { return path("step-" + std::to_string(step) + ".safetensors"); }
-
-  void validate(Progress& progress) {
-    const losses::LossSums s = validation_loss(progress, message("step ", at_.step));
-    check_world(std::isfinite(s.mean_nll()), "train: the held-out nll after step ", at_.step, " is ",
-                s.mean_nll(), ": training diverges, and nothing was saved of it. ", what_is_kept());
-    write_log("valid", s, 0);
-    log_samples();
-    const bool best = s.mean_nll() < at_.best_nll;
-    if (best) at_.best_nll = s.mean_nll();
-    if (options_.average > 0) {
-      save(step_file(at_.step), /*optimizer=*/false);
-      const int64_t every = options_.validate_every;
-      std::filesystem::remove(step_file((at_.step - 1) / every * every - (options_.average - 1) * every));
-    }
-    if (best) save(path("best.safetensors"));
-    save(path("last.safetensors"));  // after the others: from here a killed run goes on
-    write_report(progress);
-  }
-
-  void log_samples() {
-    const std::vector<IdPair> pairs = shown_pairs(task_->validation());
-    std::vector<Ids> sources;
-    for (const IdPair& pair : pairs) sources.push_back(pair.source);
-    const std::vector<std::string> said =
-        translate_all(model_, task_->target_vocabulary(), sources, {.beam = 1});
-    for (size_t i = 0; i < pairs.size(); ++i)
-      write_line(JsonLine()
-                     .add("kind", "sample")
-                     .add("step", at_.step)
-                     .add("source", task_->source_vocabulary().decode(pairs[i].source))
-                     .add("reference", task_->target_vocabulary().decode(pairs[i].target))
-                     .add("translation", said[i]));
-  }
-
-  void write_report(Progress& progress) {  // no run ends because of its report
-    try {
-      std::ifstream in(path("log.jsonl"));
-      std::vector<std::string> log;
-      for (std::string line; std::getline(in, line);) log.push_back(line);
-      atomic_write_file(path("report.html"), report_page(log, options_text_, *task_, model_));
-    } catch (const std::exception& error) {
-      progress.say(message("warning: ", path("report.html"), " is not written: ", error.what()));
-    }
-  }
-
-  // The last step need not be a multiple of --validate-every; those before it are.
-  void average(Progress& progress) {
-    std::vector<std::string> files{step_file(at_.step)};
-    for (int64_t step = (at_.step - 1) / options_.validate_every * options_.validate_every;
-         step > 0 && std::ssize(files) < options_.average; step -= options_.validate_every)
-      files.push_back(step_file(step));
-    std::reverse(files.begin(), files.end());
-    const Checkpoint mean = average_of(files);
-    model_.load(mean.weights);
-    validation_loss(progress, message("mean of ", files.size(), " checkpoints"));
-    save_checkpoint(path("average.safetensors"), mean);
-  }
-
-  void save(const std::string& file, bool optimizer = true) {
-    save_checkpoint(file, {options_text_, task_->data_hash(), options_, task_->source_vocabulary(),
-                           task_->target_vocabulary(), at_, model_.state(),
-                           optimizer ? adam_->state() : std::map<std::string, Tensor>()});
-  }
-
-  void write_log(const char* kind, const losses::LossSums& s, double tokens_per_second) {
-    JsonLine line;
-    line.add("kind", std::string(kind)).add("step", at_.step).add("loss", s.mean_smoothed());
-    line.add("loss_above_floor", s.mean_smoothed() - label_floor_).add("nll", s.mean_nll());
-    line.add("perplexity", s.perplexity()).add("accuracy", s.accuracy()).add("lr", adam_->lr());
-    if (tokens_per_second > 0)
-      line.add("gradient_norm", gradient_norm_).add("tokens_per_second", tokens_per_second);
-    write_line(line);
-  }
-
-  void write_line(const JsonLine& line) {
-    log_ << line.str() << std::endl;
-    check_world(log_.good(), "train: cannot write ", path("log.jsonl"));
-  }
-
-  TrainOptions options_;
-  std::string options_text_;
-  std::ostream& out_;
-  std::unique_ptr<Task> task_;
-  nn::TranslationModel model_;
-  losses::TranslationLoss criterion_;
-  std::optional<optim::Adam> adam_;
-  std::ofstream log_;
-  Position at_;
-  double label_floor_ = 0, gradient_norm_ = 0;
+  int file_;
 };
+
+void refuse_to_overwrite(const std::filesystem::path& folder) {
+  for (const char* file : {"last.safetensors", "best.safetensors", "average.safetensors"})
+    check(!std::filesystem::exists(folder / file), "train: ", (folder / file).string(),
+          " is there already: go on from it with --resume, or name another --out");
+}
 
 // The options a run began with, over which those given again are laid. They may not differ, but for some; of
 // the files, the content counts.
 Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
                                 std::span<const std::string> arguments) {
   constexpr std::string_view kFree =
-      " threads device out max-minutes source target valid-source valid-target ";
+      " steps epochs max-minutes threads device out source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
   Options options("", "");
   c.options.declare(options);
   options.parse(arguments);
   c.options.resume = false;
   std::istringstream before(c.options_text), now(options.dump());
-  for (std::string was, is; std::getline(before, was) && std::getline(now, is);) {
-    const std::string name = is.substr(0, is.find(' '));
-    check(was == is || kFree.find(" " + name + " ") != kFree.npos, "train --resume: ", path,
-          " was made with `", was, "`, now it says `", is, "`");
-  }
+  std::string differ;
+  for (std::string was, is; std::getline(before, was) && std::getline(now, is);)
+    if (was != is && kFree.find(" " + is.substr(0, is.find(' ')) + " ") == kFree.npos)
+      differ += (differ.empty() ? " was made with `" : ", with `") + was + "`, now it says `" + is + "`";
+  check(differ.empty(), "train --resume: ", path, differ);
   c.options.out = out;  // where it was found, whatever that was called when it began
-  c.options_text = options.dump();
   return c;
 }
 
@@ -320,33 +70,44 @@ int train_command(std::span<const std::string> arguments) {
       "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors. Ctrl-C stops\n"
       "it and saves; --resume goes on.");
   settings.declare(options);
-  if (answered(options, options.parse(arguments))) return 0;
+  const Options::Action action = options.parse(arguments);
   const std::filesystem::path out = settings.out;
   const std::string last = (out / "last.safetensors").string();
-  check(settings.resume || !std::filesystem::exists(last), "train: ", last,
-        " is there already: go on from it with --resume, or name another --out");
-  std::error_code error;
-  if (!settings.resume) std::filesystem::create_directories(out, error);
-  check_world(!error, "train: cannot make the folder --out ", out, ": ", error.message());
+  std::unique_ptr<FolderLock> lock;  // kept until the end
   std::optional<Checkpoint> begun;
-  check_world(!settings.resume || std::filesystem::exists(last), "train --resume: there is no ", last,
-              " to go on from; without --resume training begins anew");
-  if (settings.resume) begun = checkpoint_to_resume(last, settings.out, arguments);
-  if (begun) settings = begun->options;
+  if (settings.resume && action != Options::Action::help) {
+    check_world(std::filesystem::exists(last), "train --resume: there is no ", last,
+                " to go on from; without --resume training begins anew");
+    lock = std::make_unique<FolderLock>(out);
+    begun = checkpoint_to_resume(last, settings.out, arguments);
+    settings = begun->options;
+  }
+  if (settings.tokenizer == "auto") settings.tokenizer = settings.toy ? "word" : "bpe";
+  if (answered(options, action)) return 0;
+  settings.validate();
+  if (!begun) refuse_to_overwrite(out);
   if (settings.threads > 0) set_num_threads(settings.threads);
   const Device device = named_device(settings.device);
-  Trainer trainer(settings, device, begun ? begun->options_text : options.dump(), std::cout);
-  if (begun) trainer.go_on_from(*begun), begun.reset();
-  std::cout << describe(device) << "\n";
   watch_interrupts();
-  const std::string program = program_invocation_name;
+  Trainer trainer(settings, device, std::cout);
+  if (begun) {
+    trainer.go_on_from(*begun), begun.reset();
+  } else {
+    std::error_code error;
+    std::filesystem::create_directories(out, error);
+    check_world(!error, "train: cannot make the folder --out ", out, ": ", error.message());
+    lock = std::make_unique<FolderLock>(out);
+    refuse_to_overwrite(out);  // another training may have ended meanwhile
+  }
+  std::cout << describe(device) << "\n";
+  const std::string program = shell_quoted(program_invocation_name);
   if (!trainer.run()) {
     std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out.string())
               << "\n";
     return 128 + interrupted();  // as a shell tells of a signal
   }
   const std::string model =
-      (out / (settings.average > 0 ? "average.safetensors" : "best.safetensors")).string();
+      shell_quoted((out / (settings.average > 0 ? "average.safetensors" : "best.safetensors")).string());
   std::cout << "\nTo translate:  " << program << " translate --model " << model
             << "\nTo measure:    " << program << " evaluate --model " << model
             << (settings.toy ? "" : " --source FILE --target FILE") << "\n";

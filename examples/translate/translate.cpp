@@ -92,19 +92,20 @@ int translate_command(std::span<const std::string> arguments) {
   for (bool more = true; more;) {
     if (terminal) std::cout << "> " << std::flush;
     std::vector<Ids> sources;
-    std::exception_ptr bad;
+    std::string bad;
     do try {
         std::string line;
         more = next_line(std::cin, "standard input", number + 1, line);
         if (more) sources.push_back(encoded(trained, line, ++number));
-      } catch (const std::runtime_error&) {  // first the lines before it
-        bad = std::current_exception(), more = false;
+      } catch (const std::runtime_error& error) {  // first the lines before it
+        bad = error.what(), ++number, more = terminal && std::cin.good();
       }
     while (more && sources.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
     for (const std::string& text : translate_all(trained.model, trained.target, sources, search))
       std::cout << text << "\n";
     check_world(std::cout.flush().good(), "translate: cannot write to standard output");
-    if (bad) std::rethrow_exception(bad);
+    check_world(bad.empty() || terminal, bad);
+    if (!bad.empty()) std::cerr << bad << "\n";
   }
   if (terminal) std::cout << "\n";
   return 0;

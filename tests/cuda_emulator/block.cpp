@@ -77,9 +77,8 @@ bool same_place(const Thread& a, const Thread& b) {  // a file's name is in memo
 
 // Where all have come whom thread i waits for, they go on.
 bool release(size_t i) {
-  const Thread asked = threads[i];
-  const unsigned mask = asked.lanes.mask;
-  if (asked.state != State::waiting || (mask == 0 && i > 0)) return false;
+  const unsigned mask = threads[i].lanes.mask;
+  if (threads[i].state != State::waiting || (mask == 0 && i > 0)) return false;
   const size_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : threads.size();
   const auto named = [=](size_t j) { return mask == 0 || (mask >> (j - first) & 1); };
   uint64_t values[kWarp + 1];
@@ -87,7 +86,7 @@ bool release(size_t i) {
   values[kBallot] = 0;
   for (size_t j = first; j < end; ++j) {
     if (!named(j)) continue;
-    if (j >= threads.size() || !same_place(threads[j], asked)) return false;
+    if (j >= threads.size() || !same_place(threads[j], threads[i])) return false;
     values[j % kWarp] = threads[j].value;
     values[kBallot] |= (threads[j].value & 1) << j % kWarp;
   }

@@ -19,10 +19,11 @@ namespace {
 using Blocks = std::map<char*, size_t>;     // sizes by address
 constexpr size_t kSpace = size_t{1} << 36;  // addresses that device memory may have
 constexpr size_t kGap = 256;                // between blocks, which also begin at multiples of it
+constexpr size_t kFilled = 1 << 20;         // of a block: pages never touched need no mapping
 constexpr size_t kFreeShared = 48 << 10, kMostShared = 227 << 10;
 
 Blocks blocks, pinned;  // of device memory, and of the host's that cudaMallocHost gave
-size_t limit = size_t{1} << 30, in_use = 0, used = 0;  // bytes; used: of the space
+size_t limit = size_t{1} << 30, in_use = 0;
 std::list<Stream>& streams() {
   static std::list<Stream> made;  // in a function: a test may make one before main
   return made;
@@ -45,15 +46,18 @@ bool within(const Blocks& in, const void* first, size_t bytes) {
 // Where device memory lies.
 char* space() {
   static void* first = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  static const int hint [[maybe_unused]] = madvise(first, kSpace, MADV_HUGEPAGE);  // fewer pages to map
   if (first == MAP_FAILED) std::abort();
   return static_cast<char*>(first);
 }
 
 // Device memory can be touched while this lives.
 struct Mapped {
-  Mapped() { mprotect(space(), used, PROT_READ | PROT_WRITE); }
-  ~Mapped() { mprotect(space(), used, PROT_NONE); }
+  Mapped() { protect(PROT_READ | PROT_WRITE); }
+  ~Mapped() { protect(PROT_NONE); }
+  static void protect(int how) {
+    if (!blocks.empty())
+      mprotect(space(), size_t(blocks.rbegin()->first + blocks.rbegin()->second - space()), how);
+  }
 };
 
 // The first place between the blocks that has room.
@@ -114,11 +118,10 @@ cudaError_t cudaMalloc(void** block, size_t bytes) {
   if (bytes > limit - std::min(in_use, limit)) return result(false, cudaErrorMemoryAllocation);
   char* place = vacancy(bytes);
   blocks[place] = bytes, in_use += bytes;
-  used = std::max(used, static_cast<size_t>(place + bytes - space()));
   const Mapped mapped;
   ASAN_POISON_MEMORY_REGION(place - kGap, bytes + 2 * kGap);
   ASAN_UNPOISON_MEMORY_REGION(place, bytes);
-  std::memset(place, 0xff, bytes);  // NaN until it is written
+  std::memset(place, 0xff, std::min(bytes, kFilled));  // NaN until it is written
   return *block = place, cudaSuccess;
 }
 

@@ -25,8 +25,8 @@ inline void __syncthreads(std::source_location site = std::source_location::curr
   emulator::wait({0, site}, 0, 0);
 }
 inline void __syncwarp(emulator::Lanes lanes) { emulator::wait(lanes, 0, 0); }
-inline unsigned __ballot_sync(emulator::Lanes lanes, bool vote) {
-  return static_cast<unsigned>(emulator::wait(lanes, vote, emulator::kBallot));
+inline unsigned __ballot_sync(emulator::Lanes m, bool vote) {
+  return emulator::wait(m, vote, emulator::kBallot);
 }
 template <class T> T __shfl_xor_sync(emulator::Lanes lanes, T value, int bits) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4);

@@ -22,7 +22,7 @@ constexpr int kPoison = 0xff;  // NaN as a float or a double, -1 as an int
 enum class State { ready, waiting, returned };
 struct Thread {
   State state = State::ready;
-  Lanes lanes = 0;
+  Lanes lanes{0, {}};
   uint64_t value = 0;
   int source = 0;
   Fiber* fiber = nullptr;  // from its first step to its last

@@ -25,9 +25,7 @@ inline void __syncthreads(std::source_location site = std::source_location::curr
   emulator::wait({0, site}, 0, 0);
 }
 inline void __syncwarp(emulator::Lanes lanes) { emulator::wait(lanes, 0, 0); }
-inline unsigned __ballot_sync(emulator::Lanes m, bool vote) {
-  return emulator::wait(m, vote, emulator::kBallot);
-}
+inline unsigned __ballot_sync(emulator::Lanes m, bool v) { return emulator::wait(m, v, emulator::kBallot); }
 template <class T> T __shfl_xor_sync(emulator::Lanes lanes, T value, int bits) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4);
   uint64_t word = 0;

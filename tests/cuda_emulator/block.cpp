@@ -16,25 +16,23 @@
 namespace emulator {
 namespace {
 
-constexpr size_t kWarp = 32, kMostShared = 227 << 10;
+constexpr size_t kWarp = 32;
 constexpr int kPoison = 0xff;  // NaN as a float or a double, -1 as an int
 
 enum class State { ready, waiting, returned };
 struct Thread {
   State state = State::ready;
-  Lanes lanes = 0;
+  Lanes lanes{0, {}};
   uint64_t value = 0;
   int source = 0;
   Fiber* fiber = nullptr;  // from its first step to its last
 };
 
-Order order = Order::forward;
 int64_t rounds = 0;           // of a block between two barriers
 std::vector<Thread> threads;  // of the block that runs
 std::deque<Fiber> fibers;
 std::vector<Fiber*> idle;
 const std::function<void()>* body;
-alignas(256) char shared[kMostShared];
 
 Thread& self() { return threads[static_cast<size_t>(thread_number)]; }
 
@@ -65,10 +63,8 @@ bool same_place(const Thread& a, const Thread& b) {  // a file's name is in memo
   for (size_t first = 0, i = 1; i <= threads.size(); ++i) {
     const auto& [state, lanes, value, source, fiber] = threads[first];
     if (i < threads.size() && same_place(threads[first], threads[i])) continue;
-    const char* does = state == State::returned ? "returned"
-                       : lanes.mask             ? "in a warp operation"
-                                                : "at a barrier";
-    std::fprintf(stderr, "  threads %zu to %zu: %s, ", first, i - 1, does);
+    const char* at = state == State::returned ? "returned" : lanes.mask ? "in a warp" : "at a barrier";
+    std::fprintf(stderr, "  threads %zu to %zu: %s, ", first, i - 1, at);
     std::fprintf(stderr, "mask %08x, %s:%u\n", lanes.mask, lanes.site.file_name(), lanes.site.line());
     first = i;
   }
@@ -77,9 +73,8 @@ bool same_place(const Thread& a, const Thread& b) {  // a file's name is in memo
 
 // Where all have come whom thread i waits for, they go on.
 bool release(size_t i) {
-  const Thread asked = threads[i];
-  const unsigned mask = asked.lanes.mask;
-  if (asked.state != State::waiting || (mask == 0 && i > 0)) return false;
+  const unsigned mask = threads[i].lanes.mask;
+  if (threads[i].state != State::waiting || (mask == 0 && i > 0)) return false;
   const size_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : threads.size();
   const auto named = [=](size_t j) { return mask == 0 || (mask >> (j - first) & 1); };
   uint64_t values[kWarp + 1];
@@ -87,7 +82,7 @@ bool release(size_t i) {
   values[kBallot] = 0;
   for (size_t j = first; j < end; ++j) {
     if (!named(j)) continue;
-    if (j >= threads.size() || !same_place(threads[j], asked)) return false;
+    if (j >= threads.size() || !same_place(threads[j], threads[i])) return false;
     values[j % kWarp] = threads[j].value;
     values[kBallot] |= (threads[j].value & 1) << j % kWarp;
   }
@@ -135,29 +130,25 @@ std::span<char> static_shared() {
 
 }  // namespace
 
-void set_order(Order o) { order = o, rounds = 0; }
-
 uint64_t wait(Lanes lanes, uint64_t value, int source) {
   Thread& t = self() = {State::waiting, lanes, value, source, self().fiber};
   Fiber::suspend();
   return t.value;
 }
 
-void* dynamic_shared() { return shared; }
-
 void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()>& kernel) {
   body = &kernel, blockDim = size, gridDim = grid;
   const int64_t blocks = int64_t{grid.x} * grid.y * grid.z, first_round = rounds;
   const std::span<char> statics = static_shared();
   const std::vector<char> of_host(statics.begin(), statics.end());  // which has thread-local variables too
-  ASAN_POISON_MEMORY_REGION(shared + shared_bytes, kMostShared - shared_bytes);
+  ASAN_POISON_MEMORY_REGION(dynamic_shared + shared_bytes, kMostShared - shared_bytes);
   for (int64_t k = 0; k < blocks; ++k) {
     blockIdx = position(turn(k, blocks, first_round), grid);
     std::memset(statics.data(), kPoison, statics.size());
-    std::memset(shared, kPoison, shared_bytes);
+    std::memset(dynamic_shared, kPoison, shared_bytes);
     run_block();
   }
-  ASAN_UNPOISON_MEMORY_REGION(shared, kMostShared);
+  ASAN_UNPOISON_MEMORY_REGION(dynamic_shared, kMostShared);
   std::ranges::copy(of_host, statics.begin());
 }
 

@@ -11,26 +11,21 @@ enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
 using cublasHandle_t = cudaStream_t*;  // all that it holds
 
 inline const char* cublasGetStatusName(cublasStatus_t) { return "CUBLAS_STATUS_INVALID_VALUE"; }
-inline cublasStatus_t cublasCreate(cublasHandle_t* handle) {
-  return *handle = new cudaStream_t{}, CUBLAS_STATUS_SUCCESS;
-}
-inline cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
-  return *handle = stream, CUBLAS_STATUS_SUCCESS;
-}
+inline auto cublasCreate(cublasHandle_t* h) { return *h = new cudaStream_t{}, CUBLAS_STATUS_SUCCESS; }
+inline auto cublasSetStream(cublasHandle_t h, cudaStream_t s) { return *h = s, CUBLAS_STATUS_SUCCESS; }
 inline cublasStatus_t cublasSetWorkspace(cublasHandle_t, void* memory, size_t bytes) {
   return emulator::on_device(memory, bytes) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
 namespace emulator {
 
-using Handle = cublasHandle_t;
 using Op = cublasOperation_t;
 
 // alpha and beta are read now, the matrices when the stream runs.
 template <auto product, class T, class Stride = long long>
-cublasStatus_t gemm_batched(Handle h, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a,
-                            int lda, Stride stride_a, const T* b, int ldb, Stride stride_b, const T* beta,
-                            T* c, int ldc, Stride stride_c, int count) {
+cublasStatus_t gemm_batched(cublasHandle_t h, Op op_a, Op op_b, int m, int n, int k, const T* alpha,
+                            const T* a, int lda, Stride stride_a, const T* b, int ldb, Stride stride_b,
+                            const T* beta, T* c, int ldc, Stride stride_c, int count) {
   const int rows_a = op_a == CUBLAS_OP_N ? m : k, rows_b = op_b == CUBLAS_OP_N ? k : n;
   if (min({m, n, k, count}) < 0 || lda < max(1, rows_a) || ldb < max(1, rows_b) || ldc < max(1, m))
     return CUBLAS_STATUS_INVALID_VALUE;
@@ -44,8 +39,8 @@ cublasStatus_t gemm_batched(Handle h, Op op_a, Op op_b, int m, int n, int k, con
 }
 
 template <auto product, class T>
-cublasStatus_t gemm(Handle h, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a, int lda,
-                    const T* b, int ldb, const T* beta, T* c, int ldc) {
+cublasStatus_t gemm(cublasHandle_t h, Op op_a, Op op_b, int m, int n, int k, const T* alpha, const T* a,
+                    int lda, const T* b, int ldb, const T* beta, T* c, int ldc) {
   return gemm_batched<product>(h, op_a, op_b, m, n, k, alpha, a, lda, 0ll, b, ldb, 0ll, beta, c, ldc, 0ll, 1);
 }
 

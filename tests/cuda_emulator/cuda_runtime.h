@@ -18,16 +18,14 @@
 #define __global__
 #define __device__
 #define __shared__ static thread_local
-#define DYN_SHARED(T, name) T* name = static_cast<T*>(emulator::dynamic_shared())
+#define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(emulator::dynamic_shared)
 using std::max, std::min;
 
 inline void __syncthreads(std::source_location site = std::source_location::current()) {
   emulator::wait({0, site}, 0, 0);
 }
 inline void __syncwarp(emulator::Lanes lanes) { emulator::wait(lanes, 0, 0); }
-inline unsigned __ballot_sync(emulator::Lanes lanes, bool vote) {
-  return static_cast<unsigned>(emulator::wait(lanes, vote, emulator::kBallot));
-}
+inline unsigned __ballot_sync(emulator::Lanes m, bool v) { return emulator::wait(m, v, emulator::kBallot); }
 template <class T> T __shfl_xor_sync(emulator::Lanes lanes, T value, int bits) {
   static_assert(std::is_arithmetic_v<T> && sizeof(T) >= 4);
   uint64_t word = 0;
@@ -58,11 +56,11 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream;
 };
 
-const char* cudaGetErrorName(cudaError_t);
-const char* cudaGetErrorString(cudaError_t);
+inline const char* cudaGetErrorName(cudaError_t) { return "refused"; }
+inline const char* cudaGetErrorString(cudaError_t) { return "the emulator has no other words"; }
 cudaError_t cudaGetLastError();
-cudaError_t cudaDriverGetVersion(int*);
-cudaError_t cudaGetDeviceCount(int*);
+inline cudaError_t cudaDriverGetVersion(int* version) { return *version = CUDART_VERSION, cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int device);
 cudaError_t cudaMalloc(void**, size_t);
 cudaError_t cudaFree(void*);
@@ -72,18 +70,17 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
 
 namespace emulator {
-cudaError_t allow_shared(const void* kernel, int bytes);
+cudaError_t allow_shared(const void* kernel, size_t bytes);
 cudaError_t launch(const cudaLaunchConfig_t&, const void* kernel, std::function<void()> thread);
 }  // namespace emulator
 
 template <class T> cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute, int bytes) {
-  return emulator::allow_shared(reinterpret_cast<const void*>(kernel), bytes);
+  return emulator::allow_shared(reinterpret_cast<const void*>(kernel), size_t(bytes));
 }
 template <class... Parameters, class... Args>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
-                               Args&&... args) {
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(Parameters...), Args&&... args) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...), "arguments travel as bytes");
   static_assert((sizeof(Parameters) + ... + 0) <= 4096, "no room for so many arguments");
   const auto thread = [kernel, values = std::tuple<Parameters...>(args...)] { std::apply(kernel, values); };
-  return emulator::launch(*config, reinterpret_cast<const void*>(kernel), thread);
+  return emulator::launch(*c, reinterpret_cast<const void*>(kernel), thread);
 }

@@ -6,7 +6,6 @@
 // races within an instruction.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <source_location>
@@ -21,9 +20,9 @@ namespace emulator {
 
 // For tests. In which order threads go, and blocks: what depends on it lacks a barrier.
 enum class Order { forward, backward, shuffled };  // shuffled: another one after each barrier
-void set_order(Order);
-void set_memory(size_t bytes);  // of the device; at first 1 GiB
-int synchronisations();         // how often the host has waited since the program began
+inline Order order = Order::forward;
+inline size_t device_memory = size_t{1} << 30;  // bytes
+inline int synchronisations = 0;                // how often the host has waited for a stream
 
 // For kernels.
 struct Lanes {  // of a warp, as a mask, and where in the kernel they are named
@@ -36,7 +35,8 @@ inline int thread_number;  // of the running thread, in its block
 // The running thread waits: for its block where the mask is 0, else for these lanes. The result is the value
 // of lane `source`, or the ballot: whose values are odd.
 uint64_t wait(Lanes, uint64_t value, int source);
-void* dynamic_shared();
+constexpr size_t kMostShared = 227 << 10;
+alignas(256) inline char dynamic_shared[kMostShared];
 
 // For the runtime.
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);

@@ -22,7 +22,10 @@ cudaStream_t new_stream() {
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   return stream;
 }
-const cudaStream_t kStream = new_stream();
+cudaStream_t stream() {
+  static cudaStream_t made = new_stream();
+  return made;
+}
 
 template <class... Parameters, class... Args>
 cudaError_t launch_on(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
@@ -32,7 +35,7 @@ cudaError_t launch_on(cudaStream_t stream, void (*kernel)(Parameters...), dim3 g
   return cudaLaunchKernelEx(&config, kernel, args...);
 }
 
-template <class... Args> cudaError_t launch(Args... args) { return launch_on(kStream, args...); }
+template <class... Args> cudaError_t launch(Args... args) { return launch_on(stream(), args...); }
 
 template <class T> struct DeviceArray {
   explicit DeviceArray(size_t n) : count(n) {
@@ -43,8 +46,8 @@ template <class T> struct DeviceArray {
   ~DeviceArray() { cudaFree(first); }
   std::vector<T> values() const {
     std::vector<T> host(count);
-    cudaMemcpyAsync(host.data(), first, count * sizeof(T), cudaMemcpyDeviceToHost, kStream);
-    cudaStreamSynchronize(kStream);
+    cudaMemcpyAsync(host.data(), first, count * sizeof(T), cudaMemcpyDeviceToHost, stream());
+    cudaStreamSynchronize(stream());
     return host;
   }
   T* first = nullptr;
@@ -53,11 +56,11 @@ template <class T> struct DeviceArray {
 
 // What one block of `kernel` writes, thread by thread.
 std::vector<float> run(void (*kernel)(float*), Order order = Order::forward, size_t shared = 0) {
-  emulator::set_order(order);
+  emulator::order = order;
   const DeviceArray<float> y(kThreads);
   CHECK(launch(kernel, dim3(1), dim3(kThreads), shared, y.first) == cudaSuccess);
   const std::vector<float> values = y.values();
-  emulator::set_order(Order::forward);
+  emulator::order = Order::forward;
   return values;
 }
 
@@ -187,7 +190,7 @@ TEST_CASE("emulator: a divergent barrier stops the program, which says where who
   check_dies(in_child([] { run(meet_twice); }),
              {"threads 0 to 47: at a barrier", "threads 48 to 95: at a barrier"});
   check_dies(in_child([] { run(half_a_warp); }),
-             {"threads 0 to 15: in a warp operation", "mask ffffffff", "threads 16 to 31: returned"});
+             {"threads 0 to 15: in a warp", "mask ffffffff", "threads 16 to 31: returned"});
 }
 
 TEST_CASE("emulator: a shuffle gives nothing of a lane outside its mask") {
@@ -215,7 +218,7 @@ TEST_CASE(
   check_dies(in_child([&] { read(-1); }), {"use-after-poison", "read_at"});
   check_dies(in_child([&] {
                launch(read_shared_at, 1, 1, 16, 4, y.first);
-               cudaStreamSynchronize(kStream);
+               cudaStreamSynchronize(stream());
              }),
              {"use-after-poison", "read_shared_at"});
 #endif
@@ -235,7 +238,7 @@ TEST_CASE("emulator: streams do nothing until somebody waits, so a missing wait 
   REQUIRE(cudaMallocHost(&host, sizeof(float)) == cudaSuccess);
   float *pinned = static_cast<float*>(host), result = -1;
   const auto upload = [&] {
-    cudaMemcpyAsync(x.first, pinned, sizeof(float), cudaMemcpyHostToDevice, kStream);
+    cudaMemcpyAsync(x.first, pinned, sizeof(float), cudaMemcpyHostToDevice, stream());
   };
   const auto compute = [&](cudaStream_t stream) {
     launch_on(stream, add_one, 1, 1, 0, x.first);
@@ -243,9 +246,9 @@ TEST_CASE("emulator: streams do nothing until somebody waits, so a missing wait 
   };
   *pinned = 1;
   upload();
-  compute(kStream);
+  compute(stream());
   CHECK(result == -1);
-  cudaStreamSynchronize(kStream);
+  cudaStreamSynchronize(stream());
   CHECK(result == 2);
 
   upload();  // and the other stream does not wait for it
@@ -255,8 +258,8 @@ TEST_CASE("emulator: streams do nothing until somebody waits, so a missing wait 
 
   upload();
   *pinned = 7;  // too early: page-locked memory is read when the copy runs
-  compute(kStream);
-  cudaStreamSynchronize(kStream);
+  compute(stream());
+  cudaStreamSynchronize(stream());
   CHECK(result == 8);
 }
 
@@ -278,9 +281,10 @@ TEST_CASE("emulator: what the hardware refuses is refused") {
   CHECK(cudaFuncSetAttribute(add_one, cudaFuncAttributeMaxDynamicSharedMemorySize, kMore) == cudaSuccess);
   CHECK(with(1, 32, kMore) == cudaSuccess);
   float host = 0;
-  CHECK(cudaMemcpyAsync(x.first, &host, (kThreads + 1) * sizeof(float), cudaMemcpyDeviceToHost, kStream) ==
+  CHECK(cudaMemcpyAsync(x.first, &host, (kThreads + 1) * sizeof(float), cudaMemcpyDeviceToHost, stream()) ==
         cudaErrorInvalidValue);
-  CHECK(cudaMemcpyAsync(&host, &host, sizeof host, cudaMemcpyHostToDevice, kStream) == cudaErrorInvalidValue);
+  CHECK(cudaMemcpyAsync(&host, &host, sizeof host, cudaMemcpyHostToDevice, stream()) ==
+        cudaErrorInvalidValue);
   CHECK(cudaFree(x.first + 1) == cudaErrorInvalidValue);
   void* block = &host;
   CHECK(cudaMalloc(&block, size_t{1} << 40) == cudaErrorMemoryAllocation);

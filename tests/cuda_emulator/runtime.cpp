@@ -19,17 +19,13 @@ namespace {
 using Blocks = std::map<char*, size_t>;     // sizes by address
 constexpr size_t kSpace = size_t{1} << 36;  // addresses that device memory may have
 constexpr size_t kGap = 256;                // between blocks, which also begin at multiples of it
-constexpr size_t kFreeShared = 48 << 10, kMostShared = 227 << 10;
+constexpr size_t kFreeShared = 48 << 10;
 
 Blocks blocks, pinned;  // of device memory, and of the host's that cudaMallocHost gave
-size_t limit = size_t{1} << 30, in_use = 0, used = 0;  // bytes; used: of the space
-std::list<Stream>& streams() {
-  static std::list<Stream> made;  // in a function: a test may make one before main
-  return made;
-}
+size_t in_use = 0;
+std::list<Stream> streams;
 std::map<const void*, size_t> allowed_shared;  // by kernel, where it asked for more
 cudaError_t last_error = cudaSuccess;
-int waits = 0;
 
 cudaError_t result(bool ok, cudaError_t otherwise) {
   if (!ok) last_error = otherwise;
@@ -45,16 +41,15 @@ bool within(const Blocks& in, const void* first, size_t bytes) {
 // Where device memory lies.
 char* space() {
   static void* first = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  static const int hint [[maybe_unused]] = madvise(first, kSpace, MADV_HUGEPAGE);  // fewer pages to map
   if (first == MAP_FAILED) std::abort();
   return static_cast<char*>(first);
 }
 
-// Device memory can be touched while this lives.
-struct Mapped {
-  Mapped() { mprotect(space(), used, PROT_READ | PROT_WRITE); }
-  ~Mapped() { mprotect(space(), used, PROT_NONE); }
-};
+// Whether device memory can be touched.
+void protect(int how) {
+  const auto last = blocks.rbegin();
+  if (last != blocks.rend()) mprotect(space(), size_t(last->first + last->second - space()), how);
+}
 
 // The first place between the blocks that has room.
 char* vacancy(size_t bytes) {
@@ -67,22 +62,20 @@ char* vacancy(size_t bytes) {
 }
 
 void drain(Stream& stream) {
-  if (stream.empty()) return;
-  const Mapped mapped;
+  ++synchronisations;
+  protect(PROT_READ | PROT_WRITE);
   for (; !stream.empty(); stream.pop_front()) stream.front()();
+  protect(PROT_NONE);
 }
 
 }  // namespace
 
-void set_memory(size_t bytes) { limit = bytes; }
-int synchronisations() { return waits; }
 void enqueue(Stream* stream, std::function<void()> work) { stream->push_back(std::move(work)); }
 bool on_device(const void* first, size_t bytes) { return within(blocks, first, bytes); }
 
-cudaError_t allow_shared(const void* kernel, int bytes) {
-  const size_t asked = static_cast<size_t>(bytes);
-  if (asked <= kMostShared) allowed_shared[kernel] = asked;
-  return result(asked <= kMostShared, cudaErrorInvalidValue);
+cudaError_t allow_shared(const void* kernel, size_t bytes) {
+  if (bytes <= kMostShared) allowed_shared[kernel] = bytes;
+  return result(bytes <= kMostShared, cudaErrorInvalidValue);
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
@@ -100,33 +93,29 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
 
 using namespace emulator;
 
-const char* cudaGetErrorName(cudaError_t) { return "refused"; }
-const char* cudaGetErrorString(cudaError_t) { return "the emulator has no more words for it"; }
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-cudaError_t cudaDriverGetVersion(int* version) { return *version = CUDART_VERSION, cudaSuccess; }
-cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  return *properties = {"emulator", limit, 9, 0}, cudaSuccess;
+  return *properties = {"emulator", device_memory, 9, 0}, cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** block, size_t bytes) {
   *block = nullptr;
-  if (bytes > limit - std::min(in_use, limit)) return result(false, cudaErrorMemoryAllocation);
+  if (in_use + bytes > device_memory) return result(false, cudaErrorMemoryAllocation);
   char* place = vacancy(bytes);
   blocks[place] = bytes, in_use += bytes;
-  used = std::max(used, static_cast<size_t>(place + bytes - space()));
-  const Mapped mapped;
+  protect(PROT_READ | PROT_WRITE);
   ASAN_POISON_MEMORY_REGION(place - kGap, bytes + 2 * kGap);
   ASAN_UNPOISON_MEMORY_REGION(place, bytes);
-  std::memset(place, 0xff, bytes);  // NaN until it is written
+  std::memset(place, 0xff,
+              std::min(bytes, size_t{1} << 20));  // NaN until it is written; the rest is 0, and costs nothing
+  protect(PROT_NONE);
   return *block = place, cudaSuccess;
 }
 
 cudaError_t cudaFree(void* block) {  // waits, as CUDA does
   const auto found = blocks.find(static_cast<char*>(block));
   if (found == blocks.end()) return result(!block, cudaErrorInvalidValue);
-  ++waits;
-  for (Stream& stream : streams()) drain(stream);
+  for (Stream& stream : streams) drain(stream);
   ASAN_POISON_MEMORY_REGION(block, found->second);
   in_use -= found->second;
   blocks.erase(found);
@@ -151,9 +140,6 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t n, cudaMemcpyKind
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return *stream = &streams().emplace_back(), cudaSuccess;
+  return *stream = &streams.emplace_back(), cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  ++waits;
-  return drain(*stream), cudaSuccess;
-}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) { return drain(*stream), cudaSuccess; }

@@ -1,0 +1,79 @@
+// The kernels of tensor/cuda/ under the emulator's three orders of threads and blocks, with little memory,
+// and how often they wait.
+#include <doctest/doctest.h>
+
+#include "losses/translation_loss.h"
+#include "nn/translation_model.h"
+#include "optim/adam.h"
+#include "tests/cuda_emulator/emulator.h"
+#include "tests/op_run.h"
+
+using namespace gradus;
+using namespace gradus::tests;
+using emulator::Order;
+
+TEST_CASE("emulated cuda: every operation gives the same bits in every order of threads and blocks") {
+  for (const OpCase& row : op_cases())
+    for (DType dtype : {DType::f32, DType::f64}) {
+      INFO(row.name, " ", dtype);
+      const std::vector<Array> x = draw(row);
+      const auto in_order = [&](Order order) {
+        emulator::order = order;
+        Result result = run(row, x, dtype, Device::cuda);
+        for (const Tensor& gradient : result.gradients)
+          gradient.to(Device::cpu);  // the work is done when these are
+        result.y.to(Device::cpu);
+        emulator::order = Order::forward;
+        return result;
+      };
+      const Result forward = in_order(Order::forward);
+      CHECK(same_bits(forward, in_order(Order::backward)));
+      CHECK(same_bits(forward, in_order(Order::shuffled)));
+    }
+}
+
+TEST_CASE("emulated cuda: when memory runs out, cached blocks are given back, and what was there stays") {
+  release_cached_memory(Device::cuda);
+  const size_t before = std::exchange(emulator::device_memory, size_t{64} << 20);
+  const Tensor witness = Tensor::full({3}, 7, DType::f32, Device::cuda);
+  const auto take = [](int64_t mebibytes) {
+    return Tensor({mebibytes << 20}, DType::i32, Device::cuda).size();
+  };
+  CHECK(take(5) == 5 << 20);  // 20 MiB beside the 32 of cuBLAS, which the allocator keeps
+  CHECK(take(7) == 7 << 20);  // 28 MiB: only without them
+  CHECK_THROWS_AS(take(8), std::runtime_error);
+  CHECK(witness.to_vector<float>() == std::vector<float>{7, 7, 7});
+  emulator::device_memory = before;
+}
+
+TEST_CASE("emulated cuda: a training step never waits for the device") {
+  nn::TranslationModel model(
+      {.source_vocab = 12,
+       .target_vocab = 11,
+       .transformer = {.d_model = 16, .heads = 2, .layers = 1, .ff = 32, .dropout = 0.1},
+       .longest = 8});
+  model.init(/*seed=*/3);
+  model.to(Device::cuda);
+  const losses::TranslationLoss criterion(11);
+  optim::Adam adam(model.parameters(), {});
+  losses::LossSums sums;
+  const auto step = [&] {
+    const Tensor ids = Tensor::from(std::vector<int32_t>{1, 4, 5, 2, 1, 6, 2, 0}, {2, 4});
+    const Tensor lengths = Tensor::from(std::vector<int32_t>{4, 3}, {2});
+    model.generator().next_step();
+    adam.set_lr(1e-3);
+    adam.zero_grad();
+    const auto output = criterion(model(ids, lengths, ids, lengths), ids);
+    output.loss.backward();
+    adam.clip_gradients(1);
+    adam.step();
+    sums += output.sums;
+  };
+  step();  // the first makes the runtime and its blocks
+  const int before = emulator::synchronisations;
+  step();
+  step();
+  CHECK(emulator::synchronisations == before);
+  CHECK(sums.tokens() == 15);
+  CHECK(emulator::synchronisations > before);
+}

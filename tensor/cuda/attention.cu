@@ -72,7 +72,6 @@ struct Heads {
     for (; bits.threshold > 0 && counter / kDropoutLanes * kDropoutGroup < end; counter += kWarp) {
       const int64_t group = counter / kDropoutLanes, first = group * kDropoutGroup + counter % kDropoutLanes;
       const PhiloxBlock block = bits.block(first_group + group, counter % kDropoutLanes);
-#pragma unroll
       for (int half = 0; half < 8; ++half) {
         const int64_t e = first + half * kDropoutLanes;
         if (e >= begin && e < end) fn(e - begin, bits.keeps(block, half) ? kept_scale : 0);
@@ -128,19 +127,15 @@ __device__ void block_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& 
     const int i = tile / columns, j = tile % columns;
     const T *left[kSide], *right[kSide];
     T sums[kSide][kSide] = {};
-#pragma unroll
     for (int s = 0; s < kSide; ++s) {  // past the edge the last row or column is read again
       left[s] = &a(std::min<int64_t>(i + s * rows, m - 1), 0);
       right[s] = &b(0, std::min<int64_t>(j + s * columns, n - 1));
     }
     for (int64_t l = 0; l < k; ++l) {
       T x[kSide], y[kSide];
-#pragma unroll
       for (int s = 0; s < kSide; ++s) x[s] = left[s][l * a.column], y[s] = right[s][l * b.row];
-#pragma unroll
       for (int s = 0; s < kSide * kSide; ++s) sums[s / kSide][s % kSide] += x[s / kSide] * y[s % kSide];
     }
-#pragma unroll
     for (int s = 0; s < kSide * kSide; ++s) {
       const int row = i + s / kSide * rows, column = j + s % kSide * columns;
       if (row < m && column < n) store(row, column, sums[s / kSide][s % kSide]);
@@ -241,13 +236,12 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
     const size_t bytes = shared_bytes<T>(h, 1);
     if (bytes <= kSharedBytes)
-      return launch(attend<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp);
+      return launch(attend<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, log_sum_exp);
     const Tensor buffer = Tensor::like(y, {h.batch, n, m});
     const Packed<T> scores = packed<T>({buffer});
     for (int64_t head = 0; head < h.heads; ++head) {
       products(h.batch, n, m, d, false, true, h.scale, in.q.from(head * d), in.k.from(head * d), 0, scores);
-      launch(weigh_rows<T>, blocks_for(h.batch * n, kBlock / kWarp), kBlock, 0, h, head, scores.data,
-             log_sum_exp);
+      launch(weigh_rows<T>, blocks_for(h.batch * n, kBlock / kWarp), h, head, scores.data, log_sum_exp);
       products(h.batch, n, d, m, false, false, 1, scores, in.v.from(head * d), 0, out.from(head * d));
     }
   });
@@ -262,7 +256,7 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
     const size_t bytes = shared_bytes<T>(h, 2);
     if (bytes <= kSharedBytes)
-      return launch(attend_backward<T>, h.batch * h.heads, kBlock, bytes, h, in, out, log_sum_exp, dout,
+      return launch(attend_backward<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, log_sum_exp, dout,
                     gradient);
     const Tensor buffers[] = {Tensor::like(y, {h.batch, n, m}), Tensor::like(y, {h.batch, n, m})};
     const Packed<T> weights = packed<T>({buffers[0]}), scores = packed<T>({buffers[1]});
@@ -270,8 +264,8 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
       const Packed<T> q = in.q.from(head * d), k = in.k.from(head * d), dy_head = dout.from(head * d);
       products(h.batch, n, m, d, false, true, h.scale, q, k, 0, weights);
       products(h.batch, n, m, d, false, true, 1, dy_head, in.v.from(head * d), 0, scores);
-      launch(weigh_rows_backward<T>, blocks_for(h.batch * n, kBlock / kWarp), kBlock, 0, h, head,
-             weights.data, scores.data, log_sum_exp, out.from(head * d), dy_head);
+      launch(weigh_rows_backward<T>, blocks_for(h.batch * n, kBlock / kWarp), h, head, weights.data,
+             scores.data, log_sum_exp, out.from(head * d), dy_head);
       products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, gradient.v.from(head * d));
       products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, gradient.q.from(head * d));
       products(h.batch, m, d, n, true, false, h.scale, scores, q, 1, gradient.k.from(head * d));

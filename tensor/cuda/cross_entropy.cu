@@ -59,14 +59,12 @@ __device__ RowSums<T> read_row(const T* z, int64_t vocab, const Share& share) {
   RowSums<T> sums;
   for (int64_t first = threadIdx.x; first < vocab; first += kAtOnce * blockDim.x) {
     T values[kAtOnce], largest = sums.max;
-#pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       const int64_t j = first + i * blockDim.x;
       values[i] = j < vocab ? z[j] : -std::numeric_limits<T>::infinity();
       if (values[i] > largest) largest = values[i], sums.argmax = j;
     }
     if (largest > sums.max) sums.move_to(largest);
-#pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
       const int64_t j = first + i * blockDim.x;
       sums.exponentials += math::exp(values[i] - sums.max);
@@ -112,7 +110,6 @@ template <class T>
 __global__ void cross_entropy_sums(int64_t rows, Reduction reduction, const double* per_row, T* loss,
                                    double* sums) {
   double total[5];
-#pragma unroll
   for (int i = 0; i < 5; ++i) {
     total[i] = sum<double>(rows, [=](int64_t r) { return per_row[5 * r + i]; });
     if (threadIdx.x == 0) sums[i] = total[i];
@@ -149,9 +146,9 @@ void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossE
   const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
   const Tensor per_row({n, 5}, DType::f64, Device::cuda);
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab), logits,
+    launch(cross_entropy_rows<T>, {blocks_for(n, 1), row_threads(vocab)}, Loss<T>(spec, vocab), logits,
            DeviceIds(target), log_sum_exp, per_row);
-    launch(cross_entropy_sums<T>, 1, kBlock, 0, n, spec.reduction, per_row, loss, sums);
+    launch(cross_entropy_sums<T>, 1, n, spec.reduction, per_row, loss, sums);
   });
 }
 
@@ -159,7 +156,7 @@ void CudaBackend::cross_entropy_backward(In logits, const IdColumns& target, con
                                          In log_sum_exp, In sums, In dy, Out dlogits) {
   const int64_t n = target.size(), vocab = logits.shape()[-1];
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_backward_rows<T>, blocks_for(n, 1), row_threads(vocab), 0, Loss<T>(spec, vocab),
+    launch(cross_entropy_backward_rows<T>, {blocks_for(n, 1), row_threads(vocab)}, Loss<T>(spec, vocab),
            logits, DeviceIds(target), log_sum_exp, sums, dy, dlogits);
   });
 }

@@ -19,10 +19,10 @@ struct Runtime {
     constexpr size_t kWorkspace = size_t{32} << 20;
     void *workspace = nullptr, *slot = nullptr;
     CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    CUDA_CHECK(cublasCreate(&blas));
-    CUDA_CHECK(cublasSetStream(blas, stream));
+    CUDA_CHECK(cublas<decltype(cublasCreate)>("cublasCreate_v2")(&blas));
+    CUDA_CHECK(cublas<decltype(cublasSetStream)>("cublasSetStream_v2")(blas, stream));
     CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
-    CUDA_CHECK(cublasSetWorkspace(blas, workspace, kWorkspace));
+    CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(blas, workspace, kWorkspace));
     CUDA_CHECK(cudaMallocHost(&slot, sizeof(BadId)));
     error_slot = new (slot) BadId{};
   }
@@ -48,7 +48,7 @@ void check_call(cudaError_t status, const char* call, const char* file, int line
 
 void check_call(cublasStatus_t status, const char* call, const char* file, int line) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    check_world(false, "cuda: ", call, ": ", cublasGetStatusName(status), place(file, line));
+    check_world(false, "cuda: ", call, ": cuBLAS status ", int(status), place(file, line));
 }
 
 cudaStream_t stream() { return runtime().stream; }

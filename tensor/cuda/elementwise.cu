@@ -98,15 +98,16 @@ template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n,
 void CudaBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
     const int64_t counters = blocks_for(x.size(), kDropoutGroup) * kDropoutLanes;
-    launch(dropout_kernel<T>, blocks_for(counters), kBlock, 0, x, residual, DropoutBits(draw, p),
+    launch(dropout_kernel<T>, blocks_for(counters), x, residual, DropoutBits(draw, p),
            dropout_scale(dropout_threshold(p)), y, x.size());
   });
 }
 
 int64_t CudaBackend::first_nonfinite(In x) {
   const Tensor index({1}, DType::f64, Device::cuda);
-  visit_real(x.dtype(),
-             [&]<class T>(T) { launch(first_nonfinite_kernel<T>, 1, 1024, 0, x, x.size(), index); });
+  visit_real(x.dtype(), [&]<class T>(T) {
+    launch(first_nonfinite_kernel<T>, {1, 1024}, x, x.size(), index);
+  });
   return static_cast<int64_t>(index.item());
 }
 

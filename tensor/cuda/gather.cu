@@ -64,15 +64,14 @@ __global__ void embedding_backward_kernel(const T* dy, DeviceIds ids, int64_t to
 }  // namespace
 
 void CudaBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
-  launch(check_ids_kernel, ids.size() > 0, 1024, 0, op, DeviceIds(ids), ids.size(), vocab, error_slot());
+  launch(check_ids_kernel, {ids.size() > 0, 1024}, op, DeviceIds(ids), ids.size(), vocab, error_slot());
 }
 
 void CudaBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {
   const int64_t d = table.shape()[-1];
   visit_real(table.dtype(), [&]<class T>(T) {
     const dim3 grid(blocks_for(ids.size(), 1), std::min(blocks_for(d), 64u));
-    launch(embedding_kernel<T>, grid, kBlock, 0, table, DeviceIds(ids), table.shape()[0], scale, positions, d,
-           y);
+    launch(embedding_kernel<T>, grid, table, DeviceIds(ids), table.shape()[0], scale, positions, d, y);
   });
 }
 
@@ -80,8 +79,8 @@ void CudaBackend::embedding_backward(In dy, const IdColumns& ids, double scale, 
   const int64_t d = dtable.shape()[-1];
   visit_real(dy.dtype(), [&]<class T>(T) {
     const dim3 grid(blocks_for(ids.size(), 1), blocks_for(d, kColumns));
-    launch(embedding_backward_kernel<T>, grid, kBlock, 0, dy, DeviceIds(ids), ids.size(), dtable.shape()[0],
-           scale, d, dtable);
+    launch(embedding_backward_kernel<T>, grid, dy, DeviceIds(ids), ids.size(), dtable.shape()[0], scale, d,
+           dtable);
   });
 }
 

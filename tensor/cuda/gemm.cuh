@@ -24,8 +24,12 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
       CUDA_CHECK(batched(blas(), op(s.transpose_b), op(s.transpose_a), n, m, k, &scale, b, ldb, s.stride_b, a,
                          lda, s.stride_a, &keep, c, ldc, s.stride_c, count));
   };
-  if constexpr (std::is_same_v<T, float>) call(cublasSgemm, cublasSgemmStridedBatched);
-  else call(cublasDgemm, cublasDgemmStridedBatched);
+  if constexpr (std::is_same_v<T, float>)
+    call(cublas<decltype(cublasSgemm)>("cublasSgemm_v2"),
+         cublas<decltype(cublasSgemmStridedBatched)>("cublasSgemmStridedBatched"));
+  else
+    call(cublas<decltype(cublasDgemm)>("cublasDgemm_v2"),
+         cublas<decltype(cublasDgemmStridedBatched)>("cublasDgemmStridedBatched"));
 }
 
 }  // namespace gradus::cuda

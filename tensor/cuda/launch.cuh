@@ -30,17 +30,27 @@ template <class Parameter, class Arg> Parameter argument(const Arg& arg) {
   else return static_cast<Parameter>(arg);
 }
 
+// What a kernel runs on: blocks of threads, each block with so much dynamic shared memory.
+struct Grid {
+  dim3 blocks;
+  unsigned threads;
+  size_t shared_bytes;
+  template <class Blocks>
+  Grid(Blocks b, unsigned t = kBlock, size_t s = 0)  // a number or a dim3
+      : blocks(b), threads(t), shared_bytes(s) {}
+};
+
 // Runs kernel(args...) on the stream; a grid without blocks runs nothing.
 template <class... Parameters, class... Args>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Args&... args) {
+void launch(void (*kernel)(Parameters...), const Grid& grid, const Args&... args) {
   constexpr size_t kFreeOfAsking = 48 << 10;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  if (shared_bytes > kFreeOfAsking)
+  if (grid.blocks.x == 0 || grid.blocks.y == 0) return;
+  if (grid.shared_bytes > kFreeOfAsking)
     CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes)));
+                                    static_cast<int>(grid.shared_bytes)));
   cudaLaunchConfig_t config{};
-  config.gridDim = grid, config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes, config.stream = stream();
+  config.gridDim = grid.blocks, config.blockDim = grid.threads;
+  config.dynamicSmemBytes = grid.shared_bytes, config.stream = stream();
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, argument<Parameters>(args)...));
 }
 
@@ -66,7 +76,7 @@ template <class T, class Fn> __global__ void map_kernel(Fn fn, T* y, int64_t n) 
 }
 // y[i] = fn(i) for i in [0, n); fn is a struct that holds device pointers. It may read y[i].
 template <class T, class Fn> void map(int64_t n, T* y, const Fn& fn) {
-  launch(map_kernel<T, Fn>, blocks_for(n, kBlock * kPerThread), kBlock, 0, fn, y, n);
+  launch(map_kernel<T, Fn>, blocks_for(n, kBlock * kPerThread), fn, y, n);
 }
 
 struct Sum {

@@ -25,9 +25,8 @@ __global__ void sum_runs(const T* x, int64_t n, int64_t inner, int64_t runs, T* 
 Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner) {
   const int64_t runs = std::max<int64_t>(1, (n + kRun - 1) / kRun), sums = outer * runs * inner;
   const Tensor y = Tensor::like(x, {outer, runs, inner});
-  visit_real(x.dtype(), [&]<class T>(T) {
-    launch(sum_runs<T>, blocks_for(sums), kBlock, 0, x, n, inner, runs, y, sums);
-  });
+  visit_real(x.dtype(),
+             [&]<class T>(T) { launch(sum_runs<T>, blocks_for(sums), x, n, inner, runs, y, sums); });
   return runs > 1 ? sum_axis(y, outer, runs, inner) : y;
 }
 
@@ -66,8 +65,8 @@ void CudaBackend::permute(In x, std::span<const int> axes, Out y) {
 void CudaBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
                                int64_t y_first, int64_t y_pitch) {
   visit(x.dtype(), [&]<class T>(T) {
-    launch(copy_columns_kernel<T>, striding_blocks(rows * width), kBlock, 0, rows * width, width,
-           x.data<T>() + x_first, x_pitch, y.data<T>() + y_first, y_pitch);
+    launch(copy_columns_kernel<T>, striding_blocks(rows * width), rows * width, width, x.data<T>() + x_first,
+           x_pitch, y.data<T>() + y_first, y_pitch);
   });
 }
 

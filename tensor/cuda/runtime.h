@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace gradus::cuda {
 
@@ -16,6 +17,13 @@ void check_call(cublasStatus_t status, const char* call, const char* file, int l
 
 cudaStream_t stream();  // the only one; not the default stream
 cublasHandle_t blas();  // bound to it
+
+// A function of cuBLAS by its name in the library, which is loaded when the first one is asked for: linked,
+// it would cost every program 150 MiB and a slower start, on the CPU, too.
+void* cublas_symbol(const char* name);
+template <class Function> auto cublas(const char* name) {
+  return reinterpret_cast<std::decay_t<Function>>(cublas_symbol(name));
+}
 
 // The first id out of range that a kernel met since the last synchronise(). A kernel cannot throw, and one
 // that traps would take the context and every tensor with it: so it writes here and carries on.

@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "tensor/cuda/cuda_backend.h"
-#include "tensor/cuda/launch.cuh"
+#include "tensor/cuda/rows.cuh"
 
 namespace gradus {
 namespace {
@@ -50,18 +50,17 @@ __global__ void sgd_kernel(SgdSpec spec, const double* lr, const T* __restrict__
 // sums[block] of the squares of kSquaresRun elements, in double.
 constexpr int64_t kSquaresRun = 8192;
 template <class T> __global__ void sum_squares_kernel(const T* x, int64_t n, double* sums) {
-  const int64_t begin = int64_t{blockIdx.x} * kSquaresRun, end = min(n, begin + kSquaresRun);
-  double sum = 0;
-  for (int64_t i = begin + threadIdx.x; i < end; i += kBlock) sum += double(x[i]) * double(x[i]);
-  sum = block_reduce(sum, 0., Sum{});
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+  const int64_t begin = int64_t{blockIdx.x} * kSquaresRun;
+  const double total = sum<double>(min(kSquaresRun, n - begin), [=](int64_t i) {
+    const double xi = x[begin + i];
+    return xi * xi;
+  });
+  if (threadIdx.x == 0) sums[blockIdx.x] = total;
 }
 
 __global__ void add_up_kernel(const double* sums, int64_t n, double* total) {  // one block
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += kBlock) sum += sums[i];
-  sum = block_reduce(sum, 0., Sum{});
-  if (threadIdx.x == 0) *total = sum;
+  const double all = sum<double>(n, [=](int64_t i) { return sums[i]; });
+  if (threadIdx.x == 0) *total = all;
 }
 
 template <class T> __global__ void clip_kernel(const double* sum_squares, double max_norm, T* x, int64_t n) {
@@ -72,18 +71,18 @@ template <class T> __global__ void clip_kernel(const double* sum_squares, double
 
 }  // namespace
 
-void CudaBackend::increment(Out step) { launch(increment_kernel, 1, 1, 0, step); }
+void CudaBackend::increment(Out step) { launch(increment_kernel, {1, 1}, step); }
 
 void CudaBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) {
   visit_real(weight.dtype(), [&]<class T>(T) {
-    launch(adam_kernel<T>, striding_blocks(weight.size()), kBlock, 0, spec, lr, step, gradient, weight, m, v,
+    launch(adam_kernel<T>, striding_blocks(weight.size()), spec, lr, step, gradient, weight, m, v,
            weight.size());
   });
 }
 
 void CudaBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) {
   visit_real(weight.dtype(), [&]<class T>(T) {
-    launch(sgd_kernel<T>, striding_blocks(weight.size()), kBlock, 0, spec, lr, gradient, weight, velocity,
+    launch(sgd_kernel<T>, striding_blocks(weight.size()), spec, lr, gradient, weight, velocity,
            weight.size());
   });
 }
@@ -91,14 +90,13 @@ void CudaBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out v
 void CudaBackend::sum_squares(In x, Out sum) {
   const unsigned blocks = blocks_for(x.size(), kSquaresRun);
   const Tensor partial({blocks}, DType::f64, Device::cuda);
-  visit_real(x.dtype(),
-             [&]<class T>(T) { launch(sum_squares_kernel<T>, blocks, kBlock, 0, x, x.size(), partial); });
-  launch(add_up_kernel, 1, kBlock, 0, partial, blocks, sum);
+  visit_real(x.dtype(), [&]<class T>(T) { launch(sum_squares_kernel<T>, blocks, x, x.size(), partial); });
+  launch(add_up_kernel, 1, partial, blocks, sum);
 }
 
 void CudaBackend::clip(In sum_squares, double max_norm, Out x) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(clip_kernel<T>, striding_blocks(x.size()), kBlock, 0, sum_squares, max_norm, x, x.size());
+    launch(clip_kernel<T>, striding_blocks(x.size()), sum_squares, max_norm, x, x.size());
   });
 }
 

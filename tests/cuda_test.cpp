@@ -15,6 +15,11 @@ using namespace gradus::tests;
 namespace {
 
 constexpr Device kCuda = Device::cuda;
+#ifdef __SANITIZE_ADDRESS__   // slow; and it sees a bad access in one evaluation as well as in a thousand
+constexpr int kSlopesOf = 5;  // every fifth row
+#else
+constexpr int kSlopesOf = 1;
+#endif
 
 template <class F> std::string message_of(F f) {
   try {
@@ -85,8 +90,9 @@ TEST_CASE("cuda: values of every operation agree with plain loops, f64 and f32")
 
 TEST_CASE("cuda: every element of every gradient agrees with measured slopes to 1e-8") {
   release_cached_memory(kCuda);  // the emulator is slower the more there is
+  int number = 0;
   for (const OpCase& row : op_cases()) {
-    if (row.large) continue;
+    if (row.large || ++number % kSlopesOf != 0) continue;
     INFO(row.name);
     const std::vector<Variable> x = leaves(draw(row), DType::f64, kCuda);
     std::vector<NamedParameter> named;

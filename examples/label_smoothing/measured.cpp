@@ -118,24 +118,23 @@ Demo smoothing_sweep(const Settings& settings) {
   Demo demo{.name = "smoothing_sweep", .title = "Which smoothing? A sweep in two regimes"};
   html::Table means{{"regime", "smoothing", "measure", "mean", "low", "high", "runs"}},
       differences{{"regime", "smoothing", "measure", "minus hard", "low", "high", "runs"}},
-      best{{"regime", "measure", "0.05 - hard", "0.1 - hard", "0.2 - hard", "0.3 - hard"}};
+      paired{{"0.1 minus hard", regime_text(kRegimes[0]), regime_text(kRegimes[1])}};
   for (const auto& [value, name] : metrics) {
     std::vector<svg::Series> series;
+    std::vector<std::string> row{name};
     for (const std::string& regime : kRegimes) {
       svg::Series s{regime_text(regime), {}, {}};
-      std::vector<std::string> row{regime, name};
       for (double eps : kEps) {
         const Interval mean = mean_of(rows, smoothed(regime, eps), value),
                        minus = difference(rows, smoothed(regime, 0), smoothed(regime, eps), value);
         s.x.push_back(eps), s.y.push_back(mean.mean), s.low.push_back(mean.low), s.high.push_back(mean.high);
         means.add(regime, eps, value, mean.mean, mean.low, mean.high, mean.n);
         if (eps > 0) differences.add(regime, eps, value, minus.mean, minus.low, minus.high, minus.n);
-        if (eps == 0.05 || eps == 0.1 || eps == 0.2 || eps == 0.3)
-          row.push_back(text(minus) + (minus.excludes_0() ? "" : " ~"));
+        if (eps == 0.1) row.push_back(text(minus) + (minus.excludes_0() ? "" : " ~"));
       }
       series.push_back(std::move(s));
-      best.add_row(row);
     }
+    paired.add_row(row);
     demo.figures.push_back(html::figure(
         svg::plot({name, "Against the smoothing, in two regimes.", {"smoothing"}, {name}}, series),
         name + " on held-out sentences; the bands hold the mean with 95 %."));
@@ -144,7 +143,7 @@ Demo smoothing_sweep(const Settings& settings) {
   demo.formula = "q<sub>j</sub> = (1 - &#949;) [j = y] + &#949;/V, &#949; = 0, .05, .1, .15, .2, .3, .5";
   demo.code = shown("train_step");
   demo.data = {
-      {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", best, true}};
+      {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", paired, true}};
   demo.seeds =
       seeds_text(settings) + "; differences are between runs of one seed; ~ marks those that may be 0";
   for (const std::string& regime : kRegimes) {
@@ -172,13 +171,11 @@ Demo reliability_diagrams(const Settings& settings) {
     const std::vector<svg::Bin> bins = pooled(select(rows, smoothed(regime, eps)), series);
     for (size_t b = 0; b < bins.size(); ++b)
       table.add(regime, model, b, bins[b].count, bins[b].confidence, bins[b].accuracy);
+    const std::string title = message(model, ": ECE ", text(mean_of(rows, smoothed(regime, eps), ece)));
     demo.figures.push_back(html::figure(
-        svg::reliability({message(model, ": ECE ", text(mean_of(rows, smoothed(regime, eps), ece))),
-                          "Accuracy against confidence in 15 bins.",
-                          {"confidence"},
-                          {"accuracy"}},
+        svg::reliability({title, "Accuracy against confidence in 15 bins.", {"confidence"}, {"accuracy"}},
                          bins),
-        message(regime_text(regime), ". Hollow bins have fewer than 30 tokens: too few to say anything.")));
+        message("<b>", title, "</b>; ", regime_text(regime), ".")));
   };
   for (const std::string& regime : kRegimes) {
     for (double eps : {0., 0.1, 0.3})
@@ -201,7 +198,8 @@ Demo reliability_diagrams(const Settings& settings) {
   demo.data = {{"reliability", table}};
   demo.seeds = seeds_text(settings) + "; the tokens of all are pooled";
   demo.honest = message(
-      "Below the diagonal a model is too sure, above it not sure enough. One temperature does for the hard "
+      "Below the diagonal a model is too sure, above it not sure enough; hollow bins have fewer than 30 "
+      "tokens, too few to say anything. One temperature does for the hard "
       "model what smoothing does, afterwards and without another training: with few pairs, from smoothing "
       "0.1 "
       "to the scaled hard model ",
@@ -220,7 +218,7 @@ Demo population_optimum(const Settings& settings) {
     for (double eps : kOf) runs.push_back(optimum_run(lesson, eps, seed));
   const std::vector<Finished> rows = sweep(settings, "optimum", lesson, runs);
   Demo demo{.name = "population_optimum", .title = "What a smoothed model learns, given enough"};
-  html::Table table{{"smoothing", "q", "words", "mean p", "on the line", "rectified"}};
+  html::Table table{{"smoothing", "q", "mean p", "the line", "rectified"}};
   std::vector<svg::Series> series, lines;
   double worst = 0;
   const double vocab = lesson.target.size();
@@ -232,8 +230,8 @@ Demo population_optimum(const Settings& settings) {
     series.back().mark = svg::Mark::points;
     for (const auto& [q, n] : by_q) {
       const double p = n[1] / n[0], line = (1 - eps) * q + eps / vocab;
-      table.add(eps, q, static_cast<int64_t>(n[0]), p, line, (p - eps / vocab) / (1 - eps));
-      if (n[0] < 30) continue;
+      if (n[0] < 30) continue;  // too few to say anything
+      table.add(message(eps), message(q), rounded(p), rounded(line), rounded((p - eps / vocab) / (1 - eps)));
       series.back().x.push_back(q), series.back().y.push_back(p);
       worst = std::max(worst, std::abs(p - line));
     }

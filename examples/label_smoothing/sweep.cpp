@@ -253,9 +253,15 @@ std::string text(const Interval& i) {
 }
 
 std::string verdict(const std::string& what, const Interval& d) {
-  if (!d.excludes_0() || d.n < 2) return "of " + what + " no difference can be told (" + text(d) + ")";
+  if (!d.excludes_0() || d.n < 2) return what + " does not change for certain (" + text(d) + ")";
   const Interval size = d.mean > 0 ? d : Interval{-d.mean, -d.high, -d.low, d.n};
   return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
+}
+
+std::string rounded(double x) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(3) << x;
+  return out.str();
 }
 
 svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,

@@ -49,8 +49,12 @@ Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const std:
 Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b,
                     const std::string& value);
 std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
-// "the ECE falls by 0.123 [0.110, 0.136]", or that no difference can be told where the interval holds 0.
+// "the ECE falls by 0.123 [0.110, 0.136]", or that it does not change for certain, where the interval holds
+// 0.
 std::string verdict(const std::string& what, const Interval& difference);
+
+// 0.123: for tables that people read.
+std::string rounded(double x);
 
 // A point per x: the means of series[name][i][column] over outcomes, with intervals where there are several.
 svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,

@@ -100,7 +100,7 @@ const Lesson& lesson_of(const Settings& settings) {
 Run base_run(const Lesson& lesson, const std::string& regime) {
   Run run{.data = lesson.name, .regime = regime, .steps = 800, .pairs = 400, .width = 32, .peak = 4e-3};
   if (regime == "fresh") run.steps = 1200, run.pairs = 0, run.width = 48;
-  if (!lesson.train.empty()) run.steps = 2000, run.pairs = regime == "overfit" ? 1000 : 0, run.width = 64;
+  if (!lesson.train.empty()) run.steps = 1000, run.pairs = regime == "overfit" ? 1000 : 0, run.width = 64;
   return run;
 }
 
@@ -159,7 +159,9 @@ std::vector<Finished> from_csv(const std::string& text, const std::string& file,
 
 std::vector<Finished> sweep(const Settings& settings, const std::string& name, const Lesson& lesson,
                             const std::vector<Run>& runs) {
-  const std::filesystem::path folder = settings.runs, file = folder / (name + ".csv");
+  const std::filesystem::path folder = settings.runs,
+                              file =
+                                  folder / (name + (lesson.truth.empty() ? "-" + lesson.name : "") + ".csv");
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   check_world(!error, "label_smoothing: cannot make the folder ", folder, ": ", error.message());
@@ -256,12 +258,6 @@ std::string verdict(const std::string& what, const Interval& d) {
   if (!d.excludes_0() || d.n < 2) return what + " does not change for certain (" + text(d) + ")";
   const Interval size = d.mean > 0 ? d : Interval{-d.mean, -d.high, -d.low, d.n};
   return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
-}
-
-std::string rounded(double x) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(3) << x;
-  return out.str();
 }
 
 svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,

@@ -53,9 +53,6 @@ std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
 // 0.
 std::string verdict(const std::string& what, const Interval& difference);
 
-// 0.123: for tables that people read.
-std::string rounded(double x);
-
 // A point per x: the means of series[name][i][column] over outcomes, with intervals where there are several.
 svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
                  const std::string& name, size_t column);

@@ -231,18 +231,19 @@ std::vector<const Outcome*> select(const std::vector<Finished>& rows, const Kind
   return found;
 }
 
-Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const std::string& value) {
+Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const Measure& measure) {
   std::vector<double> x;
-  for (const Outcome* o : select(rows, kind)) x.push_back(o->values.at(value));
+  for (const Outcome* o : select(rows, kind)) x.push_back(measure(*o));
   return interval(x);
 }
 
-Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b,
-                    const std::string& value) {
+Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b, const Measure& measure,
+                    const Measure& measure_a) {
   const auto from = select(rows, a), to = select(rows, b);
   check(from.size() == to.size(), "difference: ", from.size(), " runs beside ", to.size());
   std::vector<double> x;
-  for (size_t i = 0; i < from.size(); ++i) x.push_back(to[i]->values.at(value) - from[i]->values.at(value));
+  for (size_t i = 0; i < from.size(); ++i)
+    x.push_back(measure(*to[i]) - (measure_a ? measure_a : measure)(*from[i]));
   return interval(x);
 }
 
@@ -271,6 +272,11 @@ svg::Series band(const std::string& label, const std::vector<const Outcome*>& ou
     if (mean.n > 1) series.low.push_back(mean.low), series.high.push_back(mean.high);
   }
   return series;
+}
+
+std::string lines(const std::string& title, const svg::Axis& x, const svg::Axis& y,
+                  const std::vector<svg::Series>& series, const std::string& caption) {
+  return html::figure(svg::plot({title, y.label + " against " + x.label, x, y}, series), caption);
 }
 
 }  // namespace gradus::examples::lab

@@ -137,11 +137,12 @@ Demo weights_and_priors(const Settings& settings) {
                         "Weights are 1/&#8730;(count + 1). Few pairs, many times.")};
   demo.data = std::move(data);
   demo.seeds = seeds_text(settings) + "; ~ marks differences that may be 0";
-  demo.honest = message("On the rarest quarter, from smoothing 0.1 with per_target weights ",
-                        verdict("the recall", rare(8)), ", with per_class weights ", verdict("it", rare(9)),
-                        ", and with the unigram prior ", verdict("it", rare(7)),
-                        ". With heavier weights per_class can let a wrong class win: at smoothing 0.1 a "
-                        "class with a weight some 100 times the target's does (losses/README.md).");
+  demo.honest =
+      message("On the rarest quarter, from smoothing 0.1 with per_target weights ",
+              verdict("the recall", rare(8)), ", with per_class weights ", verdict("it", rare(9)),
+              ", and with the unigram prior ", verdict("it", rare(7)),
+              ". With heavier weights per_class lets a wrong class j win, once w<sub>j</sub>/w<sub>y</sub> "
+              "exceeds 1 + V (1 - &#949;)/&#949;: 46 at V = 5, 1,810 here.");
   return demo;
 }
 

@@ -46,8 +46,8 @@ Lesson text_lesson(const std::string& source_path, const std::string& target_pat
   }
   std::ostringstream name;
   name << std::hex << content_hash(all);
-  Lesson lesson{name.str(), Vocabulary::from_counts(counts[0], 3000, 2),
-                Vocabulary::from_counts(counts[1], 3000, 2)};
+  Lesson lesson{name.str(), Vocabulary::from_counts(counts[0], 2000, 2),
+                Vocabulary::from_counts(counts[1], 2000, 2)};
   for (size_t i = 0; i < text.source.size(); ++i) {
     const Words source = split_words(text.source[i]), target = split_words(text.target[i]);
     if (source.size() > 20 || target.size() > 20) continue;

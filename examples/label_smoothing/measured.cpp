@@ -8,7 +8,11 @@ namespace gradus::examples::lab {
 namespace {
 
 const std::vector<std::string> kRegimes{"overfit", "fresh"};
-constexpr double kEps[] = {0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5};
+
+std::vector<double> eps_of(const Settings& settings) {  // a text takes longer
+  if (settings.full || settings.source.empty()) return {0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5};
+  return {0, 0.1, 0.3};
+}
 
 Kind smoothed(const std::string& regime, double eps) { return {regime, "smoothing", eps}; }
 
@@ -17,7 +21,7 @@ std::vector<Finished> eps_sweep(const Settings& settings) {
   std::vector<Run> runs;
   for (int64_t seed = 1; seed <= settings.seeds(); ++seed)
     for (const std::string& regime : kRegimes)
-      for (double eps : kEps) {
+      for (double eps : eps_of(settings)) {
         Run run = base_run(lesson, regime);
         run.strength = eps, run.seed = seed, run.beams = eps == 0 || eps == 0.1;
         runs.push_back(run);
@@ -40,8 +44,9 @@ std::vector<svg::Bin> pooled(const std::vector<const Outcome*>& outcomes, const 
   return bins;
 }
 
-std::string regime_text(const std::string& regime) {
-  return regime == "overfit" ? "few pairs, many times" : "fresh pairs without end";
+std::string regime_text(const Settings& settings, const std::string& regime) {
+  if (regime == "overfit") return "few pairs, many times";
+  return settings.source.empty() ? "fresh pairs without end" : "all pairs";
 }
 
 }  // namespace
@@ -68,45 +73,38 @@ Demo overconfidence(const Settings& settings) {
     }
   }
   const auto turn = [&](const Kind& kind) {  // how far the held-out nll ends above its lowest
-    std::vector<double> rise;
-    for (const Outcome* o : select(rows, kind)) {
-      const Triples& curve = o->series.at("curve");
+    return mean_of(rows, kind, [](const Outcome& o) {
+      const Triples& curve = o.series.at("curve");
       double least = INFINITY;
       for (const auto& point : curve) least = std::min(least, point[2]);
-      rise.push_back(curve.back()[2] - least);
-    }
-    return interval(rise);
+      return curve.back()[2] - least;
+    });
   };
-  return {
-      .name = "overconfidence",
-      .title = "Overconfidence, where there is too little to learn from",
-      .claim = "With hard labels the model becomes sure of itself beyond what it knows, and memorises.",
-      .formula = "confidence = max<sub>j</sub> p<sub>j</sub>; nll = - ln p<sub>y</sub>, never smoothed",
-      .code = shown("train_step"),
-      .figures = {html::figure(svg::plot({"Training and held-out nll",
-                                          "Two curves for each smoothing, means over seeds.",
-                                          {"step"},
-                                          {"nll per token"}},
-                                         curves),
-                               "400 pairs, 64 times over. The bands hold the mean with 95 %."),
+  Demo demo{.name = "overconfidence", .title = "Overconfidence, where there is too little to learn from"};
+  demo.claim = "With hard labels the model becomes sure of itself beyond what it knows, and memorises.";
+  demo.formula = "confidence = max<sub>j</sub> p<sub>j</sub>; nll = - ln p<sub>y</sub>, never smoothed";
+  demo.code = shown("train_step");
+  demo.figures = {lines("Training and held-out nll", {"step"}, {"nll per token"}, curves,
+                        message(base_run(lesson_of(settings), "overfit").pairs,
+                                " pairs, many times over. The bands hold the mean with 95 %.")),
                   html::figure(svg::bars({"Confidence on held-out tokens",
                                           "A bar for each fifteenth of the confidence.",
                                           {"share of tokens"},
                                           {}},
                                          bins, histogram),
-                               "How sure the models are of what they predict on unseen sentences.")},
-      .data = {{"overconfidence", table}},
-      .seeds = seeds_text(settings),
-      .honest = message(
-          "At the end the hard model's mean confidence on unseen tokens is ",
-          text(mean_of(rows, hard, "top")), " at an accuracy of ", text(mean_of(rows, hard, "accuracy")),
-          "; with smoothing 0.1 it is ", text(mean_of(rows, soft, "top")), " at ",
-          text(mean_of(rows, soft, "accuracy")), ". Above its own lowest point the held-out nll ends by ",
-          text(turn(hard)), ", with smoothing by ", text(turn(soft)),
-          ". Where the claim fails: with fresh pairs without end the hard model's confidence is ",
-          text(mean_of(rows, smoothed("fresh", 0), "top")), " at an accuracy of ",
-          text(mean_of(rows, smoothed("fresh", 0), "accuracy")),
-          ", and its held-out nll ends above its lowest point by ", text(turn(smoothed("fresh", 0))), ".")};
+                               "How sure the models are of what they predict on unseen sentences.")};
+  demo.data = {{"overconfidence", table}};
+  demo.seeds = seeds_text(settings);
+  demo.honest = message(
+      "At the end the hard model's mean confidence on unseen tokens is ", text(mean_of(rows, hard, "top")),
+      " at an accuracy of ", text(mean_of(rows, hard, "accuracy")), "; with smoothing 0.1 it is ",
+      text(mean_of(rows, soft, "top")), " at ", text(mean_of(rows, soft, "accuracy")),
+      ". Above its own lowest point the held-out nll ends by ", text(turn(hard)), ", with smoothing by ",
+      text(turn(soft)), ". Where the claim fails: with ", regime_text(settings, "fresh"),
+      " the hard model's confidence is ", text(mean_of(rows, smoothed("fresh", 0), "top")),
+      " at an accuracy of ", text(mean_of(rows, smoothed("fresh", 0), "accuracy")),
+      ", and its held-out nll ends above its lowest point by ", text(turn(smoothed("fresh", 0))), ".");
+  return demo;
 }
 
 Demo smoothing_sweep(const Settings& settings) {
@@ -118,48 +116,48 @@ Demo smoothing_sweep(const Settings& settings) {
   Demo demo{.name = "smoothing_sweep", .title = "Which smoothing? A sweep in two regimes"};
   html::Table means{{"regime", "smoothing", "measure", "mean", "low", "high", "runs"}},
       differences{{"regime", "smoothing", "measure", "minus hard", "low", "high", "runs"}},
-      best{{"regime", "measure", "0.05 - hard", "0.1 - hard", "0.2 - hard", "0.3 - hard"}};
+      paired{{"0.1 minus hard", regime_text(settings, kRegimes[0]), regime_text(settings, kRegimes[1])}};
   for (const auto& [value, name] : metrics) {
     std::vector<svg::Series> series;
+    std::vector<std::string> row{name};
     for (const std::string& regime : kRegimes) {
-      svg::Series s{regime_text(regime), {}, {}};
-      std::vector<std::string> row{regime, name};
-      for (double eps : kEps) {
+      svg::Series s{regime_text(settings, regime), {}, {}};
+      for (double eps : eps_of(settings)) {
         const Interval mean = mean_of(rows, smoothed(regime, eps), value),
                        minus = difference(rows, smoothed(regime, 0), smoothed(regime, eps), value);
         s.x.push_back(eps), s.y.push_back(mean.mean), s.low.push_back(mean.low), s.high.push_back(mean.high);
         means.add(regime, eps, value, mean.mean, mean.low, mean.high, mean.n);
         if (eps > 0) differences.add(regime, eps, value, minus.mean, minus.low, minus.high, minus.n);
-        if (eps == 0.05 || eps == 0.1 || eps == 0.2 || eps == 0.3)
-          row.push_back(text(minus) + (minus.excludes_0() ? "" : " ~"));
+        if (eps == 0.1) row.push_back(text(minus) + (minus.excludes_0() ? "" : " ~"));
       }
       series.push_back(std::move(s));
-      best.add_row(row);
     }
-    demo.figures.push_back(html::figure(
-        svg::plot({name, "Against the smoothing, in two regimes.", {"smoothing"}, {name}}, series),
-        name + " on held-out sentences; the bands hold the mean with 95 %."));
+    paired.add_row(row);
+    demo.figures.push_back(lines(name, {"smoothing"}, {name}, series,
+                                 name + " on held-out sentences; the bands hold the mean with 95 %."));
   }
   demo.claim = "0 overfits, 0.1 is a good start, 0.2 is for small data, and above 0.3 is too much.";
   demo.formula = "q<sub>j</sub> = (1 - &#949;) [j = y] + &#949;/V, &#949; = 0, .05, .1, .15, .2, .3, .5";
   demo.code = shown("train_step");
   demo.data = {
-      {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", best, true}};
+      {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", paired, true}};
   demo.seeds =
       seeds_text(settings) + "; differences are between runs of one seed; ~ marks those that may be 0";
   for (const std::string& regime : kRegimes) {
     const auto d = [&](const char* value) {
       return difference(rows, smoothed(regime, 0), smoothed(regime, 0.1), value);
     };
-    demo.honest += message("With ", regime_text(regime), ", from hard labels to smoothing 0.1 ",
+    demo.honest += message("With ", regime_text(settings, regime), ", from hard labels to smoothing 0.1 ",
                            verdict("the ECE", d("ece")), ", ", verdict("the unsmoothed nll", d("nll")), ", ",
                            verdict("the accuracy", d("accuracy")),
                            settings.full ? ", " + verdict("BLEU", d("bleu")) : "", ". ");
   }
-  demo.honest +=
-      settings.full
-          ? "So it depends on whether the hard model overfits, which the chapter's list of values leaves out."
-          : "So few seeds say nothing of BLEU; --full does.";
+  const auto ece = [&](const std::string& regime) {
+    return difference(rows, smoothed(regime, 0), smoothed(regime, 0.1), "ece");
+  };
+  if (ece("overfit").high < 0 && ece("fresh").low > 0)
+    demo.honest += "So it depends on whether the hard model overfits, which the chapter's list leaves out. ";
+  if (!settings.full) demo.honest += "So few seeds say nothing of BLEU; --full does.";
   return demo;
 }
 
@@ -172,13 +170,11 @@ Demo reliability_diagrams(const Settings& settings) {
     const std::vector<svg::Bin> bins = pooled(select(rows, smoothed(regime, eps)), series);
     for (size_t b = 0; b < bins.size(); ++b)
       table.add(regime, model, b, bins[b].count, bins[b].confidence, bins[b].accuracy);
+    const std::string title = message(model, ": ECE ", text(mean_of(rows, smoothed(regime, eps), ece)));
     demo.figures.push_back(html::figure(
-        svg::reliability({message(model, ": ECE ", text(mean_of(rows, smoothed(regime, eps), ece))),
-                          "Accuracy against confidence in 15 bins.",
-                          {"confidence"},
-                          {"accuracy"}},
+        svg::reliability({title, "Accuracy against confidence in 15 bins.", {"confidence"}, {"accuracy"}},
                          bins),
-        message(regime_text(regime), ". Hollow bins have fewer than 30 tokens: too few to say anything.")));
+        message("<b>", title, "</b>; ", regime_text(settings, regime), ".")));
   };
   for (const std::string& regime : kRegimes) {
     for (double eps : {0., 0.1, 0.3})
@@ -186,27 +182,23 @@ Demo reliability_diagrams(const Settings& settings) {
     diagram(regime, 0, "scaled", "scaled_ece", "hard, temperature-scaled");
   }
   const auto scaled_minus = [&](const std::string& regime) {
-    std::vector<double> x;
-    const auto hard = select(rows, smoothed(regime, 0)), soft = select(rows, smoothed(regime, 0.1));
-    for (size_t i = 0; i < hard.size(); ++i)
-      x.push_back(hard[i]->values.at("scaled_ece") - soft[i]->values.at("ece"));
-    return interval(x);
+    return difference(rows, smoothed(regime, 0.1), smoothed(regime, 0), "scaled_ece", "ece");
   };
   demo.claim = "Smoothed models are calibrated; hard ones are not.";
   demo.formula =
       "ECE = &#931;<sub>b</sub> n<sub>b</sub>/N |accuracy<sub>b</sub> - confidence<sub>b</sub>|; "
-      "temperature: "
-      "p = softmax(z/T), T fitted on other sentences";
+      "temperature: p = softmax(z/T), T fitted on other sentences";
   demo.code = shown("reliability");
   demo.data = {{"reliability", table}};
   demo.seeds = seeds_text(settings) + "; the tokens of all are pooled";
   demo.honest = message(
-      "Below the diagonal a model is too sure, above it not sure enough. One temperature does for the hard "
-      "model what smoothing does, afterwards and without another training: with few pairs, from smoothing "
-      "0.1 "
-      "to the scaled hard model ",
-      verdict("the ECE", scaled_minus("overfit")), ", with fresh ones ", verdict("it", scaled_minus("fresh")),
-      ". With fresh pairs it is smoothing that miscalibrates.");
+      "Below the diagonal a model is too sure, above it not sure enough; hollow bins have fewer than 30 "
+      "tokens, too few to say anything. One temperature does for the hard model what smoothing does, "
+      "afterwards and without another training: with few pairs, from smoothing 0.1 to the scaled hard model ",
+      verdict("the ECE", scaled_minus("overfit")), ", with ", regime_text(settings, "fresh"), " ",
+      verdict("it", scaled_minus("fresh")), ". From hard labels to smoothing 0.1, with ",
+      regime_text(settings, "fresh"), ", ",
+      verdict("the ECE", difference(rows, smoothed("fresh", 0), smoothed("fresh", 0.1), "ece")), ".");
   return demo;
 }
 
@@ -220,8 +212,8 @@ Demo population_optimum(const Settings& settings) {
     for (double eps : kOf) runs.push_back(optimum_run(lesson, eps, seed));
   const std::vector<Finished> rows = sweep(settings, "optimum", lesson, runs);
   Demo demo{.name = "population_optimum", .title = "What a smoothed model learns, given enough"};
-  html::Table table{{"smoothing", "q", "words", "mean p", "on the line", "rectified"}};
-  std::vector<svg::Series> series, lines;
+  html::Table table{{"smoothing", "q", "mean p", "the line", "rectified"}};
+  std::vector<svg::Series> series, theory;
   double worst = 0;
   const double vocab = lesson.target.size();
   for (double eps : kOf) {
@@ -232,32 +224,28 @@ Demo population_optimum(const Settings& settings) {
     series.back().mark = svg::Mark::points;
     for (const auto& [q, n] : by_q) {
       const double p = n[1] / n[0], line = (1 - eps) * q + eps / vocab;
-      table.add(eps, q, static_cast<int64_t>(n[0]), p, line, (p - eps / vocab) / (1 - eps));
-      if (n[0] < 30) continue;
+      if (n[0] < 30) continue;  // too few to say anything
+      table.add(eps, q, p, line, (p - eps / vocab) / (1 - eps));
       series.back().x.push_back(q), series.back().y.push_back(p);
       worst = std::max(worst, std::abs(p - line));
     }
-    lines.push_back({"", {0, 1}, {eps / vocab, 1 - eps + eps / vocab}, {}, {}, svg::Mark::reference});
+    theory.push_back({"", {0, 1}, {eps / vocab, 1 - eps + eps / vocab}, {}, {}, svg::Mark::reference});
   }
-  series.insert(series.end(), lines.begin(), lines.end());
+  series.insert(series.end(), theory.begin(), theory.end());
   demo.claim = "A smoothed model does not learn the truth q, but the smoothed truth.";
   demo.formula = "p = (1 - &#949;) q + &#949;/V, hence q = (p - &#949;/V)/(1 - &#949;)";
   demo.code = shown("population_optimum");
-  demo.figures = {
-      html::figure(svg::plot({"The model's p against the truth's q",
-                              "One point for each value of q that occurs; the lines are theory.",
-                              {"q of the toy language"},
-                              {"mean p of the model"}},
-                             series),
-                   "Next words of unseen sentences, fresh pairs in training; at least 30 words a point.")};
+  demo.figures = {lines("The model's p against the truth's q", {"q of the toy language"},
+                        {"mean p of the model"}, series,
+                        "Next words of unseen sentences, fresh pairs in training; at least 30 words a point. "
+                        "The lines are theory.")};
   demo.data = {{"population_optimum", table, true}};
   demo.seeds = message("1 to ", seeds);
   demo.honest = message("With fresh pairs without end the mean p lies on the line to within ",
                         std::round(1000 * worst) / 1000,
                         ": what smoothing does there is to make true probabilities wrong by a known amount, "
-                        "which the last column "
-                        "takes back. The mean hides the scatter of single words, and with few pairs no model "
-                        "is near the line.");
+                        "which the last column takes back. The mean hides the scatter of single words, and "
+                        "with few pairs no model is near the line.");
   return demo;
 }
 
@@ -272,30 +260,31 @@ Demo beam_and_length(const Settings& settings) {
           band("smoothing 0.1", select(rows, smoothed(regime, 0.1)), "beams", column),
           band("0.1, rectified", select(rows, smoothed(regime, 0.1)), "rectified", column)};
       const char* what = column == 1 ? "length of output / of reference" : "BLEU";
-      demo.figures.push_back(
-          html::figure(svg::plot({what, "Against the beam size.", {"beam", /*log=*/true}, {what}}, series),
-                       message(regime_text(regime), "; no length penalty.")));
+      demo.figures.push_back(lines(what, {"beam", /*log=*/true}, {what}, series,
+                                   message(regime_text(settings, regime), "; no length penalty.")));
     }
+  for (const std::string& regime : kRegimes)
+    for (double eps : {0., 0.1})
+      for (const Outcome* o : select(rows, smoothed(regime, eps)))
+        for (const char* name : {"beams", "rectified"})
+          for (const auto& [beam, ratio, bleu] : o->series.at(name))
+            table.add(regime, eps, name, beam, ratio, bleu);
   const auto shrinks = [&](const std::string& regime, double eps) {
-    std::vector<double> x;
-    for (const Outcome* o : select(rows, smoothed(regime, eps))) {
-      const Triples& beams = o->series.at("beams");
-      x.push_back(beams.back()[1] - beams.front()[1]);
-      for (const char* name : {"beams", "rectified"})
-        for (const auto& [beam, ratio, bleu] : o->series.at(name))
-          table.add(regime, eps, name, beam, ratio, bleu);
-    }
-    return interval(x);
+    return mean_of(rows, smoothed(regime, eps), [](const Outcome& o) {
+      return o.series.at("beams").back()[1] - o.series.at("beams").front()[1];
+    });
   };
   demo.claim = "The chapter does not say it: smoothed probabilities make wide beams prefer short outputs.";
   demo.formula = "rectified: p' = max(0, p - &#949;/V)/(1 - &#949;); the search adds up ln p";
   demo.code = shown("beams");
   for (const std::string& regime : kRegimes)
-    demo.honest += message("With ", regime_text(regime), ", from beam 1 to 64 ",
+    demo.honest += message("With ", regime_text(settings, regime), ", from beam 1 to 64 ",
                            verdict("the hard model's length ratio", shrinks(regime, 0)), ", ",
                            verdict("the smoothed one's", shrinks(regime, 0.1)), ". ");
   demo.honest +=
-      "Sentences here have 6 words at most; the effect that is published for long ones need not show.";
+      settings.source.empty()
+          ? "Sentences here have 6 words at most; the effect that is published for long ones need not show."
+          : "The search adds no reward for length.";
   demo.data = {{"beam_and_length", table}};
   demo.seeds = seeds_text(settings) + "; the first 100 test sentences";
   return demo;

@@ -100,7 +100,7 @@ const Lesson& lesson_of(const Settings& settings) {
 Run base_run(const Lesson& lesson, const std::string& regime) {
   Run run{.data = lesson.name, .regime = regime, .steps = 800, .pairs = 400, .width = 32, .peak = 4e-3};
   if (regime == "fresh") run.steps = 1200, run.pairs = 0, run.width = 48;
-  if (!lesson.train.empty()) run.steps = 2000, run.pairs = regime == "overfit" ? 1000 : 0, run.width = 64;
+  if (!lesson.train.empty()) run.steps = 1000, run.pairs = regime == "overfit" ? 1000 : 0, run.width = 64;
   return run;
 }
 
@@ -159,7 +159,9 @@ std::vector<Finished> from_csv(const std::string& text, const std::string& file,
 
 std::vector<Finished> sweep(const Settings& settings, const std::string& name, const Lesson& lesson,
                             const std::vector<Run>& runs) {
-  const std::filesystem::path folder = settings.runs, file = folder / (name + ".csv");
+  const std::filesystem::path folder = settings.runs,
+                              file =
+                                  folder / (name + (lesson.truth.empty() ? "-" + lesson.name : "") + ".csv");
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   check_world(!error, "label_smoothing: cannot make the folder ", folder, ": ", error.message());
@@ -229,18 +231,19 @@ std::vector<const Outcome*> select(const std::vector<Finished>& rows, const Kind
   return found;
 }
 
-Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const std::string& value) {
+Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const Measure& measure) {
   std::vector<double> x;
-  for (const Outcome* o : select(rows, kind)) x.push_back(o->values.at(value));
+  for (const Outcome* o : select(rows, kind)) x.push_back(measure(*o));
   return interval(x);
 }
 
-Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b,
-                    const std::string& value) {
+Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b, const Measure& measure,
+                    const Measure& measure_a) {
   const auto from = select(rows, a), to = select(rows, b);
   check(from.size() == to.size(), "difference: ", from.size(), " runs beside ", to.size());
   std::vector<double> x;
-  for (size_t i = 0; i < from.size(); ++i) x.push_back(to[i]->values.at(value) - from[i]->values.at(value));
+  for (size_t i = 0; i < from.size(); ++i)
+    x.push_back(measure(*to[i]) - (measure_a ? measure_a : measure)(*from[i]));
   return interval(x);
 }
 
@@ -253,7 +256,7 @@ std::string text(const Interval& i) {
 }
 
 std::string verdict(const std::string& what, const Interval& d) {
-  if (!d.excludes_0() || d.n < 2) return "of " + what + " no difference can be told (" + text(d) + ")";
+  if (!d.excludes_0() || d.n < 2) return what + " does not change for certain (" + text(d) + ")";
   const Interval size = d.mean > 0 ? d : Interval{-d.mean, -d.high, -d.low, d.n};
   return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
 }
@@ -269,6 +272,11 @@ svg::Series band(const std::string& label, const std::vector<const Outcome*>& ou
     if (mean.n > 1) series.low.push_back(mean.low), series.high.push_back(mean.high);
   }
   return series;
+}
+
+std::string lines(const std::string& title, const svg::Axis& x, const svg::Axis& y,
+                  const std::vector<svg::Series>& series, const std::string& caption) {
+  return html::figure(svg::plot({title, y.label + " against " + x.label, x, y}, series), caption);
 }
 
 }  // namespace gradus::examples::lab

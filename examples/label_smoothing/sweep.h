@@ -3,6 +3,8 @@
 // paired runs: the mean difference with its 95 % interval.
 #pragma once
 
+#include <functional>
+
 #include "examples/label_smoothing/demo.h"
 #include "examples/label_smoothing/training.h"
 
@@ -44,16 +46,25 @@ struct Interval {
 // The mean and its 95 % interval by Student's t with n - 1 degrees of freedom; of one number it is infinite.
 Interval interval(const std::vector<double>& x);
 double t_quantile(int64_t degrees_of_freedom);  // 97.5 %
-Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const std::string& value);
-// Of b's value minus a's, over the seeds that both have.
-Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b,
-                    const std::string& value);
+
+struct Measure : std::function<double(const Outcome&)> {  // a value's name, or any function
+  using function::function;
+  Measure(const std::string& name) : function([name](const Outcome& o) { return o.values.at(name); }) {}
+  Measure(const char* name) : Measure(std::string(name)) {}
+};
+Interval mean_of(const std::vector<Finished>& rows, const Kind& kind, const Measure& measure);
+// measure(b) - measure_a(a), or - measure(a), seed by seed.
+Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind& b, const Measure& measure,
+                    const Measure& measure_a = {});
 std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
-// "the ECE falls by 0.123 [0.110, 0.136]", or that no difference can be told where the interval holds 0.
+// "the ECE falls by 0.123 [0.110, 0.136]", or that it does not change for certain, where the interval holds
+// 0.
 std::string verdict(const std::string& what, const Interval& difference);
 
 // A point per x: the means of series[name][i][column] over outcomes, with intervals where there are several.
 svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
                  const std::string& name, size_t column);
+std::string lines(const std::string& title, const svg::Axis& x, const svg::Axis& y,
+                  const std::vector<svg::Series>& series, const std::string& caption);
 
 }  // namespace gradus::examples::lab

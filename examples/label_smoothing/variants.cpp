@@ -43,21 +43,28 @@ std::vector<Finished> variant_sweep(const Settings& settings) {
   return sweep(settings, "variants", lesson, runs);
 }
 
-// A line for each variant of these methods: means, and what differs from the hard model for certain.
-html::Table comparison(const std::vector<Finished>& rows, std::initializer_list<std::string_view> methods,
-                       bool bleu) {
-  html::Table table{{"loss", "ECE", "nll", "entropy", "accuracy", "ECE - hard", "nll - hard", "BLEU - hard"}};
+// Data for variants of these methods: what differs from the hard model, on the page; and all measures, in a
+// file.
+std::vector<Data> comparison(const Settings& settings, const std::vector<Finished>& rows,
+                             const std::string& name, std::initializer_list<std::string_view> methods) {
+  const std::string third = settings.full ? "bleu" : "accuracy";  // few seeds say nothing of BLEU
+  html::Table minus{{"minus hard", "ECE", "nll", settings.full ? "BLEU" : "accuracy"}},
+      all{{"loss", "measure", "mean", "low", "high", "minus hard", "low", "high"}};
   for (const Variant& v : kVariants) {
     if (!is(v, methods)) continue;
-    const auto minus = [&](const char* value) {
-      const Interval d = difference(rows, kind(kVariants[0]), kind(v), value);
-      return text(d) + (d.excludes_0() || d.mean == 0 ? "" : " ~");
+    const auto difference_of = [&](const std::string& value) {
+      return difference(rows, kind(kVariants[0]), kind(v), value);
     };
-    const auto mean = [&](const char* value) { return text(mean_of(rows, kind(v), value)); };
-    table.add(std::string(v.name), mean("ece"), mean("nll"), mean("entropy"), mean("accuracy"), minus("ece"),
-              minus("nll"), bleu ? minus("bleu") : std::string("only with --full"));
+    const auto cell = [&](const std::string& value) {
+      return text(difference_of(value)) + (difference_of(value).excludes_0() ? "" : " ~");
+    };
+    if (v.strength > 0) minus.add(std::string(v.name), cell("ece"), cell("nll"), cell(third));
+    for (const std::string& value : kValues) {
+      const Interval mean = mean_of(rows, kind(v), value), d = difference_of(value);
+      all.add(std::string(v.name), value, mean.mean, mean.low, mean.high, d.mean, d.low, d.high);
+    }
   }
-  return table;
+  return {{name + "_minus_hard", minus, /*on_the_page=*/true}, {name, all}};
 }
 
 Interval to_hard(const std::vector<Finished>& rows, size_t variant, const char* value) {
@@ -76,26 +83,23 @@ Demo confidence_penalty(const Settings& settings) {
       series[s].x.push_back(mean_of(rows, kind(v), "entropy").mean), series[s].y.push_back(ece.mean);
       series[s].low.push_back(ece.low), series[s].high.push_back(ece.high);
     }
-  return {.name = "confidence_penalty",
-          .title = "The confidence penalty",
-          .claim = "Exercise 1: instead of smoothing the label, punish a distribution of low entropy.",
-          .formula =
-              "L = - ln p<sub>y</sub> - &#946; H(p); its gradient on z<sub>j</sub> is p<sub>j</sub> - [j = "
-              "y] + &#946; p<sub>j</sub> (ln p<sub>j</sub> + H)",
-          .code = shown("methods"),
-          .figures = {html::figure(svg::plot({"ECE against entropy",
-                                              "Smoothing and penalty, each from none to much.",
-                                              {"mean entropy of p"},
-                                              {"ECE"}},
-                                             series),
-                                   "Few pairs, many times. The points are joined in the order of strength.")},
-          .data = {{"confidence_penalty", comparison(rows, {"smoothing", "penalty"}, settings.full), true}},
-          .seeds = seeds_text(settings),
-          .honest =
-              message("From hard labels to a penalty of 0.3 ", verdict("the ECE", to_hard(rows, 4, "ece")),
-                      " and ", verdict("the nll", to_hard(rows, 4, "nll")),
-                      ". It sets no floor under wrong words, as smoothing does, since its gradient vanishes "
-                      "with p<sub>j</sub>; which strength is best depends on the data.")};
+  Demo demo{.name = "confidence_penalty", .title = "The confidence penalty"};
+  demo.claim = "Exercise 1: instead of smoothing the label, punish a distribution of low entropy.";
+  demo.formula =
+      "L = - ln p<sub>y</sub> - &#946; H(p); its gradient on z<sub>j</sub> is p<sub>j</sub> - [j = y] + "
+      "&#946; p<sub>j</sub> (ln p<sub>j</sub> + H)";
+  demo.code = shown("methods");
+  demo.figures = {lines("ECE against entropy", {"mean entropy of p"}, {"ECE"}, series,
+                        "Few pairs, many times. The points are joined in the order of strength.")};
+  demo.data = comparison(settings, rows, "confidence_penalty", {"smoothing", "penalty"});
+  demo.seeds = seeds_text(settings) + "; ~ marks differences that may be 0";
+  demo.honest = message("From hard labels to a penalty of 0.1 ", verdict("the ECE", to_hard(rows, 3, "ece")),
+                        " and ", verdict("the nll", to_hard(rows, 3, "nll")), "; to one of 0.3 ",
+                        verdict("the ECE", to_hard(rows, 4, "ece")), " and ",
+                        verdict("the nll", to_hard(rows, 4, "nll")),
+                        ". It sets no floor under wrong words, as smoothing does, since its gradient "
+                        "vanishes with p<sub>j</sub>; which strength is best depends on the data.");
+  return demo;
 }
 
 Demo weights_and_priors(const Settings& settings) {
@@ -114,37 +118,32 @@ Demo weights_and_priors(const Settings& settings) {
                 s.high.empty() ? s.y[i] : s.high[i]);
     series.push_back(std::move(s));
   }
-  const auto rare = [&](size_t a, size_t b) {
-    std::vector<double> x;
-    const auto from = select(rows, kind(kVariants[a])), to = select(rows, kind(kVariants[b]));
-    for (size_t i = 0; i < from.size(); ++i)
-      x.push_back(to[i]->series.at("recall").at(0)[2] - from[i]->series.at("recall").at(0)[2]);
-    return interval(x);
+  const Measure of_rare = [](const Outcome& o) { return o.series.at("recall").at(0)[2]; };
+  const auto rare = [&](size_t variant) {
+    return difference(rows, kind(kVariants[1]), kind(kVariants[variant]), of_rare);
   };
-  return {.name = "weights_and_priors",
-          .title = "Class weights, in two meanings, and the unigram prior",
-          .claim = "Exercise 2: smoothing with class weights. It has two meanings, and they differ.",
-          .formula =
-              "per_target: w<sub>y</sub> (- &#931; q<sub>j</sub> ln p<sub>j</sub>); per_class: - &#931; "
-              "w<sub>j</sub> q<sub>j</sub> ln p<sub>j</sub>; unigram: q<sub>j</sub> = (1 - &#949;) [j = y] + "
-              "&#949; n<sub>j</sub>/N",
-          .code = shown("methods"),
-          .figures = {html::figure(svg::plot({"Recall of rare and of frequent words",
-                                              "By quarters of the test tokens.",
-                                              {"mean count of the word in training", /*log=*/true},
-                                              {"recall"}},
-                                             series),
-                                   "Weights are 1/&#8730;(count + 1). Few pairs, many times.")},
-          .data = {{"weights_and_priors", table},
-                   {"weights_compared",
-                    comparison(rows, {"unigram", "per_target", "per_class"}, settings.full), true}},
-          .seeds = seeds_text(settings),
-          .honest =
-              message("On the rarest quarter, from smoothing 0.1 with per_target weights ",
-                      verdict("the recall", rare(1, 8)), ", with per_class weights ",
-                      verdict("it", rare(1, 9)), ", and with the unigram prior ", verdict("it", rare(1, 7)),
-                      ". With heavier weights per_class can let a wrong class win: at smoothing 0.1 a class "
-                      "with a weight some 100 times the target's does (losses/README.md).")};
+  std::vector<Data> data =
+      comparison(settings, rows, "weights_and_priors", {"unigram", "per_target", "per_class"});
+  data.push_back({"recall_by_frequency", table});
+  Demo demo{.name = "weights_and_priors", .title = "Class weights, in two meanings, and the unigram prior"};
+  demo.claim = "Exercise 2: smoothing with class weights. It has two meanings, and they differ.";
+  demo.formula =
+      "per_target: w<sub>y</sub> (- &#931; q<sub>j</sub> ln p<sub>j</sub>); per_class: - &#931; "
+      "w<sub>j</sub> q<sub>j</sub> ln p<sub>j</sub>; unigram: q<sub>j</sub> = (1 - &#949;) [j = y] + &#949; "
+      "n<sub>j</sub>/N";
+  demo.code = shown("methods");
+  demo.figures = {lines("Recall of rare and of frequent words",
+                        {"mean count of the word in training", /*log=*/true}, {"recall"}, series,
+                        "Weights are 1/&#8730;(count + 1). Few pairs, many times.")};
+  demo.data = std::move(data);
+  demo.seeds = seeds_text(settings) + "; ~ marks differences that may be 0";
+  demo.honest =
+      message("On the rarest quarter, from smoothing 0.1 with per_target weights ",
+              verdict("the recall", rare(8)), ", with per_class weights ", verdict("it", rare(9)),
+              ", and with the unigram prior ", verdict("it", rare(7)),
+              ". With heavier weights per_class lets a wrong class j win, once w<sub>j</sub>/w<sub>y</sub> "
+              "exceeds 1 + V (1 - &#949;)/&#949;: 46 at V = 5, 1,810 here.");
+  return demo;
 }
 
 Demo adaptive_smoothing(const Settings& settings) {
@@ -158,29 +157,25 @@ Demo adaptive_smoothing(const Settings& settings) {
     eps.push_back(band(v.name, outcomes, "eps", 1));
     nll.push_back(band(v.name, outcomes, "curve", 2));
   }
-  return {
-      .name = "adaptive_smoothing",
-      .title = "Smoothing that grows while the model learns",
-      .claim = "Exercise 3: as fast as hard labels at first, as calm as smoothed ones in the end.",
-      .formula =
-          "linear: &#949; = &#949;<sub>1</sub> t; cosine: &#949;<sub>1</sub> (1 - cos &#960;t)/2; "
-          "triggered: &#949;<sub>1</sub> max(0, (c - 1/2)/(1 - 1/2)), c the running exp(- nll)",
-      .code = shown("adaptive"),
-      .figures = {html::figure(
-                      svg::plot({"Smoothing over time", "One curve for each rule.", {"step"}, {"smoothing"}},
-                                eps),
-                      "The trigger follows the model, the others the clock."),
-                  html::figure(svg::plot({"Held-out nll over time", "", {"step"}, {"nll per token"}}, nll),
-                               "Unsmoothed, on unseen sentences.")},
-      .data = {{"adaptive_smoothing",
-                comparison(rows, {"smoothing", "linear", "cosine", "triggered"}, settings.full), true}},
-      .seeds = seeds_text(settings),
-      .honest = message("From fixed 0.1 to linear growth ",
-                        verdict("the ECE", difference(rows, kind(kVariants[1]), kind(kVariants[10]), "ece")),
-                        " and ",
-                        verdict("the nll", difference(rows, kind(kVariants[1]), kind(kVariants[10]), "nll")),
-                        "; the two end at different smoothings, so this compares recipes, not rules of equal "
-                        "strength.")};
+  Demo demo{.name = "adaptive_smoothing", .title = "Smoothing that grows while the model learns"};
+  demo.claim = "Exercise 3: as fast as hard labels at first, as calm as smoothed ones in the end.";
+  demo.formula =
+      "linear: &#949; = &#949;<sub>1</sub> t; cosine: &#949;<sub>1</sub> (1 - cos &#960;t)/2; triggered: "
+      "&#949;<sub>1</sub> max(0, (c - 1/2)/(1 - 1/2)), c the running exp(- nll)";
+  demo.code = shown("adaptive");
+  demo.figures = {
+      lines("Smoothing over time", {"step"}, {"smoothing"}, eps,
+            "The trigger follows the model, the others the clock."),
+      lines("Held-out nll over time", {"step"}, {"nll per token"}, nll, "Unsmoothed, on unseen sentences.")};
+  demo.data =
+      comparison(settings, rows, "adaptive_smoothing", {"smoothing", "linear", "cosine", "triggered"});
+  demo.seeds = seeds_text(settings) + "; ~ marks differences that may be 0";
+  demo.honest = message(
+      "From fixed 0.1 to linear growth ",
+      verdict("the ECE", difference(rows, kind(kVariants[1]), kind(kVariants[10]), "ece")), " and ",
+      verdict("the nll", difference(rows, kind(kVariants[1]), kind(kVariants[10]), "nll")),
+      "; the two end at different smoothings, so this compares recipes, not rules of equal strength.");
+  return demo;
 }
 
 Demo learning_rates(const Settings& settings) {
@@ -225,32 +220,27 @@ Demo learning_rates(const Settings& settings) {
     (i < 4 ? by_schedule : by_norm).push_back(curve);
     if (i < 4) rates.push_back(rate);
   }
-  const auto nll_plot = [](const char* title, const std::vector<svg::Series>& series) {
-    return svg::plot({title, "Unsmoothed nll on unseen sentences.", {"step"}, {"held-out nll"}}, series);
-  };
   std::string ends;
   for (size_t i = 4; i < names.size(); ++i)
     ends += (i > 4 ? ", " : "") + names[i] + " " + text(last[names[i]]);
-  return {
-      .name = "learning_rates",
-      .title = "Learning rates, warmup, and where the norm stands",
-      .claim = "The chapter's next section: warmup is said to be crucial. It depends on the norm's place.",
-      .formula =
-          "noam: d<sup>-1/2</sup> min(t<sup>-1/2</sup>, t w<sup>-3/2</sup>); the others rise to a peak, and "
-          "fall as t<sup>-1/2</sup>, in a line, or as half a cosine",
-      .code = shown("train_step"),
-      .figures = {html::figure(
-                      svg::plot({"Four schedules", "Warmup is a tenth.", {"step"}, {"learning rate"}}, rates),
-                      "The rate, at the steps where the model was measured."),
-                  html::figure(nll_plot("What they do", by_schedule), "One layer, pre-norm."),
-                  html::figure(nll_plot("Pre- and post-norm", by_norm),
-                               "Four layers, cosine, a high peak of 0.008, with warmup and with none.")},
-      .data = {{"learning_rates", table}},
-      .seeds = message("1 to ", seeds),
-      .honest =
-          "At the end the held-out nll is: " + ends +
-          ". Four layers of width 32 are no deep network: published failures of post-norm without warmup are "
-          "those of six layers and more, and a schedule that wins here need not elsewhere."};
+  Demo demo{.name = "learning_rates", .title = "Learning rates, warmup, and where the norm stands"};
+  demo.claim = "The chapter's next section: warmup is said to be crucial. It depends on the norm's place.";
+  demo.formula =
+      "noam: d<sup>-1/2</sup> min(t<sup>-1/2</sup>, t w<sup>-3/2</sup>); the others rise to a peak, and fall "
+      "as t<sup>-1/2</sup>, in a line, or as half a cosine";
+  demo.code = shown("train_step");
+  demo.figures = {lines("Four schedules", {"step"}, {"learning rate"}, rates,
+                        "The rate, at the steps where the model was measured."),
+                  lines("What they do", {"step"}, {"held-out nll"}, by_schedule,
+                        "One layer, pre-norm. Unsmoothed nll on unseen sentences."),
+                  lines("Pre- and post-norm", {"step"}, {"held-out nll"}, by_norm,
+                        "Four layers, cosine, a high peak of 0.008, with warmup and with none.")};
+  demo.data = {{"learning_rates", table}};
+  demo.seeds = message("1 to ", seeds);
+  demo.honest = "At the end the held-out nll is: " + ends +
+                ". Four layers of width 32 are no deep network: published failures of post-norm without "
+                "warmup are those of six layers and more, and a schedule that wins here need not elsewhere.";
+  return demo;
 }
 
 }  // namespace gradus::examples::lab

@@ -216,7 +216,8 @@ Interval interval(const std::vector<double>& x) {
   const auto n = std::ssize(x);
   if (n == 0) return {};
   double mean = 0, squares = 0;
-  for (double v : x) mean += v / static_cast<double>(n);
+  for (double v : x) mean += v;
+  mean /= static_cast<double>(n);
   for (double v : x) squares += (v - mean) * (v - mean);
   const double half =
       n > 1 ? t_quantile(n - 1) * std::sqrt(squares / static_cast<double>((n - 1) * n)) : INFINITY;
@@ -261,22 +262,19 @@ std::string verdict(const std::string& what, const Interval& d) {
   return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
 }
 
-svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
-                 const std::string& name, size_t column) {
-  svg::Series series{label, {}, {}};
-  for (size_t i = 0; !outcomes.empty() && i < outcomes[0]->series.at(name).size(); ++i) {
-    std::vector<double> y;
-    for (const Outcome* o : outcomes) y.push_back(o->series.at(name).at(i)[column]);
-    const Interval mean = interval(y);
-    series.x.push_back(outcomes[0]->series.at(name)[i][0]), series.y.push_back(mean.mean);
-    if (mean.n > 1) series.low.push_back(mean.low), series.high.push_back(mean.high);
-  }
-  return series;
-}
+std::string cell(const Interval& i) { return text(i) + (i.excludes_0() ? "" : " ~"); }
 
-std::string lines(const std::string& title, const svg::Axis& x, const svg::Axis& y,
-                  const std::vector<svg::Series>& series, const std::string& caption) {
-  return html::figure(svg::plot({title, y.label + " against " + x.label, x, y}, series), caption);
+void add_curve(html::Table& table, const std::vector<std::string>& first,
+               const std::vector<const Outcome*>& outcomes, const std::string& name, size_t y, size_t x) {
+  for (size_t i = 0; !outcomes.empty() && i < outcomes[0]->series.at(name).size(); ++i) {
+    std::vector<double> at, values;
+    for (const Outcome* o : outcomes)
+      at.push_back(o->series.at(name).at(i)[x]), values.push_back(o->series.at(name)[i][y]);
+    const Interval mean = interval(values);
+    std::vector<std::string> row = first;
+    for (double cell : {interval(at).mean, mean.mean, mean.low, mean.high}) row.push_back(shortest(cell));
+    table.add_row(row);
+  }
 }
 
 }  // namespace gradus::examples::lab

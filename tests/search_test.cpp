@@ -43,7 +43,7 @@ struct Task {
 };
 
 // log P(ids, then EOS where finished | sentence b) by the full forward pass.
-double teacher_forced(Task& task, int64_t b, Ids ids, bool finished) {
+double teacher_forced(Task& task, int64_t b, Ids ids, bool finished, double rectify = 0) {
   if (finished) ids.push_back(task.options.eos);
   const int64_t n = static_cast<int64_t>(ids.size()), vocab = task.model.config().target_vocab;
   ids.insert(ids.begin(), task.options.bos);
@@ -52,8 +52,11 @@ double teacher_forced(Task& task, int64_t b, Ids ids, bool finished) {
                                      ints(ids, {1, n + 1}), ints({static_cast<int32_t>(n + 1)}));
   const std::vector<double> log_p = values(log_softmax(logits.value().to(DType::f64)));
   double sum = 0;
-  for (int64_t t = 0; t < n; ++t)
-    sum += log_p[static_cast<size_t>(t * vocab + ids[static_cast<size_t>(t) + 1])];
+  for (int64_t t = 0; t < n; ++t) {
+    const double l = log_p[static_cast<size_t>(t * vocab + ids[static_cast<size_t>(t) + 1])];
+    const double off = rectify / static_cast<double>(vocab);
+    sum += rectify == 0 ? l : std::log(std::clamp((std::exp(l) - off) / (1 - rectify), 0., 1.));
+  }
   return sum;
 }
 
@@ -225,6 +228,25 @@ TEST_CASE("scores are the teacher-forced log-probability over the length penalty
           CHECK(std::count(task.options.never.begin(), task.options.never.end(), id) == 0);
       }
     }
+}
+
+TEST_CASE("rectified: the score is that of (p - eps / V) / (1 - eps); beam 1 finds the same words") {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    Task plain(seed), rectified(seed);
+    rectified.options.rectify = 0.2;
+    for (int64_t beam : {1, 3}) {
+      plain.options.beam = rectified.options.beam = beam;
+      const auto before = plain.search(), found = rectified.search();
+      for (int64_t b = 0; b < 3; ++b) {
+        const Hypothesis& h = found[static_cast<size_t>(b)];
+        CHECK(h.log_probability == near(teacher_forced(plain, b, h.ids, h.finished, 0.2), 1e-9));
+        if (beam == 1) CHECK(h.ids == before[static_cast<size_t>(b)].ids);
+      }
+    }
+  }
+  Task task(1);
+  task.options.rectify = 1;
+  CHECK(contains(error_of([&] { task.search(); }), "rectify in [0, 1), got 1"));
 }
 
 TEST_CASE("a sentence is translated as if it were alone, whatever it is batched with") {

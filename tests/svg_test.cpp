@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "examples/support/calibration.h"
 #include "examples/support/html.h"
 #include "tests/markup.h"
 
@@ -43,9 +44,8 @@ double place(const std::map<double, double>& axis, double value, bool log = fals
 }
 
 const svg::Chart kChart{"A <title> & more", "What \"it\" shows", {"steps"}, {"loss"}};
-const std::vector<svg::Series> kTwo{
-    {"a < b", {0, 3, 10}, {-1, 2, 0.5}, {-2, 1, 0}, {0, 3, 1}},
-    {"points", {1, 2, 9}, {0.25, 0.5, 1.75}, {0, 0, 1}, {1, 1, 2}, svg::Mark::points}};
+const std::vector<svg::Series> kTwo{{"a < b", {0, 3, 10}, {-1, 2, 0.5}, {-2, 1, 0}, {0, 3, 1}},
+                                    {"points", {1, 2, 9}, {0.25, 0.5, 1.75}, {}, {}, svg::Mark::points}};
 
 // With names along x.
 svg::Chart named(const std::vector<string>& names) {
@@ -80,7 +80,7 @@ TEST_CASE("every figure is well-formed, has a title and a description, and is th
         svg::draw(kChart, kTwo),
         svg::draw(named({"one", "two"}), {bars("a & b", {1, 2}), bars("c", {0, -3})}),
         svg::draw(named({"c1", "c2", "c3"}), {cells("r'1", {0, 1, 2}), cells("r2", {0.5, 0, 0})}),
-        svg::draw(kChart, svg::reliability({{0.1, 0.2, 100}, {0.7, 0.6, 5}, {0, 0, 0}})),
+        svg::draw(kChart, diagram({{100, 0.1, 0.2}, {5, 0.7, 0.6}, {}})),
         svg::tape(kChart, {{"first", {}}, {"<second>", {0}}, {"third", {0, 1}}}),
     };
   };
@@ -137,7 +137,7 @@ TEST_CASE("plot: few, round ticks that hold the data; constant data") {
   }
 }
 
-TEST_CASE("plot: a band and intervals lie where low and high are") {
+TEST_CASE("plot: a band lies where low and high are") {
   const string figure = svg::draw(kChart, kTwo);
   const auto y = ticks(figure, false);
   const auto band = numbers(
@@ -179,8 +179,7 @@ TEST_CASE("cells: ink is the share of the largest; an exact 0 is a dot") {
 
 TEST_CASE("reliability: heights are accuracies, gaps reach to the confidence; thin bins say so") {
   const svg::Chart chart{"t", "d", {"confidence"}, {"accuracy"}};
-  const string figure =
-      svg::draw(chart, svg::reliability({{0.2, 0.1, 30}, {0.9, 0.6, 29}, {0, 0, 0}, {0.95, 0.95, 1000}}));
+  const string figure = svg::draw(chart, diagram({{30, 0.2, 0.1}, {29, 0.9, 0.6}, {}, {1000, 0.95, 0.95}}));
   const auto x = ticks(figure, true), y = ticks(figure, false);
   const auto rects =
       numbers(figure, "<rect x='([0-9.]+)' y='([0-9.]+)' width='([0-9.]+)' height='([0-9.]+)'");
@@ -199,7 +198,7 @@ TEST_CASE("reliability: heights are accuracies, gaps reach to the confidence; th
   CHECK(ink[3][0] == 0.8);
   CHECK(ink[7][0] == 0);
   CHECK(figure.find("fewer than 30 tokens") != string::npos);
-  CHECK(svg::draw(chart, svg::reliability({{0.5, 0.5, 30}})).find("fewer") == string::npos);
+  CHECK(svg::draw(chart, diagram({{30, 0.5, 0.5}})).find("fewer") == string::npos);
 }
 
 TEST_CASE("tape: as many ways as inputs; late uses have lanes that do not meet") {
@@ -246,10 +245,8 @@ TEST_CASE("what cannot be drawn is refused with its name") {
   CHECK(refusal([] {
           svg::draw(named(std::vector<string>(40, "c")), {cells("r", std::vector<double>(40))});
         }).find("no room") != string::npos);
-  CHECK(refusal([&] {
-          svg::draw(kChart, svg::reliability({{nan, 0.5, 99}}));
-        }).find("is nan") != string::npos);
-  CHECK(refusal([] { svg::reliability({}); }).find("without bins") != string::npos);
+  CHECK(refusal([&] { svg::draw(kChart, diagram({{99, nan, 0.5}})); }).find("is nan") != string::npos);
+  CHECK(refusal([] { diagram({}); }).find("without bins") != string::npos);
   CHECK(refusal([] { svg::tape(kChart, {{"a", {0}}}); }) == "svg: step 0 takes 0, which is not earlier");
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "examples/label_smoothing/sweep.h"
+#include "examples/support/calibration.h"
 #include "tensor/error.h"
 
 namespace gradus::examples::lab {
@@ -31,15 +32,15 @@ std::vector<Finished> eps_sweep(const Settings& settings) {
 }
 
 // The pooled bins of several runs. Each series holds tokens, mean confidence, accuracy of each bin.
-std::vector<svg::Bin> pooled(const std::vector<const Outcome*>& outcomes, const std::string& name) {
-  std::vector<svg::Bin> bins(15, svg::Bin{});
+std::vector<ReliabilityBin> pooled(const std::vector<const Outcome*>& outcomes, const std::string& name) {
+  std::vector<ReliabilityBin> bins(15);
   for (const Outcome* o : outcomes)
     for (size_t b = 0; b < bins.size(); ++b) {
       const auto& [tokens, confidence, accuracy] = o->series.at(name).at(b);
       bins[b].confidence += tokens * confidence, bins[b].accuracy += tokens * accuracy;
       bins[b].count += static_cast<int64_t>(tokens);
     }
-  for (svg::Bin& bin : bins)
+  for (ReliabilityBin& bin : bins)
     if (bin.count > 0)
       bin.confidence /= static_cast<double>(bin.count), bin.accuracy /= static_cast<double>(bin.count);
   return bins;
@@ -72,9 +73,9 @@ Demo overconfidence(const Settings& settings) {
     const std::string model = name == "hard" ? name : "0.1";
     add_curve(curves, {model + ", training"}, outcomes, "curve", 1);
     add_curve(curves, {model + ", held out"}, outcomes, "curve", 2);
-    const std::vector<svg::Bin> bins = pooled(outcomes, "reliability");
+    const std::vector<ReliabilityBin> bins = pooled(outcomes, "reliability");
     double all = 0;
-    for (const svg::Bin& bin : bins) all += static_cast<double>(bin.count);
+    for (const ReliabilityBin& bin : bins) all += static_cast<double>(bin.count);
     for (size_t b = 0; b < bins.size(); ++b)
       table.add(model, message("to ", std::round(100 * (b + 1) / 15.) / 100),
                 bins[b].count / std::max(all, 1.));
@@ -135,20 +136,20 @@ Demo reliability_diagrams(const Settings& settings) {
   const std::vector<Finished> rows = eps_sweep(settings);
   Demo demo{"reliability", {{"seeds", seeds_text(settings)}, {"fresh", regime_text(settings, "fresh")}}};
   html::Table table{{"regime", "model", "bin", "tokens", "confidence", "accuracy"}};
-  const auto diagram = [&](const std::string& regime, double eps, const std::string& series,
-                           const std::string& ece, const std::string& model) {
-    const std::vector<svg::Bin> bins = pooled(select(rows, smoothed(regime, eps)), series);
+  const auto draw = [&](const std::string& regime, double eps, const std::string& series,
+                        const std::string& ece, const std::string& model) {
+    const std::vector<ReliabilityBin> bins = pooled(select(rows, smoothed(regime, eps)), series);
     for (size_t b = 0; b < bins.size(); ++b)
       table.add(regime, model, b, bins[b].count, bins[b].confidence, bins[b].accuracy);
-    demo.draw("diagram", [&](const svg::Chart& chart) { return svg::draw(chart, svg::reliability(bins)); },
+    demo.draw("diagram", [&](const svg::Chart& chart) { return svg::draw(chart, diagram(bins)); },
               {{"model", model},
                {"ece", text(mean_of(rows, smoothed(regime, eps), ece))},
                {"regime", regime_text(settings, regime)}});
   };
   for (const std::string& regime : kRegimes) {
     for (double eps : {0., 0.1, 0.3})
-      diagram(regime, eps, "reliability", "ece", eps == 0 ? "hard" : message("smoothing ", eps));
-    diagram(regime, 0, "scaled", "scaled_ece", "hard, temperature-scaled");
+      draw(regime, eps, "reliability", "ece", eps == 0 ? "hard" : message("smoothing ", eps));
+    draw(regime, 0, "scaled", "scaled_ece", "hard, temperature-scaled");
     demo.words[regime + ".scaled"] =
         verdict(regime == "overfit" ? "the ECE" : "it",
                 difference(rows, smoothed(regime, 0.1), smoothed(regime, 0), "scaled_ece", "ece"));

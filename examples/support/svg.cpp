@@ -46,12 +46,13 @@ std::string number(double value, int digits = 6) {
   return {text, std::to_chars(text, text + 64, value + 0., std::chars_format::general, digits).ptr};
 }
 
+std::string place(double at) { return number(std::round(at * 100) / 100, 7); }  // on the page
+
 class Canvas {
  public:
-  template <class... Parts> void put(const Parts&... parts) {  // places to a hundredth
+  template <class... Parts> void put(const Parts&... parts) {
     const auto written = [](const auto& part) {
-      if constexpr (std::is_same_v<decltype(part), const double&>)
-        return number(std::round(part * 100) / 100, 7);
+      if constexpr (std::is_same_v<decltype(part), const double&>) return place(part);
       else return part;
     };
     (body_ << ... << written(parts)) << '\n';
@@ -59,14 +60,13 @@ class Canvas {
   void text(double x, double y, const std::string& text, const char* anchor, const std::string& more = "") {
     put("<text x='", x, "' y='", y, "' text-anchor='", anchor, "' ", more, ">", escape(text), "</text>");
   }
-  void line(double x1, double y1, double x2, double y2, const std::string& style) {
-    put("<path d='M", x1, " ", y1, "L", x2, " ", y2, "' ", style, "/>");
+  void path(const std::vector<std::array<double, 2>>& points, const std::string& style) {
+    std::string d;
+    for (const auto& [x, y] : points) d += (d.empty() ? "M" : "L") + place(x) + " " + place(y);
+    if (!d.empty()) put("<path d='", d, "' ", style, "/>");
   }
-  void path(const Values& x, const Values& y, const std::string& style) {
-    std::ostringstream d;
-    for (size_t i = 0; i < x.size(); ++i)
-      d << (i ? 'L' : 'M') << std::round(x[i] * 100) / 100 << ' ' << std::round(y[i] * 100) / 100;
-    put("<path d='", d.str(), "' ", style, "/>");
+  void line(double x1, double y1, double x2, double y2, const std::string& style) {
+    path({{x1, y1}, {x2, y2}}, style);
   }
   void rect(double x, double y, double w, double h, const std::string& style) {
     put("<rect x='", x, "' y='", y, "' width='", w, "' height='", h, "' ", style, "/>");
@@ -187,22 +187,15 @@ std::string line_style(const Series& s, size_t i) {
 std::string bar_style(size_t i) { return fill(i, std::array{".8", ".35", "0"}[i % 3]) + stroke(i); }
 
 void draw_line(Canvas& canvas, const Series& s, size_t i, const Scale& x, const Scale& y) {
-  const auto mapped = [](Values values, const Scale& scale) {
-    for (double& v : values) v = scale(v);
-    return values;
-  };
-  const Values px = mapped(s.x, x), py = mapped(s.y, y), low = mapped(s.low, y), high = mapped(s.high, y);
-  const bool points = s.mark == Mark::points;
-  for (size_t n = 0; n < low.size() && points; ++n) canvas.line(px[n], low[n], px[n], high[n], kInk);
-  if (!low.empty() && !points) {  // along `low`, and back along `high`
-    Values around_x = px, around_y = low;
-    around_x.insert(around_x.end(), px.rbegin(), px.rend());
-    around_y.insert(around_y.end(), high.rbegin(), high.rend());
-    canvas.path(around_x, around_y, fill(i, ".2"));
-  }
-  if (!points) canvas.path(px, py, line_style(s, i));
-  const size_t every = points ? 1 : (py.size() + 7) / 8;
-  for (size_t n = 0; n < py.size() && s.mark != Mark::reference; n += every) canvas.marker(px[n], py[n], i);
+  std::vector<std::array<double, 2>> line, band;  // the band: along `low`, and back along `high`
+  for (size_t n = 0; n < s.y.size(); ++n) line.push_back({x(s.x[n]), y(s.y[n])});
+  for (size_t n = 0; n < s.low.size(); ++n) band.push_back({line[n][0], y(s.low[n])});
+  for (size_t n = s.high.size(); n-- > 0;) band.push_back({line[n][0], y(s.high[n])});
+  canvas.path(band, fill(i, ".2"));
+  if (s.mark != Mark::points) canvas.path(line, line_style(s, i));
+  const size_t every = s.mark == Mark::points ? 1 : (line.size() + 7) / 8;
+  for (size_t n = 0; n < line.size() && s.mark != Mark::reference; n += every)
+    canvas.marker(line[n][0], line[n][1], i);
 }
 
 void draw_bars(Canvas& canvas, const Series& s, size_t i, size_t side_by_side, const Scale& x,
@@ -285,24 +278,6 @@ std::string draw(Chart chart, const std::vector<Series>& series) {
   return canvas.finish(chart, bottom);
 }
 
-std::vector<Series> reliability(const std::vector<Bin>& bins, int64_t few) {
-  check(!bins.empty(), "svg: a reliability diagram without bins");
-  Series accuracy{.name = "accuracy", .x = {}, .y = {}, .mark = Mark::bars, .wide = 1. / bins.size()};
-  Series gap = accuracy, thin = accuracy;
-  gap.name = "gap to confidence", thin.name = message("fewer than ", few, " tokens");
-  for (size_t i = 0; i < bins.size(); ++i) {
-    const auto& [confidence, right, count] = bins[i];
-    if (count == 0) continue;
-    Series& bar = count < few ? thin : accuracy;
-    bar.x.push_back((i + 0.5) / bins.size()), bar.y.push_back(right);
-    if (count < few) continue;
-    gap.x.push_back(bar.x.back()), gap.y.push_back(confidence);
-    gap.low.push_back(std::min(right, confidence)), gap.high.push_back(std::max(right, confidence));
-  }
-  if (thin.x.empty()) thin.name.clear();
-  return {accuracy, gap, thin, {.name = "", .x = {0, 1}, .y = {0, 1}, .mark = Mark::reference}};
-}
-
 // A value that is used on the next line only goes straight down; one that is needed later keeps a lane of its
 // own, from its line to its last use.
 std::string tape(const Chart& chart, const std::vector<Step>& steps) {
@@ -329,7 +304,7 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
       const double from = high * input + 12, x = left - 10 * lane[input];
       if (input + 1 == i) canvas.line(left, from, left, y, kInk);
       else
-        canvas.path({left, x, x, left}, {from, from + 8, y - 8, y},
+        canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}},
                     message("fill='none' stroke-width='2' stroke='", kColours[lane[input] % kStyles], "'"));
     }
     canvas.put("<circle cx='", left, "' cy='", y, "' r='4'/>");

@@ -37,21 +37,13 @@ enum class Mark { line, points, reference, bars, cells };
 struct Series {
   std::string name;  // in the legend; none where it is empty
   std::vector<double> x, y;
-  std::vector<double> low = {}, high = {};  // a band around a line, or an interval at each point; or nothing
+  std::vector<double> low = {}, high = {};  // a band around a line, or where bars end; or nothing
   Mark mark = Mark::line;
   double wide = 0.8;  // of bars, in units of x
 };
 
 // At most 7 series, whose names fit on a line, or as many rows of cells as you like.
 std::string draw(Chart chart, const std::vector<Series>& series);
-
-// Bins of equal width over [0, 1], for draw(): the accuracy of the predictions in each, the gap to their mean
-// confidence shaded. A bin of fewer than `few` tokens is hollow, one of none is left out.
-struct Bin {
-  double confidence, accuracy;
-  int64_t count;
-};
-std::vector<Series> reliability(const std::vector<Bin>& bins, int64_t few = 30);
 
 // One line of text for each operation, in order, and on its left the ways by which values come from earlier
 // ones: nothing overlaps, however long the tape.

@@ -117,12 +117,10 @@ std::string calibration_of(nn::TranslationModel& model, const HeldOut& held_out)
   };
   const Calibration of_all = calibration(all);
   row("all words", of_all), row("end of sentence", calibration(ends));
-  std::vector<svg::Bin> bins;
-  for (const ReliabilityBin& b : of_all.bins) bins.push_back({b.confidence, b.accuracy, b.count});
   const svg::Chart chart{
       "Reliability", "Accuracy against confidence, in bins of equal width.", {"confidence"}, {"accuracy"}};
   return html::figures(
-             {html::figure(svg::draw(chart, svg::reliability(bins)),
+             {html::figure(svg::draw(chart, diagram(of_all.bins)),
                            "Words of which the model was equally sure, and how many it had right.")}) +
          html::table(table);
 }

@@ -55,11 +55,9 @@ TEST_CASE("ECE, bins and means of constructed tokens") {
   CHECK(c.entropy == near(10. / 21));
   CHECK(c.bins.size() == 10);
   CHECK(c.bins[4].count == 1);  // (0.4, 0.5]
-  CHECK(c.bins[4].too_few());
   CHECK(c.bins[7].count == 10);
   CHECK(c.bins[7].accuracy == near(0.6));
   CHECK(c.bins[7].confidence == near(0.8));
-  CHECK(!c.bins[7].too_few(10));
   CHECK(c.bins[0].count == 0);
   CHECK(calibration(tokens, 1).ece == near(1.5 / 21));  // in one bin over and under cancel
 }

@@ -1,5 +1,5 @@
-// The demos that train nothing: the numbers on the page, which come from the losses and the tape, against formulas typed
-// here.
+// The demos that train nothing: the numbers on the page, which come from the losses and the tape, against
+// formulas typed here.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -38,25 +38,41 @@ TEST_CASE("every demo has all its parts, is well-formed, and is the same each ti
     const html::Section section = lab::section(7, demo);
     CHECK(ill_formed(html::page("t", "", {section})) == "");
     CHECK(lab::section(7, make({})).body == section.body);
-    for (const string& part : {demo.title, demo.claim, demo.formula, demo.code, demo.honest, demo.seeds})
-      CHECK(!part.empty());
+    const string code = lab::shown(lab::text(demo.name, "code"));
     CHECK(!demo.figures.empty());
     REQUIRE(!demo.data.empty());
     for (const lab::Data& data : demo.data) {
       CHECK(!data.table.rows.empty());
       CHECK(section.body.find("<a href=\"" + data.name + ".csv\">") != string::npos);
     }
-    CHECK(demo.code.find("shown:") == string::npos);
-    CHECK(demo.code.find_first_not_of(' ') == 0);
+    CHECK(code.find("shown:") == string::npos);
+    CHECK(code.find_first_not_of(' ') == 0);
   }
   CHECK_THROWS_WITH(lab::shown("nothing"), "lab: no source says `// shown: nothing`");
+}
+
+TEST_CASE("texts: what is not there, what nothing stands for, and what no text uses are errors") {
+  CHECK(lab::filled({"{a} and {b}", "{a}"}, {{"a", "1"}, {"b", "{a}"}}) ==
+        std::vector<string>{"1 and {a}", "1"});
+  CHECK_THROWS_WITH(lab::filled({"x {missing} y"}, {}), "demos.txt: nothing stands for `{missing}`");
+  CHECK_THROWS_WITH(lab::filled({"an open {brace"}, {{"brace", ""}}),
+                    "demos.txt: nothing stands for `{brace`");
+  CHECK_THROWS_WITH(lab::filled({"x"}, {{"unused", "1"}}), "demos.txt: no text uses `{unused}`");
+  CHECK_THROWS_WITH(lab::text("soft_targets", "moral"), "demos.txt: there is no `moral` in [soft_targets]");
+  CHECK_THROWS_WITH(lab::text("nowhere", "title"), "demos.txt: there is no `title` in [nowhere]");
+  CHECK(lab::text("soft_targets", "moral", /*may_be_empty=*/true) == "");
+  lab::Demo demo{"soft_targets", {{"unused", "1"}}};
+  CHECK_THROWS_WITH(lab::section(1, demo), "demos.txt: no text uses `{unused}`");
+  CHECK_THROWS_WITH(demo.draw("nothing", [](const svg::Chart&) { return string(); }),
+                    "demos.txt: there is no `nothing` in [soft_targets]");
 }
 
 TEST_CASE("soft targets: the four conventions") {
   const double eps = 0.1, v = 6;
   for (const auto& row : rows(lab::soft_targets({}), "soft_targets")) {
     const bool target = row[1] == "y", pad = row[1] == "pad";
-    const double expected = row[0] == "uniform"      ? (target ? 1 - eps : 0) + eps / v
+    const double expected = row[0] == "hard"         ? (target ? 1 : 0)
+                            : row[0] == "uniform"    ? (target ? 1 - eps : 0) + eps / v
                             : row[0] == "as_printed" ? (target ? 1 - eps : eps / v)
                             : row[0] == "others"     ? (target ? 1 - eps : eps / (v - 1))
                             : pad                    ? 0
@@ -106,28 +122,27 @@ TEST_CASE("fact 2: equivalent within a convention; as printed not") {
   const double eps = 0.1, v = 10, h = 0.500288, on = 1 - eps, off = eps / v;
   const double s = -on * std::log(on) - (v - 1) * off * std::log(off);
   for (const auto& row : rows(lab::kl_and_ce({}), "kl_and_ce")) {
-    const double nll = number(row[1]), ce = number(row[2]);
-    CHECK(std::abs(ce - number(row[3]) - h) < 1e-6);
-    CHECK(std::abs(ce - number(row[4]) - s - eps / v * nll) < 1e-12);
+    const double nll = number(row[1]), gap = number(row[4]);
+    CHECK(std::abs(number(row[2]) - number(row[3]) - gap) < 1e-12);
+    if (row[0] == "KL, uniform") CHECK(std::abs(gap - h) < 1e-6);
+    else CHECK(std::abs(gap - s - eps / v * nll) < 1e-12);
   }
 }
 
 TEST_CASE("attention: masked cells are exactly 0, rows sum to 1, and padding changes nothing") {
   const lab::Demo demo = lab::attention_and_tape({});
-  std::map<string, double> sums;  // of rows with one name; an encoder has two rows of padding
-  std::map<string, int> rows_of;
+  std::map<string, double> sums;
   size_t zeros = 0;
   for (const auto& row : rows(demo, "attention_weights")) {
     sums[row[0] + row[1]] += number(row[3]);
-    rows_of[row[0] + row[1]] = row[0].starts_with("Encoder") && row[1] == "pad" ? 2 : 1;
     const auto position = [](const string& word) { return string("BOS x EOSpad").find(word); };
     const bool later = row[0].starts_with("Decoder: ") && position(row[2]) > position(row[1]);
-    const bool masked = row[2] == "pad" || later;
+    const bool masked = row[2].starts_with("pad") || later;
     CHECK((number(row[3]) == 0) == masked);
     zeros += masked;
   }
   CHECK(zeros == 5 * 2 + (6 + 1) + 4 * 2);
-  for (const auto& [row, sum] : sums) CHECK(sum == Approx(static_cast<double>(rows_of[row])).epsilon(1e-12));
+  for (const auto& [row, sum] : sums) CHECK(sum == Approx(1).epsilon(1e-12));
   for (const auto& row : rows(demo, "padding_changes")) CHECK((row[1] == "0" || row[1] == "0, 0"));
 }
 

@@ -28,22 +28,6 @@ struct TinyBatch {
                          target_lengths = source_lengths;
 };
 
-std::string map_of(const std::string& title, const Tensor& weights, int64_t sentence,
-                   const std::vector<std::string>& rows, const std::vector<std::string>& columns,
-                   html::Table& table) {
-  const int64_t T = weights.shape()[2], S = weights.shape()[3];
-  std::vector<std::vector<double>> values(T, std::vector<double>(S));
-  for (int64_t t = 0; t < T; ++t)
-    for (int64_t s = 0; s < S; ++s) {
-      values[t][s] = weights.data<double>()[(sentence * kHeads * T + t) * S + s];  // of head 0
-      table.add(title, rows[t], columns[s], values[t][s]);
-    }
-  return html::figure(
-      svg::heat_map({title, "Rows look at columns; each row sums to 1.", {"is looked at"}, {"looks"}}, rows,
-                    columns, values),
-      title + ".");
-}
-
 double largest_change(const Tensor& logits, const Tensor& padded) {  // over the places that both have
   double worst = 0;
   const int64_t T = logits.shape()[1], V = logits.shape()[2], P = padded.shape()[1];
@@ -75,48 +59,36 @@ Demo attention_and_tape(const Settings&) {
       attention_weights(output.loss, kHeads);  // encoder, decoder, decoder to encoder
   const std::vector<svg::Step> tape = steps_of(output.loss, model.parameters());
   // end shown
-  Demo demo{.name = "attention_and_tape", .title = "Masks, seen in attention; and the tape of one step"};
+  Demo demo{"attention_and_tape", {{"seed", message(kSeed)}}};
   html::Table maps{{"map", "looks", "is looked at", "weight"}},
       changes{{"what is changed", "largest change of a logit"}}, lines{{"step", "operation", "takes steps"}};
-  const std::vector<std::string> source{"a", "b", "c", "pad", "pad"}, target{"BOS", "x", "EOS", "pad"};
-  demo.figures = {
-      map_of("Encoder: a sentence of 3 in a batch 5 wide", weights[0], 1, source, source, maps),
-      map_of("Decoder: each position sees itself and what was before", weights[1], 1, target, target, maps),
-      map_of("Decoder to encoder", weights[2], 1, target, source, maps),
-      html::figure(
-          svg::tape(
-              {"The tape of one step",
-               "Its operations from the first to the loss; lines on the left lead values to later uses.",
-               {},
-               {}},
-              tape),
-          "Forward and loss of one batch, oldest first; backward() walks it from below. Lanes on the left "
-          "are residual branches and other late uses.")};
+  const std::vector<std::string> source{"a", "b", "c", "pad", "pad again"}, target{"BOS", "x", "EOS", "pad"};
+  const auto draw_map = [&](const std::string& title, const Tensor& map, const auto& rows,
+                            const auto& columns) {  // of head 0, in the second sentence
+    const int64_t T = std::ssize(rows), S = std::ssize(columns);
+    for (int64_t t = 0; t < T; ++t)
+      for (int64_t s = 0; s < S; ++s)
+        maps.add(title, rows[t], columns[s], map.data<double>()[(kHeads * T + t) * S + s]);
+    demo.draw("map", maps.where("map", {title}), {"looks", "is looked at", "weight", svg::Mark::cells},
+              {{"title", title}});
+  };
+  draw_map("Encoder: a sentence of 3 in a batch 5 wide", weights[0], source, source);
+  draw_map("Decoder: each position sees itself and what was before", weights[1], target, target);
+  draw_map("Decoder to encoder", weights[2], target, source);
+  demo.draw("tape", [&](const svg::Chart& chart) { return svg::tape(chart, tape); });
   for (const auto& [what, batch] : {std::pair("nothing: the same call again", TinyBatch()),
                                     std::pair("3 more columns of padding", TinyBatch(3)),
                                     std::pair("word 7 under all padding", TinyBatch(3, 7))})
-    changes.add(std::string(what), largest_change(logits.value(), logits_of(batch).value()));
-  const TinyBatch empty;
-  const auto nothing = criterion(logits, Tensor::zeros(empty.target.shape(), DType::i32));
-  changes.add(std::string("only padding as target: loss, tokens"),
+    changes.add(what, largest_change(logits.value(), logits_of(batch).value()));
+  const auto nothing = criterion(logits, Tensor::zeros(TinyBatch().target.shape(), DType::i32));
+  changes.add("only padding as target: loss, tokens",
               message(nothing.loss.value().item(), ", ", nothing.num_tokens()));
   for (size_t i = 0; i < tape.size(); ++i) {
     std::string inputs;
     for (size_t input : tape[i].inputs) inputs += (inputs.empty() ? "" : " ") + std::to_string(input);
     lines.add(i, tape[i].text, inputs);
   }
-  demo.claim = "The chapter: always ignore padding. Masks see to it in the model, the pad id in the loss.";
-  demo.formula =
-      "weight<sub>ts</sub> = softmax<sub>s</sub>(q<sub>t</sub> &#183; k<sub>s</sub> / &#8730;d) over the s "
-      "that may be seen, else 0";
-  demo.code = shown("attention_and_tape");
   demo.data = {{"attention_weights", maps}, {"padding_changes", changes, true}, {"tape", lines}};
-  demo.seeds = message(kSeed, ", of the weights");
-  demo.honest =
-      "Masked cells are exactly 0 and padding changes no bit, but the model is not trained, so where it "
-      "looks says nothing of "
-      "language; and the chapter's listings divide 0 by 0 on a batch of padding only, where this loss is 0.";
-  demo.collapsed = true;
   return demo;
 }
 

@@ -1,13 +1,84 @@
 #include "examples/label_smoothing/demo.h"
 
+#include <algorithm>
+#include <set>
+#include <sstream>
+
 #include "tensor/error.h"
 
-namespace gradus::examples::lab {
+namespace gradus::examples {
 
-extern const char* const kSources;  // made by the build: embed.cmake
+extern const char *const kLabSources, *const kLabTexts;  // *.cpp of this folder and demos.txt, by the build
+
+namespace lab {
+namespace {
+
+// Parts begin with a line [name] and have lines `key: text`, which lines that begin with a space continue.
+std::map<std::string, Placeholders> parse(const std::string& texts) {
+  std::map<std::string, Placeholders> parts;
+  std::string part, *text = nullptr;
+  std::istringstream in(texts);
+  for (std::string line; std::getline(in, line);) {
+    const size_t colon = line.find(": ");
+    if (line.empty()) continue;
+    if (line[0] == '[') part = line.substr(1, line.size() - 2), text = nullptr;
+    else if (line[0] == ' ' && text) *text += line.substr(line.find_first_not_of(' ') - 1);
+    else {
+      check(colon != line.npos && !part.empty(), "demos.txt: expected `[part]` or `key: text`, got `", line,
+            "`");
+      text = &(parts[part][line.substr(0, colon)] = line.substr(colon + 2));
+    }
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::string text(const std::string& part, const std::string& key, bool may_be_empty) {
+  static const std::map<std::string, Placeholders> parts = parse(kLabTexts);
+  const auto found = parts.find(part);
+  const bool there = found != parts.end() && found->second.contains(key);
+  check(there || may_be_empty, "demos.txt: there is no `", key, "` in [", part, "]");
+  return there ? found->second.at(key) : "";
+}
+
+std::vector<std::string> filled(std::vector<std::string> texts, const Placeholders& words) {
+  std::set<std::string> used;
+  for (std::string& text : texts)
+    for (size_t at = 0; (at = text.find('{', at)) != text.npos;) {
+      const size_t end = text.find('}', at);
+      const auto word = end == text.npos ? words.end() : words.find(text.substr(at + 1, end - at - 1));
+      check(word != words.end(), "demos.txt: nothing stands for `", text.substr(at, end - at + 1), "`");
+      text.replace(at, end + 1 - at, word->second);
+      at += word->second.size(), used.insert(word->first);
+    }
+  for (const auto& [name, word] : words) check(used.contains(name), "demos.txt: no text uses `{", name, "}`");
+  return texts;
+}
+
+void Demo::draw(const std::string& key, const std::function<std::string(svg::Chart)>& figure,
+                const Placeholders& own) {
+  const auto t = filled({text(name, key), text(name, key + ".shows"), text(name, key + ".caption"),
+                         text(name, key + ".x", true), text(name, key + ".y", true)},
+                        own);
+  figures.push_back(html::figure(figure({t[0], t[1], {t[3]}, {t[4]}}), t[2]));
+}
+
+void Demo::draw(const std::string& key, const html::Table& table, const View& view, const Placeholders& own) {
+  const auto figure = [&](svg::Chart chart) {
+    if (chart.x.label.empty()) chart.x.label = view.x;
+    if (chart.y.label.empty()) chart.y.label = view.mark == svg::Mark::cells ? view.by : view.y;
+    chart.x.log = view.log;
+    if (view.mark >= svg::Mark::bars) chart.x.names = table.distinct(view.x);
+    std::vector<svg::Series> series = table.series(view.by, view.x, view.y, view.mark);
+    series.insert(series.end(), view.more.begin(), view.more.end());
+    return svg::draw(chart, series);
+  };
+  draw(key, figure, own);
+}
 
 std::string shown(const std::string& name) {
-  const std::string_view all = kSources;
+  const std::string_view all = kLabSources;
   const std::string from = "// shown: " + name + "\n", to = "// end shown";
   const size_t marker = all.find(from), begin = marker + from.size(), end = all.find(to, begin);
   check(marker != all.npos && end != all.npos, "lab: no source says `", from.substr(0, from.size() - 1), "`");
@@ -20,18 +91,24 @@ std::string shown(const std::string& name) {
 }
 
 html::Section section(int number, const Demo& demo) {
-  std::string body = "<p>" + demo.claim + "</p>\n<p class=\"formula\">" + demo.formula + "</p>\n" +
-                     html::figures(demo.figures);
+  std::vector<std::string> texts;
+  for (const char* key : {"title", "claim", "formula", "honest", "seeds"})
+    texts.push_back(text(demo.name, key));
+  texts = filled(texts, demo.words);
+  std::string body =
+      "<p>" + texts[1] + "</p>\n<p class=\"formula\">" + texts[2] + "</p>\n" + html::figures(demo.figures);
   std::string links;
   for (const Data& data : demo.data) {
     if (data.on_the_page) body += html::table(data.table);
     links += (links.empty() ? "" : ", ") + ("<a href=\"" + data.name + ".csv\">" + data.name + ".csv</a>");
   }
-  body += "<p class=\"honest\">" + demo.honest + "</p>\n" +
-          html::details("The lines that made it", html::code(demo.code)) +
-          "<p class=\"small\">Data: " + links + ". Seeds: " + demo.seeds + ".</p>\n";
-  return {demo.name, std::to_string(number) + ". " + demo.title,
-          demo.collapsed ? html::details("Show this", body) : body};
+  body += "<p class=\"honest\">" + texts[3] + "</p>\n" +
+          html::details("The lines that made it", html::code(shown(text(demo.name, "code")))) +
+          "<p class=\"small\">Data: " + links + ". Seeds: " + texts[4] + ".</p>\n";
+  const std::string folded = text(demo.name, "folded", true);  // long and not on the main way
+  return {demo.name, std::to_string(number) + ". " + texts[0],
+          folded.empty() ? body : html::details(folded, body)};
 }
 
-}  // namespace gradus::examples::lab
+}  // namespace lab
+}  // namespace gradus::examples

@@ -1,12 +1,15 @@
 // A demo: one claim of the chapter on label smoothing, made to run. A demo is a function from Settings to
-// what a reader sees: the formula, the lines of code that made the numbers, figures, the numbers themselves,
-// and one honest sentence on what they show and where the claim fails. It prints nothing and writes nothing
-// (but for what a long sweep keeps of its finished runs, under settings.out); main.cpp puts all demos onto
-// one page.
+// what a reader sees: figures and the numbers themselves. The words around them (the claim, the formula, one
+// honest sentence on what is shown and where the claim fails) are a part of demos.txt. No effect is claimed
+// whose 95 % interval holds 0. A demo prints nothing and writes nothing (but for what a long sweep keeps of
+// its finished runs, under settings.out); main.cpp puts all demos onto one page.
 //
-// To add one: write `Demo name(const Settings&)` in a file of this folder, declare it below, and give it its
-// row in kDemos (main.cpp).
+// To add one: write `Demo name(const Settings&)` in a file of this folder, declare it below, give it its row
+// in kDemos (main.cpp) and its part [name] in demos.txt.
 #pragma once
+
+#include <functional>
+#include <map>
 
 #include "examples/support/html.h"
 
@@ -28,19 +31,34 @@ struct Data {  // NAME.csv beside the page
   bool on_the_page = false;  // a short one is shown, too
 };
 
-struct Demo {
-  std::string name, title;                // name: letters, digits and _; it names the place on the page
-  std::string claim = {};                 // what the chapter says, in our words: HTML
-  std::string formula = {};               // HTML, such as <i>q<sub>y</sub></i>
-  std::string code = {};                  // plain text: shown("name")
-  std::vector<std::string> figures = {};  // from html::figure
-  std::vector<Data> data = {};
-  std::string seeds = "none: nothing here is random";
-  // HTML: one sentence on what this shows and where the claim fails. No effect is claimed whose 95 % interval
-  // holds 0.
-  std::string honest = {};
-  bool collapsed = false;  // long and not on the main way: folded until it is opened
+// What a figure shows of a table: y against x, a series for each value of `by`; and what else it shows.
+struct View {
+  std::string by, x, y;
+  svg::Mark mark = svg::Mark::line;
+  bool log = false;  // x
+  std::vector<svg::Series> more = {};
 };
+
+using Placeholders = std::map<std::string, std::string>;  // name: what stands for {name}
+
+// What a demo measured and drew. What it says of that is its part of demos.txt.
+struct Demo {
+  std::string name;  // letters, digits and _: of its part, and of its place on the page
+  Placeholders words = {};
+  std::vector<std::string> figures = {};
+  std::vector<Data> data = {};
+
+  // Adds a figure with the texts `key`, key.shows and key.caption, and key.x and key.y on its axes, or the
+  // names of the columns. Its placeholders are its own.
+  void draw(const std::string& key, const html::Table& table, const View& view, const Placeholders& own = {});
+  void draw(const std::string& key, const std::function<std::string(svg::Chart)>& figure,
+            const Placeholders& own = {});
+};
+
+// A text of demos.txt; what is not there is an error, or empty if it may be.
+std::string text(const std::string& part, const std::string& key, bool may_be_empty = false);
+// With each {name} replaced. A name that nothing stands for is an error, and so is one that no text uses.
+std::vector<std::string> filled(std::vector<std::string> texts, const Placeholders& words);
 
 // The lines between `// shown: NAME` and `// end shown` in this folder's sources, as they were compiled.
 std::string shown(const std::string& name);

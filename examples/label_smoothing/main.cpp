@@ -10,7 +10,11 @@
 #include "examples/support/progress.h"
 #include "tensor/safetensors.h"
 
-namespace gradus::examples::lab {
+namespace gradus::examples {
+
+extern const char* const kLabHelp;  // help.txt, by the build
+
+namespace lab {
 namespace {
 
 struct Entry {
@@ -26,30 +30,11 @@ constexpr Entry kDemos[] = {
     {13, beam_and_length, true},     {15, attention_and_tape},
 };
 
-constexpr const char* kAbout =
-    R"(Runs the course chapter on label smoothing and writes what it sees to DIR/index.html: one page without
-scripts that needs no network, each figure beside its formula, the lines of code that made it, its data
-(DIR/*.csv), its seeds, and one sentence on where the chapter's claim fails. To begin with:
-
-  label_smoothing --out lab          a few minutes: how things work, and the shapes of the curves
-  label_smoothing --only 2           one demo alone, in a moment
-  label_smoothing --full --out lab   many seeds: what may be claimed of label smoothing, with intervals
-  label_smoothing --data a.en a.fr   the sweep and calibration on a text of your own
-
-Ctrl-C stops; runs of a sweep that are finished are kept in DIR and used again.)";
-
-constexpr const char* kLead =
-    R"(<p>Each part takes one thing that the course chapter on label smoothing says, and runs it. The numbers come from
-the library's own losses and gradients, not from formulas typed a second time; the formulas stand beside them. Below
-each figure is one sentence on what it shows and where the text is loose or wrong.</p>
-<p>Notation: V classes, target y, logits z, p = softmax(z), q the target distribution, &#949; the smoothing.</p>
-)";
-
 int run(std::span<const std::string> arguments) {
   std::cout << std::unitbuf;
   Settings settings;
   std::string only;
-  Options options("label_smoothing [--out DIR] [options]", kAbout);
+  Options options("label_smoothing [--out DIR] [options]", kLabHelp);
   options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
   options.add("--quick", &settings.quick, "",
               "small models and 3 seeds, at most 10 minutes on 2 cores: the default");
@@ -92,18 +77,19 @@ int run(std::span<const std::string> arguments) {
     const Demo demo = make(settings);
     for (const Data& d : demo.data) atomic_write_file((out / (d.name + ".csv")).string(), d.table.csv());
     sections.push_back(section(number, demo));
-    std::cout << demo.title << " (" << int(seconds_now() - begun + 0.5) << " s)\n";
+    std::cout << text(demo.name, "title") << " (" << int(seconds_now() - begun + 0.5) << " s)\n";
     check_world(!interrupted(), "label_smoothing: stopped; the page is not written, finished runs are kept");
   }
   check(!sections.empty(), "label_smoothing: there is no demo ", only);
   const std::string page = (out / (only.empty() ? "index.html" : "demos.html")).string();
-  atomic_write_file(page, html::page("Label smoothing: the chapter, executed", kLead, sections));
+  atomic_write_file(page, html::page(text("page", "title"), text("page", "lead"), sections));
   std::cout << "The page: " << page << "\n";
   return 0;
 }
 
 }  // namespace
-}  // namespace gradus::examples::lab
+}  // namespace lab
+}  // namespace gradus::examples
 
 int main(int argc, char** argv) {
   return gradus::examples::run_program(argc, argv, gradus::examples::lab::run);

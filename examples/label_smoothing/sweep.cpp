@@ -20,52 +20,38 @@ namespace gradus::examples::lab {
 namespace {
 
 // What makes a run, column by column; written and compared as text.
-std::vector<std::string> cells(const Run& r) {
-  return {r.data,
-          r.regime,
-          r.method,
-          shortest(r.strength),
-          std::to_string(r.seed),
-          std::to_string(r.steps),
-          std::to_string(r.pairs),
-          std::to_string(r.width),
-          std::to_string(r.layers),
-          r.schedule,
-          shortest(r.warmup),
-          shortest(r.peak),
-          r.norm_first ? "pre" : "post",
-          r.beams ? "yes" : "no"};
+std::vector<std::pair<std::string, std::string>> fields(const Run& r) {
+  return {{"data", r.data},
+          {"regime", r.regime},
+          {"method", r.method},
+          {"strength", shortest(r.strength)},
+          {"seed", message(r.seed)},
+          {"steps", message(r.steps)},
+          {"pairs", message(r.pairs)},
+          {"width", message(r.width)},
+          {"layers", message(r.layers)},
+          {"schedule", r.schedule},
+          {"warmup", shortest(r.warmup)},
+          {"peak", shortest(r.peak)},
+          {"norm", r.norm_first ? "pre" : "post"},
+          {"beams", r.beams ? "yes" : "no"}};
 }
-const std::vector<std::string> kRunColumns{"data",   "regime", "method", "strength", "seed",
-                                           "steps",  "pairs",  "width",  "layers",   "schedule",
-                                           "warmup", "peak",   "norm",   "beams"};
+const size_t kFields = fields({}).size();
 
 std::vector<std::string> header() {
-  std::vector<std::string> columns = kRunColumns;
+  std::vector<std::string> columns;
+  for (const auto& [name, value] : fields({})) columns.push_back(name);
   columns.insert(columns.end(), kValues.begin(), kValues.end());
   columns.insert(columns.end(), kSeries.begin(), kSeries.end());
   return columns;
-}
-
-std::string joined(const std::vector<std::string>& parts, const char* between) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : between) + part;
-  return text;
 }
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts;
   std::istringstream in(text);
   for (std::string part; std::getline(in, part, at);) parts.push_back(part);
-  if (text.empty() || text.back() == at) parts.emplace_back();
+  if (text.ends_with(at)) parts.emplace_back();
   return parts;
-}
-
-std::string short_number(double x) {
-  std::ostringstream out;
-  out.precision(5);
-  out << x;
-  return out.str();
 }
 
 double number(const std::string& text, const std::string& where) {
@@ -75,13 +61,14 @@ double number(const std::string& text, const std::string& where) {
   return x;
 }
 
-Triples triples(const std::string& cell, const std::string& where) {
-  Triples all;
-  for (const std::string& one : cell.empty() ? std::vector<std::string>() : split(cell, ' ')) {
-    const std::vector<std::string> parts = split(one, ':');
-    check_world(parts.size() == 3, where, "expected three numbers a:b:c, got '", one, "'");
-    all.push_back({number(parts[0], where), number(parts[1], where), number(parts[2], where)});
-  }
+std::string key(const std::vector<std::string>& row) {
+  std::string text;
+  for (size_t i = 0; i < kFields; ++i) text += (i ? " " : "") + row[i];
+  return text;
+}
+std::vector<std::string> cells(const Run& run) {
+  std::vector<std::string> all;
+  for (const auto& [name, value] : fields(run)) all.push_back(value);
   return all;
 }
 
@@ -89,12 +76,10 @@ Triples triples(const std::string& cell, const std::string& where) {
 
 const Lesson& lesson_of(const Settings& settings) {
   static std::map<std::string, Lesson> lessons;
-  const auto found = lessons.find(settings.source);
-  if (found != lessons.end()) return found->second;
-  return lessons
-      .emplace(settings.source,
-               settings.source.empty() ? toy_lesson() : text_lesson(settings.source, settings.target))
-      .first->second;
+  const std::string& source = settings.source;
+  if (!lessons.contains(source))
+    lessons.emplace(source, source.empty() ? toy_lesson() : text_lesson(source, settings.target));
+  return lessons.at(source);
 }
 
 Run base_run(const Lesson& lesson, const std::string& regime) {
@@ -113,46 +98,49 @@ Run optimum_run(const Lesson& lesson, double eps, int64_t seed) {
 std::string seeds_text(const Settings& settings) { return message("1 to ", settings.seeds()); }
 
 std::string to_csv(const std::vector<Finished>& rows) {
-  std::string text = joined(header(), ",") + "\n";
+  html::Table table{header()};
   for (const auto& [run, outcome] : rows) {
     std::vector<std::string> row = cells(run);
-    for (const std::string& name : kValues) row.push_back(short_number(outcome.values.at(name)));
+    for (const std::string& name : kValues)
+      row.push_back(message(std::setprecision(5), outcome.values.at(name)));
     for (const std::string& name : kSeries) {
-      const auto found = outcome.series.find(name);
-      std::vector<std::string> parts;
-      if (found != outcome.series.end())
-        for (const auto& [a, b, c] : found->second)
-          parts.push_back(short_number(a) + ":" + short_number(b) + ":" + short_number(c));
-      row.push_back(joined(parts, " "));
+      std::string& cell = row.emplace_back();
+      if (!outcome.series.contains(name)) continue;
+      for (const auto& [a, b, c] : outcome.series.at(name))
+        cell += (cell.empty() ? "" : " ") + message(std::setprecision(5), a, ":", b, ":", c);
     }
-    text += joined(row, ",") + "\n";
+    table.add_row(row);
   }
-  return text;
+  return table.csv();
 }
 
 std::vector<Finished> from_csv(const std::string& text, const std::string& file,
                                const std::vector<Run>& runs) {
   std::map<std::string, const Run*> wanted;
-  for (const Run& run : runs) wanted[joined(cells(run), " ")] = &run;
+  for (const Run& run : runs) wanted[key(cells(run))] = &run;
   std::vector<Finished> rows;
-  std::istringstream in(text);
-  std::string line;
-  check_world(std::getline(in, line) && line == joined(header(), ","), file,
+  const std::vector<std::string> lines = split(text, '\n');
+  check_world(!lines.empty() && split(lines[0], ',') == header(), file,
               ", line 1: these are not the columns of a sweep of this version; move the file away");
-  for (int number_of_line = 2; std::getline(in, line); ++number_of_line) {
-    const std::string where = message(file, ", line ", number_of_line, ": ");
-    const std::vector<std::string> row = split(line, ',');
+  for (size_t i = 1; i < lines.size() && !(lines[i].empty() && i + 1 == lines.size()); ++i) {
+    const std::string where = message(file, ", line ", i + 1, ": ");
+    const std::vector<std::string> row = split(lines[i], ',');
     check_world(row.size() == header().size(), where, "expected ", header().size(), " columns, got ",
                 row.size());
-    const std::vector<std::string> key(row.begin(), row.begin() + std::ssize(kRunColumns));
-    const auto run = wanted.find(joined(key, " "));
-    check_world(
-        run != wanted.end() && run->second, where, "the run `", joined(key, " "),
-        run == wanted.end() ? "` is none of this sweep: it was made with other options" : "` is there twice");
+    const auto run = wanted.find(key(row));
+    check_world(run != wanted.end(), where, "the run `", key(row),
+                "` is none of this sweep: it was made with other options");
+    check_world(run->second, where, "the run `", key(row), "` is there twice");
     Finished& finished = rows.emplace_back(Finished{*std::exchange(run->second, nullptr), {}});
-    auto cell = row.begin() + std::ssize(kRunColumns);
+    auto cell = row.begin() + static_cast<std::ptrdiff_t>(kFields);
     for (const std::string& name : kValues) finished.outcome.values[name] = number(*cell++, where);
-    for (const std::string& name : kSeries) finished.outcome.series[name] = triples(*cell++, where);
+    for (const std::string& name : kSeries)
+      for (const std::string& one : split(*cell++, ' ')) {
+        const std::vector<std::string> parts = split(one, ':');
+        check_world(parts.size() == 3, where, "expected three numbers a:b:c, got '", one, "'");
+        finished.outcome.series[name].push_back(
+            {number(parts[0], where), number(parts[1], where), number(parts[2], where)});
+      }
   }
   return rows;
 }
@@ -216,7 +204,8 @@ Interval interval(const std::vector<double>& x) {
   const auto n = std::ssize(x);
   if (n == 0) return {};
   double mean = 0, squares = 0;
-  for (double v : x) mean += v / static_cast<double>(n);
+  for (double v : x) mean += v;
+  mean /= static_cast<double>(n);
   for (double v : x) squares += (v - mean) * (v - mean);
   const double half =
       n > 1 ? t_quantile(n - 1) * std::sqrt(squares / static_cast<double>((n - 1) * n)) : INFINITY;
@@ -248,11 +237,9 @@ Interval difference(const std::vector<Finished>& rows, const Kind& a, const Kind
 }
 
 std::string text(const Interval& i) {
-  std::ostringstream out;
   const int digits = std::abs(i.mean) >= 10 ? 1 : std::abs(i.mean) >= 1 ? 2 : 3;
-  out << std::fixed << std::setprecision(digits) << i.mean;
-  if (i.n > 1) out << " [" << i.low << ", " << i.high << "]";
-  return out.str();
+  const auto shown = [&](double x) { return message(std::fixed, std::setprecision(digits), x); };
+  return shown(i.mean) + (i.n > 1 ? " [" + shown(i.low) + ", " + shown(i.high) + "]" : "");
 }
 
 std::string verdict(const std::string& what, const Interval& d) {
@@ -261,22 +248,19 @@ std::string verdict(const std::string& what, const Interval& d) {
   return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
 }
 
-svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
-                 const std::string& name, size_t column) {
-  svg::Series series{label, {}, {}};
-  for (size_t i = 0; !outcomes.empty() && i < outcomes[0]->series.at(name).size(); ++i) {
-    std::vector<double> y;
-    for (const Outcome* o : outcomes) y.push_back(o->series.at(name).at(i)[column]);
-    const Interval mean = interval(y);
-    series.x.push_back(outcomes[0]->series.at(name)[i][0]), series.y.push_back(mean.mean);
-    if (mean.n > 1) series.low.push_back(mean.low), series.high.push_back(mean.high);
-  }
-  return series;
-}
+std::string cell(const Interval& i) { return text(i) + (i.excludes_0() ? "" : " ~"); }
 
-std::string lines(const std::string& title, const svg::Axis& x, const svg::Axis& y,
-                  const std::vector<svg::Series>& series, const std::string& caption) {
-  return html::figure(svg::plot({title, y.label + " against " + x.label, x, y}, series), caption);
+void add_curve(html::Table& table, const std::vector<std::string>& first,
+               const std::vector<const Outcome*>& outcomes, const std::string& name, size_t y, size_t x) {
+  for (size_t i = 0; !outcomes.empty() && i < outcomes[0]->series.at(name).size(); ++i) {
+    std::vector<double> at, values;
+    for (const Outcome* o : outcomes)
+      at.push_back(o->series.at(name).at(i)[x]), values.push_back(o->series.at(name)[i][y]);
+    const Interval mean = interval(values);
+    std::vector<std::string> row = first;
+    for (double cell : {interval(at).mean, mean.mean, mean.low, mean.high}) row.push_back(shortest(cell));
+    table.add_row(row);
+  }
 }
 
 }  // namespace gradus::examples::lab

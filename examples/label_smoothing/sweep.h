@@ -61,10 +61,11 @@ std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
 // 0.
 std::string verdict(const std::string& what, const Interval& difference);
 
-// A point per x: the means of series[name][i][column] over outcomes, with intervals where there are several.
-svg::Series band(const std::string& label, const std::vector<const Outcome*>& outcomes,
-                 const std::string& name, size_t column);
-std::string lines(const std::string& title, const svg::Axis& x, const svg::Axis& y,
-                  const std::vector<svg::Series>& series, const std::string& caption);
+std::string cell(const Interval& i);  // of a table: the text, and ~ where it may be 0
+
+// Adds rows to a table: for each point of series[name] the cells `first`, the mean of column `x` over
+// outcomes, and of column `y` the mean, low and high.
+void add_curve(html::Table& table, const std::vector<std::string>& first,
+               const std::vector<const Outcome*>& outcomes, const std::string& name, size_t y, size_t x = 0);
 
 }  // namespace gradus::examples::lab

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "examples/support/svg.h"
 #include "tensor/tensor.h"
 
 namespace gradus::examples {
@@ -28,11 +29,13 @@ std::vector<TokenPrediction> predictions(const Tensor& logits, std::span<const i
                                          int32_t ignored, double temperature = 1);
 
 struct ReliabilityBin {
-  double from, to;                                                  // confidences in (from, to]
-  int64_t count = 0;                                                // of tokens
-  double confidence = 0, accuracy = 0;                              // their means, 0 of none
-  bool too_few(int64_t least = 30) const { return count < least; }  // to say anything
+  int64_t count = 0;                    // of tokens
+  double confidence = 0, accuracy = 0;  // their means, 0 of none
 };
+
+// What svg::draw() makes a reliability diagram of, of bins of equal width over [0, 1]: the accuracy of each,
+// and the gap to its confidence. A bin of fewer than `few` tokens is hollow, one of none is left out.
+std::vector<svg::Series> diagram(const std::vector<ReliabilityBin>& bins, int64_t few = 30);
 
 struct Calibration {
   std::vector<ReliabilityBin> bins;

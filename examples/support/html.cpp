@@ -1,39 +1,18 @@
 #include "examples/support/html.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <iomanip>
 
 #include "tensor/error.h"
 
-namespace gradus::examples::html {
-namespace {
+namespace gradus::examples {
 
-constexpr const char* kStyle = R"(
-:root { color-scheme: light dark; --paper: #fff; --ink: #1b1b1b; --soft: #f2f2ee; --rule: #c9c9c4; --link: #0b5fa5; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #16181a; --ink: #e6e6e3; --soft: #22262a; --rule: #44494e; --link: #7cc0f5; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1180px; padding: 12px 14px 48px; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.25rem; line-height: 1.3; margin-top: 2.5rem; }
-a { color: var(--link); } p, li { max-width: 46rem; }
-nav ol { columns: 20rem; padding-left: 1.4rem; list-style: none; } nav li { break-inside: avoid; }
-.formula { background: var(--soft); padding: 8px 12px; font-family: Georgia, "DejaVu Serif", serif; max-width: none; }
-.honest { border-left: 4px solid #D55E00; padding-left: 12px; }
-.small { font-size: .875rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 16px 28px; }
-figure { margin: 0; max-width: 560px; } figure svg { width: 100%; height: auto; display: block; }
-figcaption { font-size: .9rem; margin-top: 4px; }
-pre { background: var(--soft); padding: 10px 12px; font-size: 13px; line-height: 1.45; white-space: pre-wrap; }
-summary { cursor: pointer; font-weight: 600; margin: 8px 0; }
-table { border-collapse: collapse; font-size: .875rem; margin: 12px 0; }
-th, td { border-bottom: 1px solid var(--rule); padding: 4px 10px 4px 0; text-align: left; vertical-align: top;
-  font-variant-numeric: tabular-nums; }
-@media (max-width: 500px) { body { padding: 12px 9px 48px; } table { font-size: .8rem; } th, td { padding-right: 6px; }
-  .wide thead { display: none; } .wide tr { display: block; border-bottom: 2px solid var(--rule); }
-  .wide td { display: block; border: 0; padding: 2px 0; } .wide td::before { content: attr(data-column) ": "; } }
-)";
+extern const char* const kPageStyle;  // page.css, by the build
+
+namespace html {
+namespace {
 
 std::string csv_cell(const std::string& cell) {
   if (cell.find_first_of(",\"\r\n") == cell.npos) return cell;
@@ -42,12 +21,17 @@ std::string csv_cell(const std::string& cell) {
   return quoted + '"';
 }
 
-// On the page a number has at most 5 digits that count; in the CSV it has all.
-std::string shown_cell(const std::string& cell) {
+std::optional<double> number(const std::string& cell) {
   double value = 0;
   const char* end = cell.data() + cell.size();
-  const bool number = std::from_chars(cell.data(), end, value).ptr == end && cell.size() > 6;
-  return number ? message(std::setprecision(5), value) : svg::escape(cell);
+  if (std::from_chars(cell.data(), end, value).ptr != end || cell.empty()) return {};
+  return value;
+}
+
+// On the page a number has at most 5 digits that count; in the CSV it has all.
+std::string shown_cell(const std::string& cell) {
+  const std::optional<double> value = number(cell);
+  return value && cell.size() > 6 ? message(std::setprecision(5), *value) : svg::escape(cell);
 }
 
 }  // namespace
@@ -67,6 +51,52 @@ std::string Table::csv() const {
   line(columns);
   for (const auto& row : rows) line(row);
   return text;
+}
+
+size_t Table::column(const std::string& name) const {
+  const auto at = std::ranges::find(columns, name);
+  check(at != columns.end(), "table: there is no column `", name, "`");
+  return static_cast<size_t>(at - columns.begin());
+}
+
+Table Table::where(const std::string& name, const std::vector<std::string>& values) const {
+  Table some{columns, rows};
+  std::erase_if(some.rows, [&, c = column(name)](const auto& row) {
+    return std::ranges::find(values, row[c]) == values.end();
+  });
+  return some;
+}
+
+std::vector<std::string> Table::distinct(const std::string& name) const {
+  std::vector<std::string> values;
+  for (const auto& row : rows)
+    if (const std::string& value = row[column(name)]; std::ranges::find(values, value) == values.end())
+      values.push_back(value);
+  return values;
+}
+
+std::vector<svg::Series> Table::series(const std::string& by, const std::string& x, const std::string& y,
+                                       svg::Mark mark) const {
+  const std::vector<std::string> names = distinct(x);
+  const bool named = mark == svg::Mark::bars || mark == svg::Mark::cells;
+  const size_t low = column(y) + 1;
+  std::vector<svg::Series> all;
+  for (const std::string& one : distinct(by)) {
+    svg::Series& s = all.emplace_back(svg::Series{number(one) ? by + " " + one : one, {}, {}, {}, {}, mark});
+    for (const auto& row : where(by, {one}).rows) {
+      const auto value = [&](const std::string& cell) {
+        const std::optional<double> found = number(cell);
+        check(found.has_value(), "table: `", cell, "` is no number");
+        return *found;
+      };
+      const std::string& at = row[column(x)];
+      s.x.push_back(named ? std::ranges::find(names, at) - names.begin() : value(at));
+      s.y.push_back(value(row[column(y)]));
+      if (low + 1 >= row.size() || columns[low] != "low" || std::isinf(value(row[low]))) continue;
+      s.low.push_back(value(row[low])), s.high.push_back(value(row[low + 1]));
+    }
+  }
+  return all;
 }
 
 std::string table(const Table& t) {
@@ -106,9 +136,10 @@ std::string page(const std::string& title, const std::string& lead, const std::v
   }
   return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>" +
-         title + "</title>\n<style>" + kStyle + "</style>\n</head>\n<body>\n<h1>" + title + "</h1>\n" + lead +
-         "<nav aria-label=\"Contents\"><ol>\n" + contents + "</ol></nav>\n<main>\n" + body +
+         title + "</title>\n<style>" + kPageStyle + "</style>\n</head>\n<body>\n<h1>" + title + "</h1>\n" +
+         lead + "<nav aria-label=\"Contents\"><ol>\n" + contents + "</ol></nav>\n<main>\n" + body +
          "</main>\n</body>\n</html>\n";
 }
 
-}  // namespace gradus::examples::html
+}  // namespace html
+}  // namespace gradus::examples

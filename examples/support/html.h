@@ -1,6 +1,7 @@
-// A page in one file: inline SVG and CSS, nothing to load and no script, light or dark as its reader has it,
-// from a telephone's width to a desk's. And the tables that stand on it, which are CSV files beside it, too.
-// The words given here are HTML already; what comes from elsewhere goes through svg::escape first.
+// A page in one file: inline SVG and CSS (page.css), nothing to load and no script, light or dark as its
+// reader has it, from a telephone's width to a desk's. And tables, which stand on the page, are CSV files
+// beside it, and hold what figures show. The words given here are HTML already; what comes from elsewhere
+// goes through svg::escape first.
 #pragma once
 
 #include <type_traits>
@@ -18,6 +19,15 @@ struct Table {
   template <class... Cells> Table& add(const Cells&... cells) { return add_row({cell(cells)...}); }
   Table& add_row(std::vector<std::string> row);  // with as many cells as there are columns
   std::string csv() const;
+
+  size_t column(const std::string& name) const;
+  // The rows whose cell in a column is one of these.
+  Table where(const std::string& column, const std::vector<std::string>& values) const;
+  // Numbers as they lie in y against x: a series for each value of `by`, in the order in which they come,
+  // with the columns low and high where they follow y. Bars and cells take x as names, numbered as they come.
+  std::vector<svg::Series> series(const std::string& by, const std::string& x, const std::string& y,
+                                  svg::Mark mark = svg::Mark::line) const;
+  std::vector<std::string> distinct(const std::string& column) const;
 
  private:
   template <class T> static std::string cell(const T& value) {

@@ -46,12 +46,13 @@ std::string number(double value, int digits = 6) {
   return {text, std::to_chars(text, text + 64, value + 0., std::chars_format::general, digits).ptr};
 }
 
+std::string place(double at) { return number(std::round(at * 100) / 100, 7); }  // on the page
+
 class Canvas {
  public:
-  template <class... Parts> void put(const Parts&... parts) {  // places to a hundredth
+  template <class... Parts> void put(const Parts&... parts) {
     const auto written = [](const auto& part) {
-      if constexpr (std::is_same_v<decltype(part), const double&>)
-        return number(std::round(part * 100) / 100, 7);
+      if constexpr (std::is_same_v<decltype(part), const double&>) return place(part);
       else return part;
     };
     (body_ << ... << written(parts)) << '\n';
@@ -59,14 +60,13 @@ class Canvas {
   void text(double x, double y, const std::string& text, const char* anchor, const std::string& more = "") {
     put("<text x='", x, "' y='", y, "' text-anchor='", anchor, "' ", more, ">", escape(text), "</text>");
   }
-  void line(double x1, double y1, double x2, double y2, const std::string& style) {
-    put("<path d='M", x1, " ", y1, "L", x2, " ", y2, "' ", style, "/>");
+  void path(const std::vector<std::array<double, 2>>& points, const std::string& style) {
+    std::string d;
+    for (const auto& [x, y] : points) d += (d.empty() ? "M" : "L") + place(x) + " " + place(y);
+    if (!d.empty()) put("<path d='", d, "' ", style, "/>");
   }
-  void path(const Values& x, const Values& y, const std::string& style) {
-    std::ostringstream d;
-    for (size_t i = 0; i < x.size(); ++i)
-      d << (i ? 'L' : 'M') << std::round(x[i] * 100) / 100 << ' ' << std::round(y[i] * 100) / 100;
-    put("<path d='", d.str(), "' ", style, "/>");
+  void line(double x1, double y1, double x2, double y2, const std::string& style) {
+    path({{x1, y1}, {x2, y2}}, style);
   }
   void rect(double x, double y, double w, double h, const std::string& style) {
     put("<rect x='", x, "' y='", y, "' width='", w, "' height='", h, "' ", style, "/>");
@@ -105,74 +105,73 @@ class Canvas {
   std::ostringstream body_;
 };
 
-void check_finite(const std::string& name, const Values& values) {
-  for (size_t i = 0; i < values.size(); ++i)
-    check(std::isfinite(values[i]), "svg: `", name, "`: number ", i, " is ", values[i]);
-}
-
-// What the members hold, of all series. In a series each member is empty or has `count` numbers.
-template <class T, class... Members> Values gathered(const std::vector<T>& series, Members... members) {
-  Values all;
-  for (const T& one : series)
-    for (const Values& values : {one.*members...}) {
-      check_finite(one.name, values);
-      all.insert(all.end(), values.begin(), values.end());
-    }
-  return all;
-}
-
-void check_series(const std::string& name, size_t x, size_t y, size_t low, size_t high) {
-  check(y > 0 && x == y && (low == 0 || low == y) && high == low, "svg: `", name, "`: expected ", x,
-        " numbers, and as many low and high or none; got ", y, ", ", low, " and ", high);
-}
-
-// From data to places on the page, with a tick at 1, 2 or 5 times a power of ten.
+// The place on the page of data, with a tick at 1, 2 or 5 times a power of ten, or at each name.
 struct Scale {
-  Scale(const Axis& a, const Values& data, int most_ticks) : axis(a) {
-    double low = axis.from.value_or(INFINITY), high = axis.to.value_or(-INFINITY);
+  Scale(const Axis& a, const Values& data) : axis(a), low(-0.5), high(std::ssize(a.names) - 0.5) {
+    for (double i = 0; i < std::ssize(axis.names); ++i) ticks.push_back(i);
+    if (ticks.empty()) choose_ticks(data);
+  }
+  void choose_ticks(const Values& data) {
+    constexpr int kMost = 6;
+    low = axis.from.value_or(INFINITY), high = axis.to.value_or(-INFINITY);
     for (double v : data) low = std::min(low, v), high = std::max(high, v);
     check(!axis.log || low > 0, "svg: axis `", axis.label, "` is logarithmic, got ", low);
     check(low > -1e100 && high < 1e100, "svg: axis `", axis.label, "` from ", low, " to ", high);
     if (axis.log) low = std::log10(low), high = std::log10(high);
     if (high - low <= 1e-9 * std::abs(high)) low -= 0.5, high += 0.5;
-    double step = std::pow(10, std::floor(std::log10((high - low) / most_ticks)));
+    double step = std::pow(10, std::floor(std::log10((high - low) / kMost)));
     if (axis.log) step = std::max(step, 1.);
     const auto first = [&] { return std::floor(low / step + 1e-9); };
     const auto last = [&] { return std::ceil(high / step - 1e-9); };
-    for (int i = 0; last() - first() + 1 > most_ticks; ++i) step *= i % 3 == 1 ? 2.5 : 2;
+    for (int i = 0; last() - first() + 1 > kMost; ++i) step *= i % 3 == 1 ? 2.5 : 2;
     for (double i = first(); i <= last(); ++i) ticks.push_back(i * step);
+    low = ticks[0], high = ticks.back();
   }
-  double operator()(double value) const {
-    const double part = ((axis.log ? std::log10(value) : value) - ticks[0]) / (ticks.back() - ticks[0]);
-    return begin + part * (end - begin);
-  }
-  double at_tick(double tick) const {
-    return begin + (tick - ticks[0]) / (ticks.back() - ticks[0]) * (end - begin);
-  }
+  double operator()(double value) const { return at(axis.log ? std::log10(value) : value); }
+  double at(double tick) const { return begin + (tick - low) / (high - low) * (end - begin); }
   std::string label(double tick) const {
+    if (!axis.names.empty()) return axis.names[static_cast<size_t>(tick)];
     return !axis.log ? number(tick) : std::abs(tick) > 3 ? "1e" + number(tick) : number(std::pow(10, tick));
+  }
+  double widest() const {
+    double most = 0;
+    for (double tick : ticks) most = std::max(most, width(label(tick)));
+    return most;
   }
 
   Axis axis;
-  double begin = 0, end = 1;
+  double low, high, begin = 0, end = 1;
   Values ticks;  // of a logarithmic axis: the exponents
 };
 
-// Ticks and labels of an area below `top`; sets where both scales begin and end.
-void frame(Canvas& canvas, const Chart& chart, Scale& x, Scale& y, double top, double height) {
-  canvas.text(0, top + kRow, chart.y.label, "start");
-  for (double tick : y.ticks) x.begin = std::max(x.begin, width(y.label(tick)) + 8);
-  x.end = kWidth - width(x.label(x.ticks.back())) / 2 - 4;
-  y.end = top + kRow + 16, y.begin = y.end + height;
+// Axes below `top`; sets where both scales begin and end, and returns where all this ends.
+double frame(Canvas& canvas, Scale& x, Scale& y, double top) {
+  canvas.text(0, top + kRow, y.axis.label, "start");
+  x.begin = y.widest() + 8,
+  x.end = kWidth - (x.axis.names.empty() ? width(x.label(x.ticks.back())) / 2 + 4 : 2);
+  const double slot = (x.end - x.begin) / std::ssize(x.ticks);
+  check(x.axis.names.empty() || slot >= 13, "svg: no room for ", x.ticks.size(),
+        " columns beside these names");
+  const bool upright = !x.axis.names.empty() && x.widest() > slot;
+  y.end = top + kRow + 16, y.begin = y.end + 200;
+  if (!y.axis.names.empty()) {  // the first at the top
+    x.end = std::min(x.end, x.begin + 48. * std::ssize(x.ticks));
+    y.begin = y.end - 8, y.end = y.begin + std::min(slot, 24.) * std::ssize(y.ticks);
+  }
+  const double bottom = std::max(y.begin, y.end), below = bottom + (upright ? x.widest() + 8 : kRow);
   for (double tick : y.ticks) {
-    canvas.line(x.begin, y.at_tick(tick), x.end, y.at_tick(tick), kGrid);
-    canvas.text(x.begin - 6, y.at_tick(tick) + 4, y.label(tick), "end");
+    if (y.axis.names.empty()) canvas.line(x.begin, y.at(tick), x.end, y.at(tick), kGrid);
+    canvas.text(x.begin - 6, y.at(tick) + 4, y.label(tick), "end");
   }
   for (double tick : x.ticks) {
-    canvas.line(x.at_tick(tick), y.begin, x.at_tick(tick), y.begin + 4, kInk);
-    canvas.text(x.at_tick(tick), y.begin + kRow, x.label(tick), "middle");
+    if (upright)
+      canvas.text(0, 0, x.label(tick), "end",
+                  message("transform='translate(", x.at(tick) + 4, " ", bottom + 6, ") rotate(-90)'"));
+    else canvas.text(x.at(tick), bottom + kRow, x.label(tick), "middle");
+    if (x.axis.names.empty()) canvas.line(x.at(tick), bottom, x.at(tick), bottom + 4, kInk);
   }
-  canvas.text((x.begin + x.end) / 2, y.begin + 2 * kRow, chart.x.label, "middle");
+  canvas.text((x.begin + x.end) / 2, below + kRow, x.axis.label, "middle");
+  return below + kRow + 8;
 }
 
 std::string fill(size_t colour, const char* ink) {
@@ -180,6 +179,46 @@ std::string fill(size_t colour, const char* ink) {
 }
 std::string stroke(size_t style) {
   return message("stroke='", kColours[style], "' stroke-dasharray='", kDashes[style], "' ");
+}
+std::string line_style(const Series& s, size_t i) {
+  return s.mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
+                                   : "fill='none' stroke-width='2' " + stroke(i);
+}
+std::string bar_style(size_t i) { return fill(i, std::array{".8", ".35", "0"}[i % 3]) + stroke(i); }
+
+void draw_line(Canvas& canvas, const Series& s, size_t i, const Scale& x, const Scale& y) {
+  std::vector<std::array<double, 2>> line, band;  // the band: along `low`, and back along `high`
+  for (size_t n = 0; n < s.y.size(); ++n) line.push_back({x(s.x[n]), y(s.y[n])});
+  for (size_t n = 0; n < s.low.size(); ++n) band.push_back({line[n][0], y(s.low[n])});
+  for (size_t n = s.high.size(); n-- > 0;) band.push_back({line[n][0], y(s.high[n])});
+  canvas.path(band, fill(i, ".2"));
+  if (s.mark != Mark::points) canvas.path(line, line_style(s, i));
+  const size_t every = s.mark == Mark::points ? 1 : (line.size() + 7) / 8;
+  for (size_t n = 0; n < line.size() && s.mark != Mark::reference; n += every)
+    canvas.marker(line[n][0], line[n][1], i);
+}
+
+void draw_bars(Canvas& canvas, const Series& s, size_t i, size_t side_by_side, const Scale& x,
+               const Scale& y) {
+  const double wide = s.wide / side_by_side, first = (i % side_by_side + 0.5) * wide - s.wide / 2;
+  for (size_t n = 0; n < s.y.size(); ++n) {
+    const double left = x(s.x[n] + first - wide / 2), right = x(s.x[n] + first + wide / 2),
+                 from = y(s.low.empty() ? 0 : s.low[n]), to = y(s.low.empty() ? s.y[n] : s.high[n]);
+    canvas.rect(left + 1, std::min(from, to), right - left - 2, std::abs(from - to), bar_style(i));
+  }
+}
+
+void draw_cells(Canvas& canvas, const Series& s, size_t row, double largest, const Scale& x, const Scale& y) {
+  const double wide = x(1) - x(0), high = y(1) - y(0);
+  for (size_t n = 0; n < s.y.size(); ++n) {
+    const double v = s.y[n], ink = v / std::max(largest, 1e-300), cx = x(s.x[n]), cy = y(row);
+    check(v >= 0, "svg: `", s.name, "` has a value below 0: ", v);
+    canvas.rect(cx - wide / 2, cy - high / 2, wide - 1, high - 1, fill(0, number(ink, 3).c_str()) + kGrid);
+    std::string says = number(v, 2);
+    if (says.starts_with("0.")) says.erase(0, 1);
+    if (v == 0) canvas.put("<circle cx='", cx, "' cy='", cy, "' r='1.2'/>");
+    else if (wide >= 4 * kDigit) canvas.text(cx, cy + 4, says, "middle", ink > 0.6 ? "fill='#fff'" : "");
+  }
 }
 
 }  // namespace
@@ -198,150 +237,45 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-std::string plot(const Chart& chart, const std::vector<Series>& series) {
-  check(!series.empty() && series.size() <= kStyles, "svg: expected 1 to ", kStyles, " series, got ",
+std::string draw(Chart chart, const std::vector<Series>& series) {
+  const auto marked = [&](Mark mark) {
+    return std::ranges::count(series, mark, [](const Series& s) { return s.mark; });
+  };
+  const bool map = marked(Mark::cells) > 0;
+  check(!series.empty() && (map || series.size() <= kStyles), "svg: expected 1 to ", kStyles, " series, got ",
         series.size());
-  for (const Series& s : series) check_series(s.name, s.x.size(), s.y.size(), s.low.size(), s.high.size());
+  Values all_x, all_y;
+  for (const Series& s : series) {
+    check((s.mark == Mark::bars || !s.y.empty()) && s.x.size() == s.y.size() &&
+              (s.low.empty() || s.low.size() == s.y.size()) && s.high.size() == s.low.size(),
+          "svg: `", s.name, "`: expected ", s.x.size(), " numbers, and as many low and high or none; got ",
+          s.y.size(), ", ", s.low.size(), " and ", s.high.size());
+    const size_t names = chart.x.names.size();
+    check(names == 0 || names == s.y.size(), "svg: `", s.name, "`: ", s.y.size(), " values for ", names,
+          " names");
+    if (map) chart.y.names.push_back(s.name);
+    for (const auto& [values, all] :
+         {std::pair(&s.x, &all_x), {&s.y, &all_y}, {&s.low, &all_y}, {&s.high, &all_y}})
+      for (size_t i = 0; i < values->size(); ++i) {
+        check(std::isfinite((*values)[i]), "svg: `", s.name, "`: number ", i, " is ", (*values)[i]);
+        all->push_back((*values)[i]);
+      }
+  }
+  if (marked(Mark::bars)) all_y.push_back(0);
   Canvas canvas;
-  const auto style = [&](size_t i) {
-    return series[i].mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
-                                             : "fill='none' stroke-width='2' " + stroke(i);
-  };
-  const double top = canvas.legend(series, [&](size_t i, double x, double y) {
-    if (series[i].mark != Mark::points) canvas.line(x, y, x + 26, y, style(i));
-    if (series[i].mark != Mark::reference) canvas.marker(x + 13, y, i);
+  const double top = map ? 0 : canvas.legend(series, [&](size_t i, double x, double y) {
+    const Mark mark = series[i].mark;
+    if (mark == Mark::bars) canvas.rect(x, y - 5, 24, 10, bar_style(i));
+    if (mark == Mark::line || mark == Mark::reference) canvas.line(x, y, x + 26, y, line_style(series[i], i));
+    if (mark == Mark::line || mark == Mark::points) canvas.marker(x + 13, y, i);
   });
-  Scale x(chart.x, gathered(series, &Series::x), 6);
-  Scale y(chart.y, gathered(series, &Series::y, &Series::low, &Series::high), 6);
-  frame(canvas, chart, x, y, top, 200);
-  const auto mapped = [](Values values, const Scale& scale) {
-    for (double& v : values) v = scale(v);
-    return values;
-  };
-  for (size_t i = 0; i < series.size(); ++i) {
-    const Series& s = series[i];
-    const Values px = mapped(s.x, x), py = mapped(s.y, y), low = mapped(s.low, y), high = mapped(s.high, y);
-    for (size_t n = 0; n < low.size() && s.mark == Mark::points; ++n)
-      canvas.line(px[n], low[n], px[n], high[n], kInk);
-    if (!low.empty() && s.mark != Mark::points) {  // along `low`, and back along `high`
-      Values around_x = px, around_y = low;
-      around_x.insert(around_x.end(), px.rbegin(), px.rend()),
-          around_y.insert(around_y.end(), high.rbegin(), high.rend());
-      canvas.path(around_x, around_y, fill(i, ".2"));
-    }
-    if (s.mark != Mark::points) canvas.path(px, py, style(i));
-    const size_t every = s.mark == Mark::points ? 1 : (py.size() + 7) / 8;
-    for (size_t n = 0; n < py.size() && s.mark != Mark::reference; n += every) canvas.marker(px[n], py[n], i);
-  }
-  return canvas.finish(chart, y.begin + 2 * kRow + 8);
-}
-
-std::string bars(const Chart& chart, const std::vector<std::string>& groups,
-                 const std::vector<Bars>& series) {
-  check(!series.empty() && series.size() <= 3, "svg: expected 1 to 3 series, got ", series.size());
-  for (const Bars& s : series)
-    check_series(s.name, groups.size(), s.values.size(), s.low.size(), s.high.size());
-  Canvas canvas;
-  // Ink tells series apart where colour does not.
-  const auto bar = [&](size_t i, double x, double y, double w) {
-    canvas.rect(x, y, w, 10, fill(i, std::array{".9", ".45", ".1"}[i]) + stroke(i));
-  };
-  double top = canvas.legend(series, [&](size_t i, double x, double y) { bar(i, x, y - 5, 24); }) + 8;
-  Axis axis = chart.x;
-  if (!axis.log) axis.from = std::min(axis.from.value_or(0), 0.);
-  Scale x(axis, gathered(series, &Bars::values, &Bars::low, &Bars::high), 5);
-  for (const std::string& group : groups) x.begin = std::max(x.begin, width(group) + 8);
-  check(x.begin < kWidth * 0.6, "svg: the names of groups are too long");
-  x.end = kWidth - width(x.label(x.ticks.back())) / 2 - 4;
-  const double high = 11 * series.size() + 10, bottom = top + high * groups.size();
-  for (double tick : x.ticks) {
-    canvas.line(x.at_tick(tick), top, x.at_tick(tick), bottom, kGrid);
-    canvas.text(x.at_tick(tick), bottom + 14, x.label(tick), "middle");
-  }
-  for (size_t g = 0; g < groups.size(); ++g, top += high) {
-    canvas.text(x.begin - 6, top + high / 2 + 4, groups[g], "end");
-    for (size_t i = 0; i < series.size(); ++i) {
-      const double y = top + 5 + 11 * i, end = x(series[i].values[g]), zero = axis.log ? x.begin : x(0);
-      bar(i, std::min(zero, end), y, std::abs(end - zero));
-      if (!series[i].low.empty()) canvas.line(x(series[i].low[g]), y + 5, x(series[i].high[g]), y + 5, kInk);
-    }
-  }
-  canvas.text((x.begin + x.end) / 2, bottom + 32, chart.x.label, "middle");
-  return canvas.finish(chart, bottom + 40);
-}
-
-std::string heat_map(const Chart& chart, const std::vector<std::string>& rows,
-                     const std::vector<std::string>& columns, const std::vector<Values>& values) {
-  double largest = 0, left = 0, head = 0;
-  check(!rows.empty() && values.size() == rows.size(), "svg: `", chart.title, "`: ", values.size(),
-        " rows for ", rows.size(), " names");
-  for (size_t r = 0; r < rows.size(); ++r) {
-    check(!columns.empty() && values[r].size() == columns.size(), "svg: `", chart.title, "`: row ", r,
-          " has ", values[r].size(), " values for ", columns.size(), " columns");
-    check_finite(chart.title, values[r]);
-    check(*std::min_element(values[r].begin(), values[r].end()) >= 0, "svg: `", chart.title, "`: row ", r,
-          " has a value below 0");
-    for (double v : values[r]) largest = std::max(largest, v);
-    left = std::max(left, width(rows[r]) + 8);
-  }
-  for (const std::string& column : columns) head = std::max(head, width(column));
-  const double wide = std::min((kWidth - left - 2) / columns.size(), 48.);
-  check(wide >= 13, "svg: `", chart.title, "`: no room for ", columns.size(),
-        " columns beside rows with these names");
-  const bool upright = head > wide, numbers = wide >= 4 * kDigit;
-  const double top = kRow + (upright ? head + 6 : kRow), high = std::min(wide, 24.);
-  Canvas canvas;
-  canvas.text(0, 13, message(chart.y.label, " \u2193   ", chart.x.label, " \u2192"), "start");
-  for (size_t c = 0; c < columns.size(); ++c) {
-    const double x = left + wide * (c + 0.5);
-    if (upright)
-      canvas.text(0, 0, columns[c], "start",
-                  message("transform='translate(", x + 4, " ", top - 4, ") rotate(-90)'"));
-    else canvas.text(x, top - 4, columns[c], "middle");
-  }
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const double y = top + high * r;
-    canvas.text(left - 6, y + high / 2 + 4, rows[r], "end");
-    for (size_t c = 0; c < columns.size(); ++c) {
-      const double x = left + wide * c, v = values[r][c], ink = v / std::max(largest, 1e-300);
-      canvas.rect(x, y, wide - 1, high - 1, fill(0, number(ink, 3).c_str()) + kGrid);
-      std::string says = number(v, 2);
-      if (says.starts_with("0.")) says.erase(0, 1);
-      if (v == 0) canvas.put("<circle cx='", x + wide / 2, "' cy='", y + high / 2, "' r='1.2'/>");
-      else if (numbers)
-        canvas.text(x + wide / 2, y + high / 2 + 4, says, "middle", ink > 0.6 ? "fill='#fff'" : "");
-    }
-  }
-  return canvas.finish(chart, top + high * rows.size() + 4);
-}
-
-std::string reliability(const Chart& chart, const std::vector<Bin>& bins, int64_t few) {
-  check(!bins.empty(), "svg: `", chart.title, "`: a reliability diagram without bins");
-  const bool thin =
-      std::any_of(bins.begin(), bins.end(), [&](const Bin& b) { return b.count > 0 && b.count < few; });
-  const std::array<std::string, 3> styles{fill(0, ".8"), fill(1, ".35") + stroke(1), fill(0, "0") + stroke(2)};
-  Canvas canvas;
-  const std::vector<Series> parts{{"accuracy", {}, {}},
-                                  {"gap to confidence", {}, {}},
-                                  {thin ? message("fewer than ", few, " tokens") : "", {}, {}}};
-  const double top =
-      canvas.legend(parts, [&](size_t i, double x, double y) { canvas.rect(x, y - 5, 24, 10, styles[i]); });
-  const Values ends{0, 1};
-  Scale x(chart.x, ends, 6), y(chart.y, ends, 6);
-  frame(canvas, chart, x, y, top, 240);
-  const double wide = (x(1) - x(0)) / bins.size();
-  for (size_t i = 0; i < bins.size(); ++i) {
-    const auto& [confidence, accuracy, count] = bins[i];
-    if (count == 0) continue;
-    check_finite(chart.title, {confidence, accuracy});
-    const double from = x(0) + wide * i + 1;
-    canvas.rect(from, y(accuracy), wide - 2, y(0) - y(accuracy), styles[count < few ? 2 : 0]);
-    if (count >= few)
-      canvas.rect(from, y(std::max(accuracy, confidence)), wide - 2, std::abs(y(accuracy) - y(confidence)),
-                  styles[1]);
-  }
-  canvas.line(x(0), y(0), x(1), y(1), message(kInk, " stroke-dasharray='4 3'"));
-  return canvas.finish(chart, y.begin + 2 * kRow + 8);
+  Scale x(chart.x, all_x), y(chart.y, all_y);
+  const double bottom = frame(canvas, x, y, top);
+  for (size_t i = 0; i < series.size(); ++i)
+    if (map) draw_cells(canvas, series[i], i, *std::ranges::max_element(all_y), x, y);
+    else if (series[i].mark != Mark::bars) draw_line(canvas, series[i], i, x, y);
+    else draw_bars(canvas, series[i], i, chart.x.names.empty() ? 1 : marked(Mark::bars), x, y);
+  return canvas.finish(chart, bottom);
 }
 
 // A value that is used on the next line only goes straight down; one that is needed later keeps a lane of its
@@ -370,7 +304,7 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
       const double from = high * input + 12, x = left - 10 * lane[input];
       if (input + 1 == i) canvas.line(left, from, left, y, kInk);
       else
-        canvas.path({left, x, x, left}, {from, from + 8, y - 8, y},
+        canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}},
                     message("fill='none' stroke-width='2' stroke='", kColours[lane[input] % kStyles], "'"));
     }
     canvas.put("<circle cx='", left, "' cy='", y, "' r='4'/>");

@@ -1,6 +1,7 @@
 #include "examples/translate/report.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -14,26 +15,27 @@ namespace {
 
 using svg::Series;
 
-// One field of the log against the step, thinned to what a figure can show.
-Series curve(const std::vector<std::string>& log, const std::string& kind, const std::string& field,
-             const std::string& name) {
-  Series all{name, {}, {}}, thinned{name, {}, {}};
-  for (const std::string& line : log) {
-    const auto step = json_number(line, "step"), value = json_number(line, field);
-    if (json_text(line, "kind") == kind && step && value) all.x.push_back(*step), all.y.push_back(*value);
+// Fields of the log against the step, thinned to what a figure can show, and after them `more`.
+std::string curves(const std::vector<std::string>& log, const std::string& title, const std::string& unit,
+                   const std::vector<std::array<std::string, 3>>& kind_field_name,
+                   const std::vector<Series>& more = {}) {
+  std::vector<Series> all;
+  for (const auto& [kind, field, name] : kind_field_name) {
+    std::vector<std::array<double, 2>> points;
+    for (const std::string& line : log) {
+      const auto step = json_number(line, "step"), value = json_number(line, field);
+      if (json_text(line, "kind") == kind && step && value) points.push_back({*step, *value});
+    }
+    Series thinned{name, {}, {}};
+    const size_t every = points.size() / 400 + 1;
+    for (size_t i = (points.size() + every - 1) % every; i < points.size(); i += every)  // the last one, too
+      thinned.x.push_back(points[i][0]), thinned.y.push_back(points[i][1]);
+    if (!points.empty()) all.push_back(thinned);
   }
-  const size_t every = all.x.size() / 400 + 1;
-  for (size_t i = all.x.size(); i-- > 0;)
-    if ((all.x.size() - 1 - i) % every == 0)
-      thinned.x.insert(thinned.x.begin(), all.x[i]), thinned.y.insert(thinned.y.begin(), all.y[i]);
-  return thinned;
-}
-
-std::string figure_of(const std::string& title, const std::string& unit, std::vector<Series> series) {
-  std::erase_if(series, [](const Series& s) { return s.x.empty(); });
-  if (series.empty()) return "";
+  if (all.empty()) return "";
+  all.insert(all.end(), more.begin(), more.end());
   return html::figure(
-      svg::plot({title, title + " against the step.", {"step", false, 0.}, {unit, false, 0.}}, series),
+      svg::draw({title, title + " against the step.", {"step", false, 0.}, {unit, false, 0.}}, all),
       title + ".");
 }
 
@@ -73,16 +75,20 @@ std::string attention_map(nn::TranslationModel& model, const Task& task, const I
   const Tensor weights =
       attention_weights(model(b.source, b.source_lengths, b.target, b.target_lengths), heads).back();
   const int64_t rows = std::ssize(target), columns = std::ssize(source);
-  std::vector<std::vector<double>> mean(rows, std::vector<double>(columns, 0));
-  for (int64_t h = 0; h < heads; ++h)
-    for (int64_t t = 0; t < rows; ++t)
-      for (int64_t s = 0; s < columns; ++s)
-        mean[t][s] += weights.data<double>()[(h * rows + t) * columns + s] / double(heads);
-  return html::figure(svg::heat_map({"Attention",
-                                     "Where the last decoder layer looks as it predicts each word.",
-                                     {"looks at"},
-                                     {"to predict"}},
-                                    target, source, mean),
+  std::vector<Series> map;
+  for (int64_t t = 0; t < rows; ++t) {
+    Series& row = map.emplace_back(Series{.name = target[t], .x = {}, .y = {}, .mark = svg::Mark::cells});
+    for (int64_t s = 0; s < columns; ++s) {
+      row.x.push_back(s), row.y.push_back(0);  // y: the mean over heads
+      for (int64_t h = 0; h < heads; ++h)
+        row.y[s] += weights.data<double>()[(h * rows + t) * columns + s] / double(heads);
+    }
+  }
+  return html::figure(svg::draw({"Attention",
+                                 "Where the last decoder layer looks as it predicts each word.",
+                                 {.label = "looks at", .names = source},
+                                 {"to predict"}},
+                                map),
                       svg::escape(task.source_vocabulary().decode(pair.source)));
 }
 
@@ -107,18 +113,14 @@ std::string calibration_of(nn::TranslationModel& model, const HeldOut& held_out)
   html::Table table{{"of", "tokens", "confidence", "accuracy", "ECE"}};
   const auto row = [&](const char* name, const Calibration& c) {
     const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
-    table.add(std::string(name), c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
+    table.add(name, c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
   };
   const Calibration of_all = calibration(all);
   row("all words", of_all), row("end of sentence", calibration(ends));
-  std::vector<svg::Bin> bins;
-  for (const ReliabilityBin& b : of_all.bins) bins.push_back({b.confidence, b.accuracy, b.count});
+  const svg::Chart chart{
+      "Reliability", "Accuracy against confidence, in bins of equal width.", {"confidence"}, {"accuracy"}};
   return html::figures(
-             {html::figure(svg::reliability({"Reliability",
-                                             "Accuracy against confidence, in bins of equal width.",
-                                             {"confidence"},
-                                             {"accuracy"}},
-                                            bins),
+             {html::figure(svg::draw(chart, diagram(of_all.bins)),
                            "Words of which the model was equally sure, and how many it had right.")}) +
          html::table(table);
 }
@@ -135,31 +137,32 @@ std::vector<IdPair> shown_pairs(const HeldOut& held_out) {
 std::string report_page(const std::vector<std::string>& log, const std::string& options, const Task& task,
                         nn::TranslationModel& model) {
   const double floor = task.validation().floor;
-  Series held_out = curve(log, "valid", "nll", "held-out nll"),
-         truth{"nll of the truth", {}, {}, {}, {}, svg::Mark::reference};
-  if (floor > 0 && !held_out.x.empty()) truth.x = {0, held_out.x.back()}, truth.y = {floor, floor};
-  std::string maps;
-  std::vector<std::string> figures;
-  for (const IdPair& pair : shown_pairs(task.validation()))
-    figures.push_back(attention_map(model, task, pair));
+  std::vector<Series> truth;
+  for (auto line = log.rbegin(); line != log.rend() && floor > 0 && truth.empty(); ++line)
+    if (const auto step = json_number(*line, "step"); step && json_text(*line, "kind") == "valid")
+      truth.push_back({"nll of the truth", {0, *step}, {floor, floor}, {}, {}, svg::Mark::reference});
+  std::vector<std::string> maps;
+  for (const IdPair& pair : shown_pairs(task.validation())) maps.push_back(attention_map(model, task, pair));
   return html::page(
       "A training run",
       "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per word, end of sentence included.</p>\n" +
           html::details("Its options", html::code(options)),
       {{"loss", "Loss and nll",
-        html::figures({figure_of("Loss and nll", "nats",
-                                 {curve(log, "train", "nll", "nll"), held_out,
-                                  curve(log, "train", "loss_above_floor", "loss above its floor"), truth}),
-                       figure_of("Held-out accuracy", "share of words",
-                                 {curve(log, "valid", "accuracy", "accuracy")})})},
+        html::figures(
+            {curves(log, "Loss and nll", "nats",
+                    {{"train", "nll", "nll"},
+                     {"valid", "nll", "held-out nll"},
+                     {"train", "loss_above_floor", "loss above its floor"}},
+                    truth),
+             curves(log, "Held-out accuracy", "share of words", {{"valid", "accuracy", "accuracy"}})})},
        {"steps", "Learning rate and gradient",
-        html::figures({figure_of("Learning rate", "learning rate", {curve(log, "train", "lr", "")}),
-                       figure_of("Norm of the gradient, before clipping", "norm",
-                                 {curve(log, "train", "gradient_norm", "")})})},
+        html::figures({curves(log, "Learning rate", "learning rate", {{"train", "lr", ""}}),
+                       curves(log, "Norm of the gradient, before clipping", "norm",
+                              {{"train", "gradient_norm", ""}})})},
        {"samples", "What it says", samples(log)},
        {"calibration", "How sure it is", calibration_of(model, task.validation())},
        {"attention", "Where it looks",
-        html::figures(figures) +
+        html::figures(maps) +
             "<p class=\"honest\">The mean over the heads of the last layer, with the reference as what was "
             "said so far: where weights are large says where values come from, not why.</p>"}});
 }

@@ -56,7 +56,7 @@ TEST_CASE("text: lines") {
   };
   CHECK(error(empty.path) == empty.path + ": the file is empty");
   CHECK(error(invalid.path) == invalid.path + ", line 2, byte 3: not valid UTF-8");
-  CHECK(error("/nowhere/at all") == "/nowhere/at all: cannot be opened");
+  CHECK(error("/nowhere/at all") == "/nowhere/at all: cannot be opened: No such file or directory");
   CHECK(error("/tmp") == "/tmp, line 1: cannot be read");
 }
 

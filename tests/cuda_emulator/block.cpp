@@ -16,7 +16,7 @@
 namespace emulator {
 namespace {
 
-constexpr size_t kWarp = 32;
+constexpr int64_t kWarp = 32;
 constexpr int kPoison = 0xff;  // NaN as a float or a double, -1 as an int
 
 enum class State { ready, waiting, returned };
@@ -28,7 +28,7 @@ struct Thread {
   Fiber* fiber = nullptr;  // from its first step to its last
 };
 
-int64_t rounds = 0;           // of a block between two barriers
+int64_t rounds = 0;           // of a warp between two of its operations
 std::vector<Thread> threads;  // of the block that runs
 std::deque<Fiber> fibers;
 std::vector<Fiber*> idle;
@@ -72,47 +72,53 @@ bool same_place(const Thread& a, const Thread& b) {  // a file's name is in memo
 }
 
 // Where all have come whom thread i waits for, they go on.
-bool release(size_t i) {
+bool release(int64_t i) {
   const unsigned mask = threads[i].lanes.mask;
   if (threads[i].state != State::waiting || (mask == 0 && i > 0)) return false;
-  const size_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : threads.size();
-  const auto named = [=](size_t j) { return mask == 0 || (mask >> (j - first) & 1); };
+  const int64_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : std::ssize(threads);
+  const auto named = [=](int64_t j) { return mask == 0 || (mask >> (j - first) & 1); };
   uint64_t values[kWarp + 1];
   std::memset(values, kPoison, sizeof values);  // what lanes outside the mask give
   values[kBallot] = 0;
-  for (size_t j = first; j < end; ++j) {
+  for (int64_t j = first; j < end; ++j) {
     if (!named(j)) continue;
-    if (j >= threads.size() || !same_place(threads[j], threads[i])) return false;
+    if (j >= std::ssize(threads) || !same_place(threads[j], threads[i])) return false;
     values[j % kWarp] = threads[j].value;
     values[kBallot] |= (threads[j].value & 1) << j % kWarp;
   }
-  for (size_t j = first; j < end; ++j)
+  for (int64_t j = first; j < end; ++j)
     if (named(j)) threads[j].state = State::ready, threads[j].value = values[threads[j].source];
   return true;
 }
 
-void run_block() {
-  const int64_t n = blockDim.x * blockDim.y * blockDim.z;
-  threads.assign(static_cast<size_t>(n), {});
-  for (;; ++rounds) {
-    for (int64_t k = 0; k < n; ++k) {
-      const int64_t i = turn(k, n, rounds);
-      if (threads[i].state != State::ready) continue;
-      threadIdx = position(i, blockDim), thread_number = static_cast<int>(i);
+// A warp runs until all of it stands at a barrier, far ahead of warps whose turn comes later.
+void run_warp(int64_t first) {
+  const int64_t lanes = std::min<int64_t>(kWarp, std::ssize(threads) - first);
+  for (bool again = true; again; ++rounds) {
+    for (int64_t k = 0; k < lanes; ++k) {
+      thread_number = static_cast<int>(first + turn(k, lanes, rounds));
       Thread& t = self();
+      if (t.state != State::ready) continue;
+      threadIdx = position(thread_number, blockDim);
       if (idle.empty()) idle.push_back(&fibers.emplace_back(run_threads));
       if (!t.fiber) t.fiber = idle.back(), idle.pop_back();
       t.fiber->resume();
       if (t.state == State::returned) idle.push_back(t.fiber);
     }
-    bool all_returned = true, any_released = false;
-    for (size_t i = 0; i < threads.size(); ++i) {
-      all_returned &= threads[i].state == State::returned;
-      any_released |= release(i);
-    }
-    if (all_returned) return;
-    if (!any_released) stuck();
+    again = false;
+    for (int64_t i = first; i < first + lanes; ++i) again |= threads[i].lanes.mask && release(i);
   }
+}
+
+void run_block() {
+  threads.assign(blockDim.x * blockDim.y * blockDim.z, {});
+  const int64_t warps = (std::ssize(threads) + kWarp - 1) / kWarp;
+  do {
+    const int64_t round = rounds;
+    for (int64_t k = 0; k < warps; ++k) run_warp(turn(k, warps, round) * kWarp);
+    if (std::ranges::count(threads, State::returned, &Thread::state) == std::ssize(threads)) return;
+  } while (release(0));
+  stuck();
 }
 
 // Static shared memory: the thread-local variables of this program, which is the first of the modules.

@@ -6,7 +6,6 @@
 #include <sanitizer/common_interface_defs.h>
 #include <sys/mman.h>
 
-#include <cstddef>
 #include <cstdlib>
 
 extern "C" void emulator_switch(void** from, void* to);

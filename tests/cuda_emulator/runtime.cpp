@@ -19,7 +19,6 @@ namespace {
 using Blocks = std::map<char*, size_t>;     // sizes by address
 constexpr size_t kSpace = size_t{1} << 36;  // addresses that device memory may have
 constexpr size_t kGap = 256;                // between blocks, which also begin at multiples of it
-constexpr size_t kFreeShared = 48 << 10;
 
 Blocks blocks, pinned;  // of device memory, and of the host's that cudaMallocHost gave
 size_t in_use = 0;
@@ -81,7 +80,8 @@ cudaError_t allow_shared(const void* kernel, size_t bytes) {
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const dim3 grid = config.gridDim, block = config.blockDim;
   const size_t threads = size_t{block.x} * block.y * block.z, shared = config.dynamicSmemBytes;
-  if (shared > std::max(kFreeShared, allowed_shared[kernel])) return result(false, cudaErrorInvalidValue);
+  if (shared > std::max(size_t{48} << 10, allowed_shared[kernel]))
+    return result(false, cudaErrorInvalidValue);
   if (threads - 1 >= 1024 || block.z > 64 || grid.x - 1 >= (1u << 31) - 1 || grid.y - 1 >= 65535 ||
       grid.z - 1 >= 65535)
     return result(false, cudaErrorInvalidConfiguration);  // 0 - 1 is too large as well
@@ -99,7 +99,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 }
 
 cudaError_t cudaMalloc(void** block, size_t bytes) {
-  *block = nullptr;
   if (in_use + bytes > device_memory) return result(false, cudaErrorMemoryAllocation);
   char* place = vacancy(bytes);
   blocks[place] = bytes, in_use += bytes;

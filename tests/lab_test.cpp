@@ -8,6 +8,7 @@
 
 #include "compare.h"
 #include "examples/label_smoothing/sweep.h"
+#include "tests/markup.h"
 
 using namespace gradus;
 using namespace gradus::compare;
@@ -119,6 +120,29 @@ TEST_CASE("a run is told by its seed, whatever the thread; a sweep goes on where
   std::string words = before;
   words.replace(value, words.find(',', value) - value, "many");
   refused(words, "line 2: expected a number, got 'many'");
+}
+
+TEST_CASE("the page of --full is made of the committed runs, and none is trained again") {
+  const Folder folder;
+  std::filesystem::copy(GRADUS_SOURCE_DIR "/examples/label_smoothing/full", folder.path);
+  const std::map<std::string, std::ptrdiff_t> runs{
+      {"eps", 20 * 2 * 7}, {"variants", 20 * 13}, {"optimum", 3 * 3}, {"schedules", 5 * 8}};
+  const auto text_of = [&](const std::string& name) {
+    std::ifstream in(folder.path / (name + ".csv"));
+    return std::string{std::istreambuf_iterator<char>(in), {}};
+  };
+  for (const auto& [name, count] : runs) {  // else making the page would train them
+    const std::string text = text_of(name);
+    REQUIRE_MESSAGE(std::ranges::count(text, '\n') == count + 1, name);
+  }
+  const auto before = std::filesystem::last_write_time(folder.path / "eps.csv");
+  Settings settings = folder.settings();
+  settings.full = true;
+  for (auto demo :
+       {overconfidence, smoothing_sweep, reliability_diagrams, population_optimum, confidence_penalty,
+        weights_and_priors, adaptive_smoothing, learning_rates, beam_and_length})
+    CHECK(ill_formed(html::page("t", "", {section(1, demo(settings))})) == "");
+  CHECK(std::filesystem::last_write_time(folder.path / "eps.csv") == before);
 }
 
 TEST_CASE("every method trains; hard labels are its neutral setting") {

@@ -115,8 +115,8 @@ Demo smoothing_sweep(const Settings& settings) {
   }
   demo.data = {
       {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", paired, true}};
-  const auto change = [&](const std::string& regime, const std::string& value) {
-    return difference(rows, smoothed(regime, 0), smoothed(regime, 0.1), value);
+  const auto change = [&](const std::string& regime, const std::string& value, double eps = 0.1) {
+    return difference(rows, smoothed(regime, 0), smoothed(regime, eps), value);
   };
   Placeholders bleu;
   for (const std::string& regime : kRegimes) {
@@ -128,6 +128,7 @@ Demo smoothing_sweep(const Settings& settings) {
   }
   const bool depends = change("overfit", "ece").high < 0 && change("fresh", "ece").low > 0;
   demo.words["depends"] = depends ? text(demo.name, "depends") + " " : "";
+  if (settings.full) bleu["most.bleu"] = verdict("BLEU", change("overfit", "bleu", 0.5));
   demo.words["bleu"] = settings.full ? filled({text(demo.name, "bleu")}, bleu)[0] : text(demo.name, "few");
   return demo;
 }

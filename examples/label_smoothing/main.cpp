@@ -34,7 +34,9 @@ int run(std::span<const std::string> arguments) {
   std::cout << std::unitbuf;
   Settings settings;
   std::string only;
-  Options options("label_smoothing [--out DIR] [options]", kLabHelp);
+  std::string about = kLabHelp;
+  about.pop_back();  // the file's last newline
+  Options options("label_smoothing [--out DIR] [options]", about);
   options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
   options.add("--quick", &settings.quick, "",
               "small models and 3 seeds, at most 10 minutes on 2 cores: the default");

@@ -10,6 +10,7 @@
 #include "examples/support/tensor_batch.h"
 #include "examples/support/toy_language.h"
 #include "losses/adaptive_smoothing.h"
+#include "losses/label_smoothing.h"
 #include "losses/translation_loss.h"
 #include "losses/variants.h"
 #include "nn/search.h"
@@ -55,16 +56,7 @@ double adaptive_eps(const Run& run, int64_t step) {
 
 namespace {
 
-using LossFunction = std::function<Variable(const Variable& logits, const Tensor& target_ids)>;
-
-// target_ids [B, T] without their BOS column.
-Tensor shifted(const Tensor& ids) {
-  const int64_t rows = ids.shape()[0], columns = ids.shape()[1];
-  std::vector<int32_t> rest;
-  for (int64_t r = 0; r < rows; ++r)
-    rest.insert(rest.end(), ids.data<int32_t>() + r * columns + 1, ids.data<int32_t>() + (r + 1) * columns);
-  return Tensor::from(rest, {rows, columns - 1});
-}
+using LossFunction = std::function<Variable(const Variable& logits, const Tensor& labels)>;
 
 class Student {
  public:
@@ -117,7 +109,7 @@ class Student {
       chosen.push_back(pairs_.empty() ? draw() : pairs_[at_]);
       if (!pairs_.empty()) at_ = (at_ + 1) % pairs_.size();
     }
-    return TensorBatch(make_batch(chosen));
+    return TensorBatch(chosen);
   }
 
   Variable logits(const TensorBatch& b) {
@@ -142,20 +134,17 @@ class Student {
   // shown: methods
   LossFunction loss() const {
     using namespace losses;
-    const auto on_shifted = [](auto criterion) -> LossFunction {
-      return [=](const Variable& z, const Tensor& ids) { return criterion(z, shifted(ids)); };
-    };
     const double strength = run_.strength;
     if (run_.method == "penalty")
-      return [=](const Variable& z, const Tensor& ids) {
-        return CrossEntropy()(z, shifted(ids)) + strength * ConfidencePenalty()(z, shifted(ids));
+      return [=](const Variable& z, const Tensor& y) {
+        return CrossEntropy()(z, y) + strength * ConfidencePenalty()(z, y);
       };
-    if (run_.method == "unigram") return on_shifted(UnigramSmoothing(prior(), strength));
+    if (run_.method == "unigram") return UnigramSmoothing(prior(), strength);
     if (run_.method == "per_target")
-      return on_shifted(ClassWeightedSmoothing(class_weight(), ClassWeighting::per_target, strength));
+      return ClassWeightedSmoothing(class_weight(), ClassWeighting::per_target, strength);
     if (run_.method == "per_class")
-      return on_shifted(ClassWeightedSmoothing(class_weight(), ClassWeighting::per_class, strength));
-    return [criterion = criterion_](const Variable& z, const Tensor& ids) { return criterion(z, ids).loss; };
+      return ClassWeightedSmoothing(class_weight(), ClassWeighting::per_class, strength);
+    return criterion_;
   }
   // end shown
 
@@ -177,7 +166,7 @@ class Student {
       const TensorBatch batch = next_batch();
       adam.set_lr(learning_rate(run_, step));
       adam.zero_grad();
-      const Variable z = logits(batch), loss = criterion(z, batch.target);
+      const Variable z = logits(batch), loss = criterion(z, batch.labels());
       const losses::LossSums sums = plain_(z.detach(), batch.target).sums;
       since += sums, nll_ = sums.mean_nll(), smoothed += loss.value().item() / static_cast<double>(every);
       loss.backward();
@@ -195,7 +184,7 @@ class Student {
 
   double validation_nll() {
     const nn::Evaluating evaluating(model_);
-    const TensorBatch b(make_batch(lesson_.valid));
+    const TensorBatch b(lesson_.valid);
     return plain_(logits(b), b.target).nll_loss();
   }
 
@@ -207,9 +196,8 @@ class Student {
 
   void measure_tokens() {
     auto& v = outcome_.values;
-    const TensorBatch valid(make_batch(lesson_.valid)), test(make_batch(lesson_.test));
-    const std::vector<int32_t> valid_ids = shifted(valid.target).to_vector<int32_t>(),
-                               ids = shifted(test.target).to_vector<int32_t>();
+    const TensorBatch valid(lesson_.valid), test(lesson_.test);
+    const Ids valid_ids = valid.labels().to_vector<int32_t>(), ids = test.labels().to_vector<int32_t>();
     // shown: reliability
     const Tensor z = logits(test).value();
     const double t = fit_temperature(logits(valid).value(), valid_ids, Vocabulary::pad);
@@ -267,8 +255,9 @@ class Student {
     for (const auto& [q, n] : by_q) outcome_.series["optimum"].push_back({q, n[0], n[1] / n[0]});
   }
 
-  std::vector<Words> translated(int64_t beam, double rectify, size_t count, std::vector<Ids>* ids = nullptr) {
-    const TensorBatch b(make_batch({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)}));
+  // Of the first `count` test sentences.
+  std::vector<Ids> translated(size_t count, int64_t beam = 1, double rectify = 0) {
+    const TensorBatch b({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)});
     // shown: beams
     const auto found = nn::beam_search(model_, b.source, b.source_lengths,
                                        {.beam = beam,
@@ -279,24 +268,24 @@ class Student {
                                         .rectify = rectify,
                                         .never = {Vocabulary::pad, Vocabulary::bos}});
     // end shown
+    std::vector<Ids> ids;
+    for (const nn::Hypothesis& h : found) ids.push_back(h.ids);
+    return ids;
+  }
+
+  Bleu bleu_of(const std::vector<Ids>& found) const {
     std::vector<Words> words;
-    for (const nn::Hypothesis& h : found) {
-      words.push_back(lesson_.target.decode(h.ids));
-      if (ids) ids->push_back(h.ids);
-    }
-    return words;
+    for (const Ids& ids : found) words.push_back(lesson_.target.decode(ids));
+    return corpus_bleu(words, {lesson_.best.begin(), lesson_.best.begin() + std::ssize(found)});
   }
 
   void measure_translations() {
-    std::vector<Ids> found;
-    outcome_.values["bleu"] = corpus_bleu(translated(1, 0, lesson_.test.size(), &found), lesson_.best).score;
+    const std::vector<Ids> found = translated(lesson_.test.size());
+    outcome_.values["bleu"] = bleu_of(found).score;
     measure_free_running(found);
-    const size_t some = std::min<size_t>(100, lesson_.test.size());
-    const std::vector<Words> references(lesson_.best.begin(), lesson_.best.begin() + std::ptrdiff_t(some));
     for (int64_t beam = 1; run_.beams && beam <= 64; beam *= 2)
-      for (const char* name : {"beams", "rectified"}) {
-        const double eps = name == std::string("beams") ? 0 : run_.strength;
-        const Bleu bleu = corpus_bleu(translated(beam, eps, some), references);
+      for (const auto& [name, eps] : {std::pair("beams", 0.), {"rectified", run_.strength}}) {
+        const Bleu bleu = bleu_of(translated(std::min<size_t>(100, lesson_.test.size()), beam, eps));
         outcome_.series[name].push_back(
             {double(beam), double(bleu.hypothesis_length) / double(bleu.reference_length), bleu.score});
       }
@@ -306,15 +295,13 @@ class Student {
   void measure_free_running(const std::vector<Ids>& found) {
     std::vector<IdPair> said;
     for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i]});
-    const TensorBatch b(make_batch(said));
-    std::vector<int32_t> right = shifted(b.target).to_vector<int32_t>();
+    const TensorBatch b(said);
+    Ids right = b.labels().to_vector<int32_t>();
     const size_t width = right.size() / found.size();
     for (size_t i = 0; i < found.size(); ++i) {
-      const Ids reference = lesson_.target.encode(lesson_.best[i]);
-      for (size_t t = 0; t <= found[i].size(); ++t)
-        right[i * width + t] = t < reference.size()    ? reference[t]
-                               : t == reference.size() ? Vocabulary::eos
-                                                       : -1;
+      Ids reference = lesson_.target.encode(lesson_.best[i]);
+      reference.push_back(Vocabulary::eos), reference.resize(width, -1);
+      std::copy_n(reference.begin(), found[i].size() + 1, right.begin() + std::ptrdiff_t(i * width));
     }
     const Calibration c = calibration(predictions(logits(b).value(), right, Vocabulary::pad));
     outcome_.values["free_ece"] = c.ece;
@@ -329,8 +316,7 @@ class Student {
   std::vector<double> counts_;  // of each target word in training
   size_t at_ = 0;
   const losses::TranslationLoss plain_{lesson_.target.size(), Vocabulary::pad, 0.};
-  losses::TranslationLoss criterion_{lesson_.target.size(), Vocabulary::pad,
-                                     run_.method == "smoothing" ? run_.strength : 0.};
+  losses::LabelSmoothingCrossEntropy criterion_{run_.method == "smoothing" ? run_.strength : 0.};
   losses::ConfidenceTriggered trigger_{run_.method == "triggered" ? run_.strength : 0.};
   double nll_ = std::log(double(lesson_.target.size()));  // of the last batch
   Outcome outcome_;

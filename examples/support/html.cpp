@@ -77,8 +77,8 @@ std::vector<std::string> Table::distinct(const std::string& name) const {
 
 std::vector<svg::Series> Table::series(const std::string& by, const std::string& x, const std::string& y,
                                        svg::Mark mark) const {
-  const std::vector<std::string> names = distinct(x);
   const bool named = mark == svg::Mark::bars || mark == svg::Mark::cells;
+  const std::vector<std::string> names = named ? distinct(x) : std::vector<std::string>();
   const size_t low = column(y) + 1;
   std::vector<svg::Series> all;
   for (const std::string& one : distinct(by)) {

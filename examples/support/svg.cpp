@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <sstream>
+#include <tuple>
 
 #include "examples/support/text.h"
 #include "tensor/error.h"
@@ -74,21 +75,6 @@ class Canvas {
   void marker(double x, double y, size_t i) {
     put("<path transform='translate(", x, " ", y, ")' d='", kMarkers[i], "' fill='", kColours[i],
         "' stroke='", kColours[i], "'/>");
-  }
-
-  // Samples with the names of what has one, row after row from the top; returns where the last one ends.
-  template <class T, class Sample> double legend(const std::vector<T>& series, const Sample& sample) {
-    double x = 0, y = 0;
-    for (size_t i = 0; i < series.size(); ++i) {
-      const std::string& name = series[i].name;
-      if (name.empty()) continue;
-      check(width(name) <= kWidth - 32, "svg: `", name, "` is too long for a legend");
-      if (y == 0 || x + 32 + width(name) > kWidth) x = 0, y += kRow;
-      sample(i, x, y - 4);
-      text(x + 32, y, name, "start");
-      x += 42 + width(name);
-    }
-    return y;
   }
 
   std::string finish(const Chart& chart, double height) {
@@ -221,6 +207,24 @@ void draw_cells(Canvas& canvas, const Series& s, size_t row, double largest, con
   }
 }
 
+// Samples with the names of what has one, row after row from the top; returns where the last one ends.
+double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
+  double x = 0, y = 0;
+  for (size_t i = 0; i < series.size(); ++i) {
+    const auto& [name, mark] = std::tie(series[i].name, series[i].mark);
+    if (name.empty() || mark == Mark::cells) continue;
+    check(width(name) <= kWidth - 32, "svg: `", name, "` is too long for a legend");
+    if (y == 0 || x + 32 + width(name) > kWidth) x = 0, y += kRow;
+    if (mark == Mark::bars) canvas.rect(x, y - 9, 24, 10, bar_style(i));
+    if (mark == Mark::line || mark == Mark::reference)
+      canvas.line(x, y - 4, x + 26, y - 4, line_style(series[i], i));
+    if (mark == Mark::line || mark == Mark::points) canvas.marker(x + 13, y - 4, i);
+    canvas.text(x + 32, y, name, "start");
+    x += 42 + width(name);
+  }
+  return y;
+}
+
 }  // namespace
 
 std::string escape(std::string_view text) {
@@ -263,14 +267,8 @@ std::string draw(Chart chart, const std::vector<Series>& series) {
   }
   if (marked(Mark::bars)) all_y.push_back(0);
   Canvas canvas;
-  const double top = map ? 0 : canvas.legend(series, [&](size_t i, double x, double y) {
-    const Mark mark = series[i].mark;
-    if (mark == Mark::bars) canvas.rect(x, y - 5, 24, 10, bar_style(i));
-    if (mark == Mark::line || mark == Mark::reference) canvas.line(x, y, x + 26, y, line_style(series[i], i));
-    if (mark == Mark::line || mark == Mark::points) canvas.marker(x + 13, y, i);
-  });
   Scale x(chart.x, all_x), y(chart.y, all_y);
-  const double bottom = frame(canvas, x, y, top);
+  const double bottom = frame(canvas, x, y, draw_legend(canvas, series));
   for (size_t i = 0; i < series.size(); ++i)
     if (map) draw_cells(canvas, series[i], i, *std::ranges::max_element(all_y), x, y);
     else if (series[i].mark != Mark::bars) draw_line(canvas, series[i], i, x, y);

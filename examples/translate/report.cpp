@@ -70,7 +70,7 @@ std::string attention_map(nn::TranslationModel& model, const Task& task, const I
   std::vector<std::string> target = words(task.target_vocabulary(), pair.target);
   target.push_back("(end)");
   const nn::EvalMode eval_mode(model);  // recording: the tape is what is asked
-  const TensorBatch b(make_batch({pair}));
+  const TensorBatch b(std::vector{pair});
   const int64_t heads = model.config().transformer.heads;
   const Tensor weights =
       attention_weights(model(b.source, b.source_lengths, b.target, b.target_lengths), heads).back();
@@ -101,11 +101,8 @@ std::string calibration_of(nn::TranslationModel& model, const HeldOut& held_out)
   for (const BatchPlan& plan : bucketed_batches(pairs, /*tokens=*/1024, 0, 0)) {
     const TensorBatch b(make_batch(pairs, plan));
     const Tensor logits = model(b.source, b.source_lengths, b.target, b.target_lengths).value();
-    std::vector<int32_t> targets;  // [B, T] without its first column
-    const std::vector<int32_t> ids = b.target.to_vector<int32_t>();
-    for (size_t i = 0; i < ids.size(); ++i)
-      if (i % static_cast<size_t>(b.target.shape()[1]) != 0) targets.push_back(ids[i]);
-    for (const TokenPrediction& token : predictions(logits, targets, Vocabulary::pad)) {
+    for (const TokenPrediction& token :
+         predictions(logits, b.labels().to_vector<int32_t>(), Vocabulary::pad)) {
       all.push_back(token);
       if (token.target == Vocabulary::eos) ends.push_back(token);
     }

@@ -282,7 +282,7 @@ Demo beam_and_length(const Settings& settings) {
   demo.formula = "rectified: p' = max(0, p - &#949;/V)/(1 - &#949;); the search adds up ln p";
   demo.code = shown("beams");
   for (const std::string& regime : kRegimes)
-    demo.honest += message("With ", regime_text(settings, regime), ", from beam 1 to 64 ",
+    demo.honest += message("With ", regime_text(settings, regime), ", from beam 1 to the widest ",
                            verdict("the hard model's length ratio", shrinks(regime, 0)), ", ",
                            verdict("the smoothed one's", shrinks(regime, 0.1)), ". ");
   demo.honest +=

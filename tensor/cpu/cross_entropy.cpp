@@ -2,6 +2,7 @@
 
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/cpu/prior_mix.h"
 
 namespace gradus {
 namespace {
@@ -27,29 +28,6 @@ double row_loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y, con
   return loss - q.off * (others - q.off_count * log_sum);
 }
 
-// With a prior q is instead (1 - eps) weight on the target plus eps prior_j on every class, the target
-// included.
-template <class T> struct PriorMix {
-  PriorMix(const CrossEntropySpec& spec, int64_t vocab) : eps(*spec.smoothing.data<double>()) {
-    if (!spec.prior) return;
-    prior = spec.prior.data<T>();
-    prior_sum = cpu::sum<T>(vocab, [p = prior](int64_t j) { return p[j]; });
-    if (spec.weighted_prior) weight = spec.class_weight.data<T>();
-  }
-  explicit operator bool() const { return prior != nullptr; }
-  double hard(int64_t y) const { return (1 - eps) * (weight ? static_cast<double>(weight[y]) : 1.); }
-
-  double loss(const T* z, T max, double log_sum, int64_t vocab, int64_t y) const {
-    const double loss = hard(y) != 0 ? hard(y) * (log_sum - (z[y] - max)) : 0;
-    if (eps == 0) return loss;
-    const auto term = [=, p = prior](int64_t j) { return p[j] != 0 ? p[j] * (z[j] - max) : 0; };
-    return loss - eps * (cpu::sum<T>(vocab, term) - prior_sum * log_sum);
-  }
-
-  double eps, prior_sum = 0;
-  const T *prior = nullptr, *weight = nullptr;
-};
-
 }  // namespace
 
 void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
@@ -61,7 +39,7 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
   const Tensor per_row = Tensor::zeros({n, 5}, DType::f64);
   double *rows = per_row.data<double>(), *total = sums.data<double>();
   visit_real(logits.dtype(), [&]<class T>(T) {
-    const PriorMix<T> mix(spec, vocab);
+    const cpu::PriorMix<T> mix(spec, vocab);
     cpu::parallel_rows(n, vocab, [&](int64_t r) {
       const int32_t y = target.at(r);
       if (y == spec.pad_id) return;
@@ -94,7 +72,7 @@ void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, cons
   const TargetDistribution q = distribution(spec, vocab);
   const double divisor = spec.reduction == Reduction::mean ? sums.data<double>()[4] : 1;
   visit_real(logits.dtype(), [&]<class T>(T) {
-    const PriorMix<T> mix(spec, vocab);
+    const cpu::PriorMix<T> mix(spec, vocab);
     cpu::parallel_rows(target.size(), vocab, [&](int64_t r) {
       const int32_t y = target.at(r);
       const T* z = logits.data<T>() + r * vocab;

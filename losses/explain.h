@@ -54,7 +54,7 @@ inline std::string explain(const Tensor& logits, int32_t target, const Explain& 
   out << std::fixed << std::setprecision(6);
   const auto print = [&](const std::string& name, const Row& r) {
     out << std::left << std::setw(16) << name << std::right;
-    for (double x : r) out << std::setw(12) << x;
+    for (double x : r) out << std::setw(12) << (std::abs(x) < 5e-7 ? 0 : x);  // never -0.000000
     out << "\n";
   };
   out << std::left << std::setw(16) << "class"

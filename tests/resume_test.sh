@@ -97,11 +97,10 @@ cmp -s moved/average.safetensors here/average.safetensors || fail 'other threads
 
 # Ctrl-C: it says how to go on. Meanwhile nobody else may write there.
 "$translate" train "${toy[@]}" --steps 100000 --out stopped >output 2>&1 &
-while kill -0 $! && [[ ! -e stopped/log.jsonl ]]; do sleep 0.1; done
-if "$translate" train "${toy[@]}" --out stopped >second 2>&1 || [[ $(<second) != *'another training'* ]]; then
+while kill -0 $! && [[ ! -e stopped/last.safetensors ]]; do sleep 0.1; done
+if "$translate" train --resume --out stopped >second 2>&1 || [[ $(<second) != *'another training'* ]]; then
   fail "two trainings in one folder: $(<second)"
 fi
-while kill -0 $! && [[ ! -e stopped/last.safetensors ]]; do sleep 0.1; done
 kill -INT $!
 status=0
 wait $! || status=$?

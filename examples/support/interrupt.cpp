@@ -18,8 +18,9 @@ void on_signal(int signal) {
 }  // namespace
 
 void watch_interrupts() {
-  for (const int any : kSignals)
-    if (std::signal(any, on_signal) == SIG_IGN) std::signal(any, SIG_IGN);  // as under nohup
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  for (const int any : kSignals) std::signal(any, on_signal);
+  if (before == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup asked for that
   std::signal(SIGPIPE, SIG_IGN);
 }
 

@@ -42,7 +42,13 @@ std::map<std::string, Tensor> Module::state() {
   return tensors;
 }
 
-void Module::load(const std::map<std::string, Tensor>& tensors) { assign_all("load", state(), tensors); }
+void Module::load(const std::map<std::string, Tensor>& tensors) {
+  const std::map<std::string, Tensor> own = state();
+  std::map<std::string, Tensor> file = tensors;
+  for (auto& [name, tensor] : file)  // a file may hold the other real dtype
+    if (own.contains(name) && tensor.dtype() != DType::i32) tensor = tensor.to(own.at(name).dtype());
+  assign_all("load", own, file);
+}
 
 void Module::init(uint64_t seed) {
   Generator& source = generator();

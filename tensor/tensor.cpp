@@ -111,17 +111,16 @@ std::ostream& operator<<(std::ostream& out, const Tensor& tensor) {
 
 void assign_all(const char* op, const std::map<std::string, Tensor>& own,
                 const std::map<std::string, Tensor>& file) {
-  const auto is_real = [](const Tensor& x) { return x.dtype() != DType::i32; };
   for (const auto& [name, tensor] : own) {
     check(file.contains(name), op, ": the file has no ", name, " ", tensor.shape());
     const Tensor& found = file.at(name);
-    check(found.shape() == tensor.shape() && is_real(found) == is_real(tensor), op, ": ", name, " is ",
+    check(found.shape() == tensor.shape() && found.dtype() == tensor.dtype(), op, ": ", name, " is ",
           tensor.dtype(), " ", tensor.shape(), " here and ", found.dtype(), " ", found.shape(),
           " in the file");
   }
   for (const auto& [name, tensor] : file)
     check(own.contains(name), op, ": unknown name ", name, " ", tensor.shape());
-  for (const auto& [name, tensor] : own) tensor.assign(file.at(name).to(tensor.dtype()).to(tensor.device()));
+  for (const auto& [name, tensor] : own) tensor.assign(file.at(name).to(tensor.device()));
 }
 
 }  // namespace gradus

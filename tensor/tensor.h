@@ -82,9 +82,8 @@ class Tensor {
 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor);  // nested brackets, long axes abbreviated
 
-// Gives each of the tensors `own` the values of its namesake in `file`, in its own dtype and device. The
-// names and shapes must be the same on both sides; if they are not it throws, says which, and has changed
-// nothing.
+// Gives each of the tensors `own` the values of its namesake in `file`. Names, shapes and dtypes must be the
+// same on both sides; if they are not it throws, says which, and has changed nothing.
 void assign_all(const char* op, const std::map<std::string, Tensor>& own,
                 const std::map<std::string, Tensor>& file);
 

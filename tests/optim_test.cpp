@@ -266,6 +266,9 @@ TEST_CASE("optimisers: state that is saved and loaded goes on bit for bit") {
     for (size_t i = 0; i < straight.size(); ++i)
       CHECK(equal(resumed[i].variable.value(), straight[i].variable.value()));
     CHECK(contains(error_of([&] { b.load({}); }), "optimizer: the file has no "));
+    const Tensor first = state.begin()->second;
+    state.begin()->second = first.to(first.dtype() == DType::f64 ? DType::f32 : DType::f64);
+    CHECK(contains(error_of([&] { b.load(state); }), "in the file"));  // moments are not rounded in silence
     state.begin()->second = Tensor({2, 2});
     CHECK(contains(error_of([&] { b.load(state); }), "f32 [2, 2] in the file"));
   };

@@ -1,4 +1,3 @@
-#include "tensor/cuda/cuda_backend.h"
 #include "tensor/cuda/rows.cuh"
 
 namespace gradus {
@@ -143,10 +142,10 @@ __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, Devic
 
 void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                                 Out log_sum_exp, Out loss, Out sums) {
-  const int64_t n = target.size(), vocab = logits.shape()[-1];  // logits [N, V]
+  const int64_t n = target.size();  // logits [N, V]
   const Tensor per_row({n, 5}, DType::f64, Device::cuda);
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_rows<T>, {blocks_for(n, 1), row_threads(vocab)}, Loss<T>(spec, vocab), logits,
+    launch(cross_entropy_rows<T>, row_blocks(logits), Loss<T>(spec, logits.shape()[-1]), logits,
            DeviceIds(target), log_sum_exp, per_row);
     launch(cross_entropy_sums<T>, 1, n, spec.reduction, per_row, loss, sums);
   });
@@ -154,10 +153,9 @@ void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossE
 
 void CudaBackend::cross_entropy_backward(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                                          In log_sum_exp, In sums, In dy, Out dlogits) {
-  const int64_t n = target.size(), vocab = logits.shape()[-1];
   visit_real(logits.dtype(), [&]<class T>(T) {
-    launch(cross_entropy_backward_rows<T>, {blocks_for(n, 1), row_threads(vocab)}, Loss<T>(spec, vocab),
-           logits, DeviceIds(target), log_sum_exp, sums, dy, dlogits);
+    launch(cross_entropy_backward_rows<T>, row_blocks(logits), Loss<T>(spec, logits.shape()[-1]), logits,
+           DeviceIds(target), log_sum_exp, sums, dy, dlogits);
   });
 }
 

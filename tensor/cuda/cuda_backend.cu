@@ -1,4 +1,3 @@
-#include <cstring>
 #include <utility>
 
 #include "tensor/cuda/cuda_backend.h"
@@ -8,56 +7,44 @@ namespace gradus {
 namespace cuda {
 namespace {
 
-struct Runtime {
-  cudaStream_t stream = nullptr;
-  cublasHandle_t blas = nullptr;
-  BadId* error_slot = nullptr;
-
-  Runtime() {
-    // cuBLAS may need scratch memory. Given once, no product has to allocate; 32 MiB is what NVIDIA advises
-    // for Hopper.
-    constexpr size_t kWorkspace = size_t{32} << 20;
-    void *workspace = nullptr, *slot = nullptr;
-    CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    CUDA_CHECK(cublas<decltype(cublasCreate)>("cublasCreate_v2")(&blas));
-    CUDA_CHECK(cublas<decltype(cublasSetStream)>("cublasSetStream_v2")(blas, stream));
-    CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
-    CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(blas, workspace, kWorkspace));
-    CUDA_CHECK(cudaMallocHost(&slot, sizeof(BadId)));
-    error_slot = new (slot) BadId{};
-  }
-};
-
-Runtime& runtime() {
-  static auto* made = new Runtime();  // never destroyed: tensors may outlive main
-  return *made;
+Runtime start() {
+  // cuBLAS may need scratch memory. Given once, no product has to allocate; 32 MiB is what NVIDIA advises for
+  // Hopper.
+  constexpr size_t kWorkspace = size_t{32} << 20;
+  Runtime r{};
+  void *workspace = nullptr, *slot = nullptr;
+  CUDA_CHECK(cudaStreamCreateWithFlags(&r.stream, cudaStreamNonBlocking));
+  CUDA_CHECK(cublas<decltype(cublasCreate)>("cublasCreate_v2")(&r.blas));
+  CUDA_CHECK(cublas<decltype(cublasSetStream)>("cublasSetStream_v2")(r.blas, r.stream));
+  CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
+  CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(r.blas, workspace, kWorkspace));
+  CUDA_CHECK(cudaMallocHost(&slot, sizeof(BadId)));
+  r.error_slot = new (slot) BadId{};
+  return r;
 }
 
-std::string place(const char* file, int line) {
-  const char* slash = std::strrchr(file, '/');
-  return message(" (", slash ? slash + 1 : file, ", line ", line, ")");
+[[noreturn]] void fail(const char* call, const std::string& why, const char* file, int line) {
+  const std::string_view path = file, name = path.substr(path.rfind('/') + 1);
+  throw std::runtime_error(message("cuda: ", call, ": ", why, " (", name, ", line ", line, ")"));
 }
 
 }  // namespace
 
-void check_call(cudaError_t status, const char* call, const char* file, int line) {
-  if (status != cudaSuccess)
-    check_world(false, "cuda: ", call, ": ", cudaGetErrorName(status), ", ", cudaGetErrorString(status),
-                place(file, line));
+void check_call(cudaError_t s, const char* call, const char* file, int line) {
+  if (s != cudaSuccess) fail(call, message(cudaGetErrorName(s), ", ", cudaGetErrorString(s)), file, line);
+}
+void check_call(cublasStatus_t s, const char* call, const char* file, int line) {
+  if (s != CUBLAS_STATUS_SUCCESS) fail(call, message("cuBLAS status ", int(s)), file, line);
 }
 
-void check_call(cublasStatus_t status, const char* call, const char* file, int line) {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    check_world(false, "cuda: ", call, ": cuBLAS status ", int(status), place(file, line));
+const Runtime& runtime() {
+  static const Runtime started = start();
+  return started;
 }
-
-cudaStream_t stream() { return runtime().stream; }
-cublasHandle_t blas() { return runtime().blas; }
-BadId* error_slot() { return runtime().error_slot; }
 
 void synchronise() {
-  CUDA_CHECK(cudaStreamSynchronize(stream()));
-  BadId& bad = *error_slot();
+  CUDA_CHECK(cudaStreamSynchronize(runtime().stream));
+  BadId& bad = *runtime().error_slot;
   if (const char* op = std::exchange(bad.op, nullptr)) check_id(op, bad.id, bad.vocab, bad.row, bad.position);
 }
 
@@ -98,7 +85,7 @@ void CudaBackend::copy(In x, Out y) {
   const auto kind = x.device() == Device::cpu   ? cudaMemcpyHostToDevice
                     : y.device() == Device::cpu ? cudaMemcpyDeviceToHost
                                                 : cudaMemcpyDeviceToDevice;
-  CUDA_CHECK(cudaMemcpyAsync(y.bytes(), x.bytes(), x.byte_size(), kind, cuda::stream()));
+  CUDA_CHECK(cudaMemcpyAsync(y.bytes(), x.bytes(), x.byte_size(), kind, cuda::runtime().stream));
   if (kind == cudaMemcpyDeviceToHost) cuda::synchronise();
 }
 

@@ -1,4 +1,3 @@
-#include "tensor/cuda/cuda_backend.h"
 #include "tensor/cuda/launch.cuh"
 
 namespace gradus {
@@ -64,7 +63,8 @@ __global__ void embedding_backward_kernel(const T* dy, DeviceIds ids, int64_t to
 }  // namespace
 
 void CudaBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
-  launch(check_ids_kernel, {ids.size() > 0, 1024}, op, DeviceIds(ids), ids.size(), vocab, error_slot());
+  launch(check_ids_kernel, {ids.size() > 0, 1024}, op, DeviceIds(ids), ids.size(), vocab,
+         runtime().error_slot);
 }
 
 void CudaBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {

@@ -1,4 +1,3 @@
-#include "tensor/cuda/cuda_backend.h"
 #include "tensor/cuda/gemm.cuh"
 #include "tensor/cuda/launch.cuh"
 

@@ -18,11 +18,11 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
   const auto call = [&](auto gemm, auto batched) {  // 32-bit sizes: the checked functions bound them
     const int m = s.m, n = s.n, k = s.k, lda = a_pitch, ldb = b_pitch, ldc = c_pitch, count = s.batch;
     if (count == 1)
-      CUDA_CHECK(
-          gemm(blas(), op(s.transpose_b), op(s.transpose_a), n, m, k, &scale, b, ldb, a, lda, &keep, c, ldc));
+      CUDA_CHECK(gemm(runtime().blas, op(s.transpose_b), op(s.transpose_a), n, m, k, &scale, b, ldb, a, lda,
+                      &keep, c, ldc));
     else
-      CUDA_CHECK(batched(blas(), op(s.transpose_b), op(s.transpose_a), n, m, k, &scale, b, ldb, s.stride_b, a,
-                         lda, s.stride_a, &keep, c, ldc, s.stride_c, count));
+      CUDA_CHECK(batched(runtime().blas, op(s.transpose_b), op(s.transpose_a), n, m, k, &scale, b, ldb,
+                         s.stride_b, a, lda, s.stride_a, &keep, c, ldc, s.stride_c, count));
   };
   if constexpr (std::is_same_v<T, float>)
     call(cublas<decltype(cublasSgemm)>("cublasSgemm_v2"),

@@ -8,8 +8,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
-#include "tensor/backend.h"
+#include "tensor/cuda/cuda_backend.h"
 #include "tensor/cuda/runtime.h"
 
 #ifndef DYN_SHARED  // the emulator has its own
@@ -50,7 +51,7 @@ void launch(void (*kernel)(Parameters...), const Grid& grid, const Args&... args
                                     static_cast<int>(grid.shared_bytes)));
   cudaLaunchConfig_t config{};
   config.gridDim = grid.blocks, config.blockDim = grid.threads;
-  config.dynamicSmemBytes = grid.shared_bytes, config.stream = stream();
+  config.dynamicSmemBytes = grid.shared_bytes, config.stream = runtime().stream;
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, argument<Parameters>(args)...));
 }
 
@@ -86,10 +87,6 @@ struct Max {  // NaNs are passed over
   template <class T> __device__ T operator()(T a, T b) const { return b > a ? b : a; }
 };
 
-struct Min {
-  template <class T> __device__ T operator()(T a, T b) const { return b < a ? b : a; }
-};
-
 // The lanes' values combined, in every lane.
 template <class T, class Combine> __device__ T warp_reduce(T value, Combine combine) {
   for (int offset = kWarp / 2; offset > 0; offset /= 2)
@@ -113,7 +110,7 @@ template <class Fn> __device__ int64_t first_bad(int64_t n, Fn fn) {
   int64_t first = n;
   for (int64_t i = threadIdx.x; i < first; i += blockDim.x)
     if (fn(i)) first = i;
-  return block_reduce(first, n, Min{});
+  return -block_reduce(-first, -n, Max{});  // the least of all
 }
 
 // A Draw as kernels see it. The tensor of the step must live until the launch.

@@ -1,4 +1,3 @@
-#include "tensor/cuda/cuda_backend.h"
 #include "tensor/cuda/rows.cuh"
 
 namespace gradus {
@@ -86,30 +85,27 @@ __global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* d
 }  // namespace
 
 void CudaBackend::softmax(In x, bool log, Out y) {
-  const int64_t rows = x.shape().before(-1), d = x.shape()[-1];  // x [N, D]
-  visit_real(x.dtype(), [&]<class T>(T) {
-    launch(softmax_rows<T>, {blocks_for(rows, 1), row_threads(d)}, d, log, x, y);
+  visit_real(x.dtype(), [&]<class T>(T) {  // x [N, D]
+    launch(softmax_rows<T>, row_blocks(x), x.shape()[-1], log, x, y);
   });
 }
 
 void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
-  const int64_t rows = y.shape().before(-1), d = y.shape()[-1];
   visit_real(y.dtype(), [&]<class T>(T) {
-    launch(softmax_rows_backward<T>, {blocks_for(rows, 1), row_threads(d)}, d, log, y, dy, dx);
+    launch(softmax_rows_backward<T>, row_blocks(y), y.shape()[-1], log, y, dy, dx);
   });
 }
 
 void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
-  const int64_t rows = x.shape().before(-1), d = x.shape()[-1];
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(layer_norm_rows<T>, {blocks_for(rows, 1), row_threads(d)}, d, x, gain, bias, eps, y, mean, rstd);
+    launch(layer_norm_rows<T>, row_blocks(x), x.shape()[-1], x, gain, bias, eps, y, mean, rstd);
   });
 }
 
 void CudaBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1], blocks = (rows + kNormRows - 1) / kNormRows;
   visit_real(x.dtype(), [&]<class T>(T) {
-    if (dx) launch(layer_norm_dx<T>, {blocks_for(rows, 1), row_threads(d)}, d, dy, x, gain, mean, rstd, dx);
+    if (dx) launch(layer_norm_dx<T>, row_blocks(x), d, dy, x, gain, mean, rstd, dx);
     if (!dgain && !dbias) return;
     const Tensor partial = Tensor::like(x, {blocks, 2, d});
     constexpr unsigned kColumns = 64;

@@ -8,12 +8,10 @@
 
 namespace gradus::cuda {
 
-constexpr int kLargestRowBlock = 512;
-
-// Threads for a row of d elements: about four elements each, in whole warps.
-inline unsigned row_threads(int64_t d) {
-  return static_cast<unsigned>(
-      std::clamp<int64_t>((d / 4 + kWarp - 1) / kWarp * kWarp, kWarp, kLargestRowBlock));
+// A block for each row of x [N, D], with a thread for about four elements, in whole warps.
+inline Grid row_blocks(const Tensor& x) {
+  const int64_t warps = std::clamp<int64_t>((x.shape()[-1] / 4 + kWarp - 1) / kWarp, 1, 16);
+  return {blocks_for(x.shape().before(-1), 1), static_cast<unsigned>(warps * kWarp)};
 }
 
 template <class Fn> __device__ void each(int64_t d, const Fn& fn) {

@@ -15,9 +15,6 @@ void check_call(cudaError_t status, const char* call, const char* file, int line
 void check_call(cublasStatus_t status, const char* call, const char* file, int line);
 #define CUDA_CHECK(...) ::gradus::cuda::check_call(__VA_ARGS__, #__VA_ARGS__, __FILE__, __LINE__)
 
-cudaStream_t stream();  // the only one; not the default stream
-cublasHandle_t blas();  // bound to it
-
 // A function of cuBLAS by its name in the library, which is loaded when the first one is asked for: linked,
 // it would cost every program 150 MiB and a slower start, on the CPU, too.
 void* cublas_symbol(const char* name);
@@ -32,7 +29,13 @@ struct BadId {
   int64_t row, position, vocab;
   int32_t id;
 };
-BadId* error_slot();  // in pinned host memory, which host and device see at the same address
+
+struct Runtime {
+  cudaStream_t stream;  // the only one; not the default stream
+  cublasHandle_t blas;  // bound to it
+  BadId* error_slot;    // in pinned host memory, which host and device see at the same address
+};
+const Runtime& runtime();
 
 // Waits for all work. Throws what went wrong in it: std::invalid_argument for a BadId, as the CPU would have
 // thrown, and then all tensors stay valid.

@@ -1,6 +1,3 @@
-#include <cmath>
-
-#include "tensor/cuda/cuda_backend.h"
 #include "tensor/cuda/rows.cuh"
 
 namespace gradus {

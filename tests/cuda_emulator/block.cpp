@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <span>
 #include <vector>
@@ -17,7 +15,7 @@ namespace emulator {
 namespace {
 
 constexpr int64_t kWarp = 32;
-constexpr int kPoison = 0xff;  // NaN as a float or a double, -1 as an int
+constexpr char kPoison = -1;  // all bits: NaN as a float or a double, -1 as an int
 
 enum class State { ready, waiting, returned };
 struct Thread {
@@ -78,7 +76,7 @@ bool release(int64_t i) {
   const int64_t first = mask ? i / kWarp * kWarp : 0, end = mask ? first + kWarp : std::ssize(threads);
   const auto named = [=](int64_t j) { return mask == 0 || (mask >> (j - first) & 1); };
   uint64_t values[kWarp + 1];
-  std::memset(values, kPoison, sizeof values);  // what lanes outside the mask give
+  std::ranges::fill(values, ~uint64_t{0});  // poison: what lanes outside the mask give
   values[kBallot] = 0;
   for (int64_t j = first; j < end; ++j) {
     if (!named(j)) continue;
@@ -150,8 +148,8 @@ void run_grid(dim3 grid, dim3 size, size_t shared_bytes, const std::function<voi
   ASAN_POISON_MEMORY_REGION(dynamic_shared + shared_bytes, kMostShared - shared_bytes);
   for (int64_t k = 0; k < blocks; ++k) {
     blockIdx = position(turn(k, blocks, first_round), grid);
-    std::memset(statics.data(), kPoison, statics.size());
-    std::memset(dynamic_shared, kPoison, shared_bytes);
+    std::ranges::fill(statics, kPoison);
+    std::fill_n(dynamic_shared, shared_bytes, kPoison);
     run_block();
   }
   ASAN_UNPOISON_MEMORY_REGION(dynamic_shared, kMostShared);

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstring>
 #include <tuple>
-#include <type_traits>
 
 #include "tests/cuda_emulator/emulator.h"
 
@@ -70,12 +69,12 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t);
 
 namespace emulator {
-cudaError_t allow_shared(const void* kernel, size_t bytes);
 cudaError_t launch(const cudaLaunchConfig_t&, const void* kernel, std::function<void()> thread);
 }  // namespace emulator
 
 template <class T> cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute, int bytes) {
-  return emulator::allow_shared(reinterpret_cast<const void*>(kernel), size_t(bytes));
+  if (size_t(bytes) > emulator::kMostShared) return cudaErrorInvalidValue;
+  return emulator::allowed_shared[reinterpret_cast<const void*>(kernel)] = size_t(bytes), cudaSuccess;
 }
 template <class... Parameters, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(Parameters...), Args&&... args) {

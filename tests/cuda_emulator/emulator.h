@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <source_location>
 
 struct dim3 {
@@ -37,6 +38,7 @@ inline int thread_number;  // of the running thread, in its block
 uint64_t wait(Lanes, uint64_t value, int source);
 constexpr size_t kMostShared = 227 << 10;
 alignas(256) inline char dynamic_shared[kMostShared];
+inline std::map<const void*, size_t> allowed_shared;  // by kernel, where it asked for more than 48 KiB
 
 // For the runtime.
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);

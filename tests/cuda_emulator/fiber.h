@@ -12,8 +12,7 @@ extern "C" void emulator_switch(void** from, void* to);
 asm(R"(.text
 emulator_switch:
   pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
+  movq %rsp, (%rdi); movq %rsi, %rsp
   popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp
   ret
 )");
@@ -22,16 +21,16 @@ namespace emulator {
 
 class Fiber {
  public:
-  explicit Fiber(void (*run)())
-      : run_(run) {  // never returns: when its work is done it suspends and begins anew
+  // `run` never returns: when its work is done it suspends and begins anew.
+  explicit Fiber(void (*run)()) : run_(run) {
     void* memory = mmap(nullptr, kGuard + kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, kGuard, PROT_NONE) != 0) std::abort();
     stack_ = static_cast<char*>(memory) + kGuard;
     static size_t made = 0;  // stacks a power of two apart would all lie in the same few lines of the cache
     void** end = reinterpret_cast<void**>(stack_ + kStack - made++ % 128 * 128);
-    end[-2] =
-        reinterpret_cast<void*>(enter);  // where the first switch returns to, aligned as if it were called
-    top_ = end - 8;                      // six registers
+    // Where the first switch returns to, aligned as if it were called, below six registers.
+    end[-2] = reinterpret_cast<void*>(enter);
+    top_ = end - 8;
   }
 
   void resume() {  // by the scheduler: runs until suspend()

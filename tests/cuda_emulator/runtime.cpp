@@ -2,9 +2,7 @@
 #include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
-#include <cstdlib>
 #include <list>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -23,7 +21,6 @@ constexpr size_t kGap = 256;                // between blocks, which also begin 
 Blocks blocks, pinned;  // of device memory, and of the host's that cudaMallocHost gave
 size_t in_use = 0;
 std::list<Stream> streams;
-std::map<const void*, size_t> allowed_shared;  // by kernel, where it asked for more
 cudaError_t last_error = cudaSuccess;
 
 cudaError_t result(bool ok, cudaError_t otherwise) {
@@ -53,10 +50,8 @@ void protect(int how) {
 // The first place between the blocks that has room.
 char* vacancy(size_t bytes) {
   char* place = space() + kGap;
-  for (const auto& [first, size] : blocks) {
-    if (place + bytes + kGap <= first) break;
-    place = first + (size + 2 * kGap - 1) / kGap * kGap;
-  }
+  for (const auto& [first, size] : blocks)
+    if (place + bytes + kGap > first) place = first + (size + 2 * kGap - 1) / kGap * kGap;
   return place;
 }
 
@@ -71,11 +66,6 @@ void drain(Stream& stream) {
 
 void enqueue(Stream* stream, std::function<void()> work) { stream->push_back(std::move(work)); }
 bool on_device(const void* first, size_t bytes) { return within(blocks, first, bytes); }
-
-cudaError_t allow_shared(const void* kernel, size_t bytes) {
-  if (bytes <= kMostShared) allowed_shared[kernel] = bytes;
-  return result(bytes <= kMostShared, cudaErrorInvalidValue);
-}
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const dim3 grid = config.gridDim, block = config.blockDim;
@@ -105,8 +95,8 @@ cudaError_t cudaMalloc(void** block, size_t bytes) {
   protect(PROT_READ | PROT_WRITE);
   ASAN_POISON_MEMORY_REGION(place - kGap, bytes + 2 * kGap);
   ASAN_UNPOISON_MEMORY_REGION(place, bytes);
-  std::memset(place, 0xff,
-              std::min(bytes, size_t{1} << 20));  // NaN until it is written; the rest is 0, and costs nothing
+  // NaN until it is written; what is beyond 1 MiB is 0, and costs nothing.
+  std::memset(place, 0xff, std::min(bytes, size_t{1} << 20));
   protect(PROT_NONE);
   return *block = place, cudaSuccess;
 }

@@ -1,10 +1,13 @@
-// How a row of the table of operations (op_cases.h) is run, forward and backward, on any device, and how
-// results are compared.
+// How a row of the table of operations (op_cases.h) is run, forward and backward, on any device, how results
+// are compared, and the checks that every device has to pass.
 #pragma once
+
+#include <doctest/doctest.h>
 
 #include <cstring>
 #include <limits>
 
+#include "autograd/gradcheck.h"
 #include "tests/op_cases.h"
 
 namespace gradus::tests {
@@ -83,6 +86,28 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
 inline bool same_bits(const Result& a, const Result& b) {
   return same_bits(a.y, b.y) && std::equal(a.gradients.begin(), a.gradients.end(), b.gradients.begin(),
                                            [](const Tensor& x, const Tensor& y) { return same_bits(x, y); });
+}
+
+// Every element of every gradient against measured slopes.
+inline void check_slopes(const OpCase& row, Device device) {
+  INFO(row.name);
+  const std::vector<Variable> x = leaves(draw(row), DType::f64, device);
+  std::vector<NamedParameter> named;
+  for (const Variable& v : x) named.push_back({message("input ", named.size()), v});
+  Generator generator = generator_of_rows(device);
+  const GradcheckReport report = gradcheck([&] { return row.f(x, generator); }, named, &generator);
+  CHECK_MESSAGE(report.error <= 1e-8, report.worst);
+}
+
+// A gradient is the same whether or not other inputs want theirs.
+inline void check_each_alone(const OpCase& row, Device device) {
+  INFO(row.name);
+  const std::vector<Array> x = draw(row);
+  const Result all = run(row, x, DType::f32, device);
+  for (size_t i = 0; x.size() > 1 && i < x.size(); ++i) {
+    INFO("only input ", i);
+    CHECK(same_bits(run(row, x, DType::f32, device, i).gradients[0], all.gradients[i]));
+  }
 }
 
 }  // namespace gradus::tests

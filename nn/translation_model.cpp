@@ -89,7 +89,8 @@ DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_
   const Variable memory = transformer_.encoder(src, lengths);
   DecoderState state{{}, {}, lengths, 0, longest, beam};
   for (const DecoderLayer& layer : transformer_.decoder.layers()) {
-    state.cache.push_back(Tensor::like(memory.value(), {s[0] * beam, longest, 2 * memory.shape()[2]}));
+    const Tensor& m = memory.value();  // zeros, since what is not seen yet must be finite
+    state.cache.push_back(Tensor::zeros({s[0] * beam, longest, 2 * m.shape()[2]}, m.dtype(), m.device()));
     state.memory_keys_values.push_back(layer.project_memory(memory));
   }
   return state;

@@ -54,7 +54,7 @@ struct Qkv {
 struct AttentionSpec {
   int64_t d_model, heads;
   bool causal = false;      // query i of Tq sees keys up to i + Tk - Tq: the last query sees all
-  Tensor key_lengths = {};  // i32 [B]: keys from there on are not seen; none: all are
+  Tensor key_lengths = {};  // i32 [B]: keys from there on are not seen, but must be finite; none: all are
   double dropout = 0;       // of the attention weights
   Draw draw = {};
 };

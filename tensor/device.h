@@ -22,8 +22,8 @@ enum class Device { cpu, cuda };
 constexpr const char* name_of(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 inline std::ostream& operator<<(std::ostream& out, Device device) { return out << name_of(device); }
 
-std::vector<Device> available_devices();  // the CPU first
-Backend& backend(Device device);          // throws std::runtime_error that says what is missing
+std::vector<Device> available_devices();     // the CPU first
+Backend& backend(Device device);             // throws std::runtime_error that says what is missing
 Device named_device(std::string_view name);  // "cpu" or "cuda", which must be there
 // Kernels of a GPU run on their own: this waits for them, and throws what went wrong in them. So does every
 // copy to the host.
@@ -34,8 +34,8 @@ void synchronise(Device device);
 int num_threads();
 void set_num_threads(int threads);
 
-// One line for logs, e.g. "cpu: OpenBLAS 0.3.21 (OpenMP build, Cooperlake kernels), 2 threads", with a warning
-// when OPENBLAS_CORETYPE pins kernels below what the CPU offers.
+// One line for logs, e.g. "cpu: OpenBLAS 0.3.21 (OpenMP build, Cooperlake kernels), 2 threads", with a
+// warning when OPENBLAS_CORETYPE pins kernels below what the CPU offers.
 std::string describe(Device device);
 
 }  // namespace gradus

@@ -38,7 +38,8 @@ template <class Fn> decltype(auto) visit(DType dtype, Fn&& fn) {
   }
 }
 
-// The same for computation: float or double. The public functions have checked that the dtype is one of these.
+// The same for computation: float or double. The public functions have checked that the dtype is one of
+// these.
 template <class Fn> decltype(auto) visit_real(DType dtype, Fn&& fn) {
   return dtype == DType::f64 ? fn(double{}) : fn(float{});
 }

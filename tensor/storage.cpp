@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -13,10 +14,12 @@
 namespace gradus {
 namespace {
 
+// Blocks of exactly the size that was asked for, each given back at once, so that a sanitizer sees every byte
+// too far: AddressSanitizer, or one from outside, such as compute-sanitizer.
 #ifdef __SANITIZE_ADDRESS__
-constexpr bool kExactBlocks = true;
+const bool kExactBlocks = true;
 #else
-constexpr bool kExactBlocks = false;
+const bool kExactBlocks = std::getenv("GRADUS_EXACT_BLOCKS") != nullptr;
 #endif
 
 thread_local const char* latest_operation = nullptr;

@@ -62,6 +62,58 @@ template <class Fn> void same_on_both(double epsilons, const Fn& fn) {
 
 }  // namespace
 
+TEST_CASE("cuda kernels: update") {
+  for (int64_t n : {0, 1, 9000, 1'100'000})  // the last: more than a launch has threads
+    for (bool second : {true, false}) {      // AdamW, Nesterov, a norm to be clipped
+      if (n > 1'000'000 && !second) continue;
+      INFO(n, " elements, second ", second);
+      same_on_both(64, [&](Draws x) {
+        const Tensor g = x.normal({n}), w = x.normal({n}), m = x.normal({n}, 0.1), u = x.normal({n});
+        const Tensor v = x.generator.uniform({n}, 0.1, 1).to(DType::f32).to(x.dtype).to(x.device);
+        const Tensor step = Tensor::full({1}, 3, DType::i32, x.device);
+        const Tensor lr = Tensor::full({1}, 0.01, DType::f64, x.device), sum = Tensor::like(lr);
+        Backend& k = x.kernels();
+        k.increment(step);
+        k.adam({0.9, 0.98, 1e-9, /*weight_decay=*/0.1, /*decoupled=*/second, /*decayed=*/n / 2}, lr, step, g,
+               w, m, v);
+        k.sgd({0.9, /*weight_decay=*/0.1, /*nesterov=*/second, /*decayed=*/n / 2}, lr, g, w, u);
+        k.sum_squares(g, sum);
+        k.clip(sum, second ? 1 : 1e6, g);
+        return std::vector{g, w, m, v, u, sum.to(Device::cpu).to(x.dtype), step};
+      });
+    }
+}
+
+TEST_CASE("cuda kernels: the first number that is not finite") {
+  for (int64_t n : {0, 1, 1024, 5000})
+    for (int64_t bad : {int64_t{-1}, int64_t{0}, n / 2, n - 1})
+      for (double value : {kInfinity, -kInfinity, double(NAN)})
+        for (DType dtype : {DType::f32, DType::f64}) {
+          INFO(n, " elements, bad from ", bad, " on, ", dtype);
+          std::vector<double> x(static_cast<size_t>(n), 1);
+          for (int64_t i = bad; i >= 0 && i < n; i += 700) x[static_cast<size_t>(i)] = value;
+          const Tensor on_device = Tensor::from(x, {n}).to(dtype).to(Device::cuda);
+          CHECK(backend(Device::cuda).first_nonfinite(on_device) == (bad < n ? bad : -1));
+        }
+}
+
+TEST_CASE("cuda kernels: embedding, of words that first come late and come again") {
+  constexpr int64_t kRows = 70, kCount = 10, kVocab = 400, kColumns = 130;
+  std::vector<int32_t> ids(kRows * (kCount + 2), -5);  // the columns around are nobody's
+  for (int64_t i = 0; i < kRows * kCount; ++i)
+    ids[static_cast<size_t>(i / kCount * (kCount + 2) + 1 + i % kCount)] =
+        static_cast<int32_t>(i < 300 ? i % 90 : 100 + (kRows * kCount - i) * 7 % 120);
+  same_on_both(64, [&](Draws x) {
+    const IdColumns columns{x.ids(ids, {kRows, kCount + 2}), 1, kCount};
+    const Tensor table = x.normal({kVocab, kColumns}), dtable = x.normal({kVocab, kColumns});
+    const Tensor positions = x.normal({kCount + 3, kColumns}), dy = x.normal({kRows * kCount, kColumns});
+    const Tensor y = x.empty({kRows * kCount, kColumns});
+    x.kernels().embedding(table, columns, 3, positions, y);
+    x.kernels().embedding_backward(dy, columns, 3, dtable);
+    return std::vector{y, dtable};
+  });
+}
+
 TEST_CASE("cuda kernels: products") {
   for (int64_t m : {0, 1, 33})
     for (int64_t n : {1, 70})
@@ -210,6 +262,20 @@ std::vector<Tensor> attend(const AttentionCase& c, Draws x) {
 }
 
 }  // namespace
+
+TEST_CASE("cuda kernels: attention in one block does not read keys that nobody sees") {
+  same_on_both(256, [](Draws x) {
+    const Tensor q = x.normal({1, 4, 6}), y = x.empty({1, 4, 6}), log_sum_exp = x.empty({1, 2, 4});
+    const Tensor kv = x.normal({5, 12});
+    x.kernels().fill(NAN, kv.rows(3, 5));
+    const PackedHeads k{kv.reshape({1, 5, 12}), 0}, v{k.tensor, 6};
+    AttentionSpec spec{.d_model = 6, .heads = 2};
+    spec.key_lengths = x.ids({3}, {1});
+    x.kernels().attention({{q, 0}, k, v}, spec, y, log_sum_exp);
+    CHECK(std::isfinite(y.to(Device::cpu).to(DType::f64).to_vector<double>()[0]));
+    return std::vector{y, log_sum_exp};
+  });
+}
 
 TEST_CASE("cuda kernels: attention, in one block and by products") {
   const AttentionCase cases[] = {

@@ -125,6 +125,31 @@ TEST_CASE("cuda: fifty steps of a tiny translator give the CPU's losses to 1e-4"
   CHECK(loss_curve(kCuda, 5) == std::vector<double>(cuda.begin(), cuda.begin() + 5));
 }
 
+TEST_CASE("cuda: decoding by a cache, short and long, gives the CPU's logits") {
+  for (int64_t longest : {8, 800}) {  // of a cache for 800 attention is made of products
+    INFO("longest ", longest);
+    const auto logits = [&](Device device) {
+      nn::TranslationModel model(
+          {.source_vocab = 12,
+           .target_vocab = 11,
+           .transformer = {.d_model = 64, .heads = 2, .layers = 1, .ff = 32, .dropout = 0},
+           .longest = 800});
+      model.init(/*seed=*/3);
+      model.to(device);
+      const nn::Evaluating evaluating(model);
+      const Tensor source = Tensor::from(std::vector<int32_t>{4, 5, 6, 2}, {1, 4});
+      nn::DecoderState state = model.start(source, Tensor::from(std::vector<int32_t>{4}, {1}), longest, 1);
+      std::vector<double> all;
+      for (int32_t id : {1, 7, 9})
+        for (double z : model.step(state, std::array{id}).to(DType::f64).to_vector<double>())
+          all.push_back(z);
+      return all;
+    };
+    const std::vector<double> cpu = logits(Device::cpu), cuda = logits(kCuda);
+    for (size_t i = 0; i < cpu.size(); ++i) CHECK(std::fabs(cuda[i] - cpu[i]) <= 1e-5);
+  }
+}
+
 TEST_CASE("cuda: an id out of range is the CPU's error, at the latest when somebody waits; nothing is lost") {
   const auto look_up = [](Device device, int32_t bad) {
     const Variable table(Tensor::full({5, 4}, 2, DType::f32, device), true);

@@ -14,7 +14,7 @@ using namespace cuda;
 // Element (i, j) stands at data[i * row + j * column].
 template <class T> struct Matrix {
   T* data;
-  int64_t row, column = 1;
+  int row, column = 1;
 
   __device__ T& operator()(int64_t i, int64_t j) const { return data[i * row + j * column]; }
   __device__ Matrix transposed() const { return {data, column, row}; }
@@ -27,7 +27,7 @@ template <class T> struct Packed {
 
   HOST_DEVICE int64_t stride() const { return rows * width; }
   HOST_DEVICE Packed from(int64_t column) const { return {data + column, rows, width}; }
-  __device__ Matrix<T> of(int64_t b) const { return {data + b * stride(), width}; }
+  __device__ Matrix<T> of(int64_t b) const { return {data + b * stride(), int(width)}; }
 };
 template <class T> Packed<T> packed(const PackedHeads& x) {
   return {x.tensor.data<T>() + x.first, x.tensor.shape()[1], x.tensor.shape()[2]};
@@ -49,7 +49,7 @@ struct Heads {
   Heads(const Qkv& x, const AttentionSpec& s)
       : batch(x.q.tensor.shape()[0]), heads(s.heads), queries(x.q.tensor.shape()[1]),
         keys(x.k.tensor.shape()[1]), d_head(s.d_model / s.heads), causal(s.causal),
-        key_lengths(s.key_lengths ? s.key_lengths.data<int32_t>() : nullptr), scale(1 / std::sqrt(d_head)),
+        key_lengths(argument<const int32_t*>(s.key_lengths)), scale(1 / std::sqrt(d_head)),
         kept_scale(dropout_scale(dropout_threshold(s.dropout))), bits(s.draw, s.dropout) {}
 
   __device__ static int64_t clamp(int64_t n, int64_t most) { return n < 0 ? 0 : n < most ? n : most; }
@@ -116,7 +116,7 @@ __device__ void weigh_backward(const Heads& h, int64_t head, int64_t i, int64_t 
 // kSide x kSide of them at a time in registers; they stand apart, so that neighbouring threads read
 // neighbouring columns.
 template <class T, class Store>
-__device__ void block_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& a, const Matrix<T>& b,
+__device__ void block_product(int m, int n, int k, const Matrix<T>& a, const Matrix<T>& b,
                               const Store& store) {
   constexpr int kSide = 4;
   const int rows = (m + kSide - 1) / kSide, columns = (n + kSide - 1) / kSide;
@@ -125,10 +125,10 @@ __device__ void block_product(int64_t m, int64_t n, int64_t k, const Matrix<T>& 
     const T *left[kSide], *right[kSide];
     T sums[kSide][kSide] = {};
     for (int s = 0; s < kSide; ++s) {  // past the edge the last row or column is read again
-      left[s] = &a(std::min<int64_t>(i + s * rows, m - 1), 0);
-      right[s] = &b(0, std::min<int64_t>(j + s * columns, n - 1));
+      left[s] = &a(std::min(i + s * rows, m - 1), 0);
+      right[s] = &b(0, std::min(j + s * columns, n - 1));
     }
-    for (int64_t l = 0; l < k; ++l) {
+    for (int l = 0; l < k; ++l) {
       T x[kSide], y[kSide];
       for (int s = 0; s < kSide; ++s) x[s] = left[s][l * a.column], y[s] = right[s][l * b.row];
       for (int s = 0; s < kSide * kSide; ++s) sums[s / kSide][s % kSide] += x[s / kSide] * y[s % kSide];
@@ -156,8 +156,8 @@ template <class T> __device__ void load(int64_t rows, int64_t d, const Matrix<T>
 template <class T> __global__ void attend(Heads h, PackedQkv<T> x, Packed<T> output, T* log_sum_exp) {
   DYN_SHARED(T, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
-  const int64_t n = h.queries, m = h.seen_keys(b), d = h.d_head;
-  const Matrix<T> k{data, d | 1}, w{data + h.keys * k.row, h.keys | 1}, y = output.from(column).of(b);
+  const int n = h.queries, m = h.seen_keys(b), d = h.d_head;
+  const Matrix<T> k{data, d | 1}, w{data + h.keys * k.row, int(h.keys | 1)}, y = output.from(column).of(b);
   load(m, d, x.k.from(column).of(b), k);
   __syncthreads();
   block_product(n, m, d, x.q.from(column).of(b), k.transposed(),
@@ -174,18 +174,18 @@ __global__ void attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const
                                 Packed<T> doutput, PackedQkv<T> dx) {
   DYN_SHARED(T, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
-  const int64_t n = h.queries, m = h.seen_keys(b), d = h.d_head;
-  const Matrix<T> rows{data, d | 1}, w{data + h.keys * rows.row, h.keys | 1}, ds{w.data + n * w.row, w.row};
+  const int n = h.queries, m = h.seen_keys(b), d = h.d_head;
+  const Matrix<T> kv{data, d | 1}, w{data + h.keys * kv.row, int(h.keys | 1)}, ds{w.data + n * w.row, w.row};
   const Matrix<T> q = x.q.from(column).of(b), k = x.k.from(column).of(b);
   const Matrix<T> y = output.from(column).of(b), dy = doutput.from(column).of(b);
-  load(m, d, k, rows);
+  load(m, d, k, kv);
   __syncthreads();
-  block_product(n, m, d, q, rows.transposed(),
+  block_product(n, m, d, q, kv.transposed(),
                 [=](int64_t i, int64_t j, T sum) { w(i, j) = T(h.scale) * sum; });
   __syncthreads();
-  load(m, d, x.v.from(column).of(b), rows);
+  load(m, d, x.v.from(column).of(b), kv);
   __syncthreads();
-  block_product(n, m, d, dy, rows.transposed(), [=](int64_t i, int64_t j, T sum) { ds(i, j) = sum; });
+  block_product(n, m, d, dy, kv.transposed(), [=](int64_t i, int64_t j, T sum) { ds(i, j) = sum; });
   __syncthreads();
   for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
     weigh_backward(h, head, i, m, &w(i, 0), &ds(i, 0), log_sum_exp, &y(i, 0), &dy(i, 0));
@@ -238,7 +238,7 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
     const Packed<T> scores = packed<T>({buffer});
     for (int64_t head = 0; head < h.heads; ++head) {
       products(h.batch, n, m, d, false, true, h.scale, in.q.from(head * d), in.k.from(head * d), 0, scores);
-      launch(weigh_rows<T>, blocks_for(h.batch * n, kBlock / kWarp), h, head, scores.data, log_sum_exp);
+      launch(weigh_rows<T>, {blocks_for(h.batch * n, kBlock / kWarp)}, h, head, scores.data, log_sum_exp);
       products(h.batch, n, d, m, false, false, 1, scores, in.v.from(head * d), 0, out.from(head * d));
     }
   });
@@ -261,7 +261,7 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
       const Packed<T> q = in.q.from(head * d), k = in.k.from(head * d), dy_head = dout.from(head * d);
       products(h.batch, n, m, d, false, true, h.scale, q, k, 0, weights);
       products(h.batch, n, m, d, false, true, 1, dy_head, in.v.from(head * d), 0, scores);
-      launch(weigh_rows_backward<T>, blocks_for(h.batch * n, kBlock / kWarp), h, head, weights.data,
+      launch(weigh_rows_backward<T>, {blocks_for(h.batch * n, kBlock / kWarp)}, h, head, weights.data,
              scores.data, log_sum_exp, out.from(head * d), dy_head);
       products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, gradient.v.from(head * d));
       products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, gradient.q.from(head * d));

@@ -18,9 +18,8 @@ template <class T> struct Loss {
   Loss(const CrossEntropySpec& s, int64_t vocab_size)
       : convention(s.convention), reduction(s.reduction), pad_id(s.pad_id),
         subtract_entropy(s.subtract_entropy), weighted_prior(s.weighted_prior),
-        smoothing(s.smoothing.data<double>()),
-        class_weight(s.class_weight ? s.class_weight.data<T>() : nullptr),
-        prior(s.prior ? s.prior.data<T>() : nullptr), vocab(vocab_size) {}
+        smoothing(s.smoothing.data<double>()), class_weight(argument<const T*>(s.class_weight)),
+        prior(argument<const T*>(s.prior)), vocab(vocab_size) {}
 
   // With a prior, `on` comes on top of the target's share of `off`.
   __device__ TargetDistribution distribution(int64_t y) const {
@@ -147,7 +146,7 @@ void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossE
   visit_real(logits.dtype(), [&]<class T>(T) {
     launch(cross_entropy_rows<T>, row_blocks(logits), Loss<T>(spec, logits.shape()[-1]), logits,
            DeviceIds(target), log_sum_exp, per_row);
-    launch(cross_entropy_sums<T>, 1, n, spec.reduction, per_row, loss, sums);
+    launch(cross_entropy_sums<T>, {1}, n, spec.reduction, per_row, loss, sums);
   });
 }
 

@@ -4,8 +4,10 @@
 #include "tensor/error.h"
 
 void* gradus::cuda::cublas_symbol(const char* name) {
-  static void* library = dlopen(GRADUS_CUBLAS, RTLD_NOW);
-  void* symbol = library ? dlsym(library, name) : nullptr;
-  if (!symbol) check_world(false, "cuda: ", dlerror());
-  return symbol;
+  const auto found = [](void* result) {
+    if (!result) throw std::runtime_error(message("cuda: ", dlerror()));
+    return result;
+  };
+  static void* library = found(dlopen(GRADUS_CUBLAS, RTLD_NOW));
+  return found(dlsym(library, name));
 }

@@ -50,6 +50,12 @@ void synchronise() {
 
 }  // namespace cuda
 
+namespace {
+
+std::string version(int number) { return message(number / 1000, ".", number % 1000 / 10); }  // of CUDA
+
+}  // namespace
+
 std::string CudaBackend::missing() {
   int driver = 0, devices = 0;
   cudaDriverGetVersion(&driver);
@@ -58,9 +64,16 @@ std::string CudaBackend::missing() {
   if (status == cudaErrorNoDevice || (status == cudaSuccess && devices == 0))
     return "the driver sees no GPU (CUDA_VISIBLE_DEVICES hides those that it does not name)";
   if (status == cudaErrorInsufficientDriver)
-    return message("the NVIDIA driver is too old: it is for CUDA ", driver / 1000, ".", driver % 1000 / 10,
-                   ", gradus was built with ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
-  return status == cudaSuccess ? "" : cudaGetErrorString(status);
+    return message("the NVIDIA driver is too old: it is for CUDA ", version(driver),
+                   ", gradus was built with ", version(CUDART_VERSION));
+  if (status != cudaSuccess) return cudaGetErrorString(status);
+  cudaDeviceProp device;
+  CUDA_CHECK(cudaGetDeviceProperties(&device, 0));
+  constexpr int kBuiltFor[] = {__CUDA_ARCH_LIST__};  // the oldest first: 900 is 9.0
+  const int here = device.major * 10 + device.minor, oldest = kBuiltFor[0] / 10;
+  return here >= oldest ? ""
+                        : message("the GPU has compute capability ", here, ", gradus was built for ", oldest,
+                                  " and later");
 }
 
 std::byte* CudaBackend::allocate(size_t bytes) {
@@ -82,11 +95,10 @@ void CudaBackend::release(std::byte* block) { cudaFree(block); }
 // once; a host y is complete when this returns.
 void CudaBackend::copy(In x, Out y) {
   if (x.size() == 0 || x.bytes() == y.bytes()) return;
-  const auto kind = x.device() == Device::cpu   ? cudaMemcpyHostToDevice
-                    : y.device() == Device::cpu ? cudaMemcpyDeviceToHost
-                                                : cudaMemcpyDeviceToDevice;
+  const bool up = x.device() == Device::cpu, down = y.device() == Device::cpu;
+  const auto kind = up ? cudaMemcpyHostToDevice : down ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice;
   CUDA_CHECK(cudaMemcpyAsync(y.bytes(), x.bytes(), x.byte_size(), kind, cuda::runtime().stream));
-  if (kind == cudaMemcpyDeviceToHost) cuda::synchronise();
+  if (down) cuda::synchronise();
 }
 
 void CudaBackend::synchronise() { cuda::synchronise(); }
@@ -97,9 +109,8 @@ std::string CudaBackend::describe() {
   CUDA_CHECK(cudaGetDeviceProperties(&device, 0));
   CUDA_CHECK(cudaDriverGetVersion(&driver));
   return message("cuda: ", device.name, ", compute capability ", device.major, ".", device.minor, ", ",
-                 device.totalGlobalMem >> 30, " GiB, driver for CUDA ", driver / 1000, ".",
-                 driver % 1000 / 10, ", built with CUDA ", CUDART_VERSION / 1000, ".",
-                 CUDART_VERSION % 1000 / 10);
+                 device.totalGlobalMem >> 30, " GiB, driver for CUDA ", version(driver), ", built with CUDA ",
+                 version(CUDART_VERSION));
 }
 
 }  // namespace gradus

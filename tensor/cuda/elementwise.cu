@@ -95,7 +95,7 @@ template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n,
 void CudaBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
     const int64_t counters = blocks_for(x.size(), kDropoutGroup) * kDropoutLanes;
-    launch(dropout_kernel<T>, blocks_for(counters), x, residual, DropoutBits(draw, p),
+    launch(dropout_kernel<T>, {blocks_for(counters)}, x, residual, DropoutBits(draw, p),
            dropout_scale(dropout_threshold(p)), y, x.size());
   });
 }

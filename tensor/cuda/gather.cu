@@ -19,8 +19,7 @@ __global__ void embedding_kernel(const T* table, DeviceIds ids, int64_t vocab, T
                                  int64_t d, T* y) {
   const int64_t token = blockIdx.x, id = ids.at(token), position = token % ids.count;
   const bool known = id >= 0 && id < vocab;
-  for (int64_t j = int64_t{blockIdx.y} * blockDim.x + threadIdx.x; j < d;
-       j += int64_t{gridDim.y} * blockDim.x)
+  for (int64_t j = blockIdx.y * kBlock + threadIdx.x; j < d; j += gridDim.y * kBlock)
     y[token * d + j] =
         (known ? scale * table[id * d + j] : T(0)) + (positions ? positions[position * d + j] : T(0));
 }
@@ -71,7 +70,7 @@ void CudaBackend::embedding(In table, const IdColumns& ids, double scale, In pos
   const int64_t d = table.shape()[-1];
   visit_real(table.dtype(), [&]<class T>(T) {
     const dim3 grid(blocks_for(ids.size(), 1), std::min(blocks_for(d), 64u));
-    launch(embedding_kernel<T>, grid, table, DeviceIds(ids), table.shape()[0], scale, positions, d, y);
+    launch(embedding_kernel<T>, {grid}, table, DeviceIds(ids), table.shape()[0], scale, positions, d, y);
   });
 }
 
@@ -79,7 +78,7 @@ void CudaBackend::embedding_backward(In dy, const IdColumns& ids, double scale, 
   const int64_t d = dtable.shape()[-1];
   visit_real(dy.dtype(), [&]<class T>(T) {
     const dim3 grid(blocks_for(ids.size(), 1), blocks_for(d, kColumns));
-    launch(embedding_backward_kernel<T>, grid, dy, DeviceIds(ids), ids.size(), dtable.shape()[0], scale, d,
+    launch(embedding_backward_kernel<T>, {grid}, dy, DeviceIds(ids), ids.size(), dtable.shape()[0], scale, d,
            dtable);
   });
 }

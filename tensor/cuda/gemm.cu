@@ -42,7 +42,7 @@ void CudaBackend::linear(In x, In w, In b, std::optional<Unary> activation, Out 
   visit_real(y.dtype(), [&]<class T>(T) {
     constexpr int64_t kRows = 8;  // of one block
     const dim3 grid(blocks_for(columns), std::min<int64_t>((rows + kRows - 1) / kRows, 65535));
-    const auto run = [&]<class Fn>(Fn) { launch(bias_activation<T, Fn>, grid, rows, columns, b, y, pre); };
+    const auto run = [&]<class Fn>(Fn) { launch(bias_activation<T, Fn>, {grid}, rows, columns, b, y, pre); };
     activation ? visit(*activation, run) : run(Identity{});
   });
 }

@@ -34,11 +34,8 @@ template <class Parameter, class Arg> Parameter argument(const Arg& arg) {
 // What a kernel runs on: blocks of threads, each block with so much dynamic shared memory.
 struct Grid {
   dim3 blocks;
-  unsigned threads;
-  size_t shared_bytes;
-  template <class Blocks>
-  Grid(Blocks b, unsigned t = kBlock, size_t s = 0)  // a number or a dim3
-      : blocks(b), threads(t), shared_bytes(s) {}
+  unsigned threads = kBlock;
+  size_t shared_bytes = 0;
 };
 
 // Runs kernel(args...) on the stream; a grid without blocks runs nothing.
@@ -77,7 +74,7 @@ template <class T, class Fn> __global__ void map_kernel(Fn fn, T* y, int64_t n) 
 }
 // y[i] = fn(i) for i in [0, n); fn is a struct that holds device pointers. It may read y[i].
 template <class T, class Fn> void map(int64_t n, T* y, const Fn& fn) {
-  launch(map_kernel<T, Fn>, blocks_for(n, kBlock * kPerThread), fn, y, n);
+  launch(map_kernel<T, Fn>, {blocks_for(n, kBlock * kPerThread)}, fn, y, n);
 }
 
 struct Sum {
@@ -121,7 +118,7 @@ struct DropoutBits {
 
   DropoutBits(const Draw& draw, double p)
       : seed(draw.seed), number(draw.number), threshold(dropout_threshold(p)),
-        step(draw.step ? draw.step.data<int32_t>() : nullptr) {}
+        step(argument<const int32_t*>(draw.step)) {}
 
   // One counter decides for eight elements (random.h): group * 128 + half * 16 + lane, half = 0..7.
   __device__ PhiloxBlock block(int64_t group, int64_t lane) const {
@@ -131,22 +128,18 @@ struct DropoutBits {
   __device__ bool keeps(const PhiloxBlock& block, int half) const {
     return (block[half / 2] >> (half % 2 * 16) & 0xffff) >= threshold;
   }
-  __device__ bool keeps(int64_t element) const {
-    const int64_t within = element % kDropoutGroup;
-    return keeps(block(element / kDropoutGroup, within % kDropoutLanes), int(within / kDropoutLanes));
-  }
 };
 
-// IdColumns as kernels see them.
+// IdColumns as kernels see them; numbered by 32 bits, whose division is much cheaper.
 struct DeviceIds {
   const int32_t* ids;
-  int64_t width, first, count;
+  int64_t width;
+  uint32_t first, count;
 
-  explicit DeviceIds(const IdColumns& columns)
-      : ids(columns.ids.data<int32_t>()), width(columns.ids.shape()[-1]), first(columns.first),
-        count(columns.count) {}
+  explicit DeviceIds(const IdColumns& c)
+      : ids(c.ids.data<int32_t>()), width(c.ids.shape()[-1]), first(c.first), count(c.count) {}
 
-  __device__ int32_t at(int64_t i) const { return ids[i / count * width + first + i % count]; }
+  __device__ int32_t at(uint32_t i) const { return ids[i / count * width + first + i % count]; }
 };
 
 }  // namespace gradus::cuda

@@ -16,17 +16,20 @@ __global__ void sum_runs(const T* x, int64_t n, int64_t inner, int64_t runs, T* 
   const int64_t begin = i / inner % runs * kRun, outer = i / inner / runs;
   const T* in = x + (outer * n + begin) * inner + i % inner;
   T sum = 0;
-  for (int64_t r = 0; r < min(kRun, n - begin); ++r) sum += in[r * inner];
+#pragma unroll 16  // so many reads are under way at once
+  for (int r = 0; r < min(kRun, n - begin); ++r) sum += in[r * inner];
   y[i] = sum;
 }
 
-// Sums x [outer, n, inner] to [outer, 1, inner]: runs of fixed length, then their sums.
-Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner) {
+// Sums x [outer, n, inner] to [outer, 1, inner]: runs of fixed length, then their sums. The result is y where
+// it has y's size, else new.
+Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, const Tensor& y) {
   const int64_t runs = std::max<int64_t>(1, (n + kRun - 1) / kRun), sums = outer * runs * inner;
-  const Tensor y = Tensor::like(x, {outer, runs, inner});
+  const bool last = runs == 1 && sums == y.size();
+  const Tensor out = last ? y.reshape({outer, 1, inner}) : Tensor::like(x, {outer, runs, inner});
   visit_real(x.dtype(),
-             [&]<class T>(T) { launch(sum_runs<T>, blocks_for(sums), x, n, inner, runs, y, sums); });
-  return runs > 1 ? sum_axis(y, outer, runs, inner) : y;
+             [&]<class T>(T) { launch(sum_runs<T>, {blocks_for(sums)}, x, n, inner, runs, out, sums); });
+  return runs > 1 ? sum_axis(out, outer, runs, inner, y) : out;
 }
 
 template <class T> struct Read {
@@ -50,9 +53,9 @@ void CudaBackend::sum_to(In x, Out y) {
   for (int axis = 0; axis < x.shape().rank(); ++axis) {  // one after the other; each leaves size 1
     const Shape s = current.shape();
     if (s[axis] == 1 || (axis >= missing && y.shape()[axis - missing] == s[axis])) continue;
-    current = sum_axis(current, s.before(axis), s[axis], s.after(axis)).reshape(s.with(axis, 1));
+    current = sum_axis(current, s.before(axis), s[axis], s.after(axis), y).reshape(s.with(axis, 1));
   }
-  y.assign(current.reshape(y.shape()));
+  y.assign(current.reshape(y.shape()));  // nothing to do, but where no axis was summed
 }
 
 void CudaBackend::permute(In x, std::span<const int> axes, Out y) {
@@ -64,8 +67,8 @@ void CudaBackend::permute(In x, std::span<const int> axes, Out y) {
 void CudaBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
                                int64_t y_first, int64_t y_pitch) {
   visit(x.dtype(), [&]<class T>(T) {
-    launch(copy_columns_kernel<T>, striding_blocks(rows * width), rows * width, width, x.data<T>() + x_first,
-           x_pitch, y.data<T>() + y_first, y_pitch);
+    launch(copy_columns_kernel<T>, {striding_blocks(rows * width)}, rows * width, width,
+           x.data<T>() + x_first, x_pitch, y.data<T>() + y_first, y_pitch);
   });
 }
 

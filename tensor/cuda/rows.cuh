@@ -8,9 +8,10 @@
 
 namespace gradus::cuda {
 
-// A block for each row of x [N, D], with a thread for about four elements, in whole warps.
+// A block for each row of x [N, D], with a thread for about four elements, in whole warps; at most kBlock,
+// with which a kernel may have as many registers as there are.
 inline Grid row_blocks(const Tensor& x) {
-  const int64_t warps = std::clamp<int64_t>((x.shape()[-1] / 4 + kWarp - 1) / kWarp, 1, 16);
+  const int64_t warps = std::clamp<int64_t>((x.shape()[-1] / 4 + kWarp - 1) / kWarp, 1, kBlock / kWarp);
   return {blocks_for(x.shape().before(-1), 1), static_cast<unsigned>(warps * kWarp)};
 }
 

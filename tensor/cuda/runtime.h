@@ -5,7 +5,6 @@
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
-#include <cstdint>
 #include <type_traits>
 
 namespace gradus::cuda {

@@ -70,30 +70,28 @@ template <class T> __global__ void clip_kernel(const double* sum_squares, double
 
 void CudaBackend::increment(Out step) { launch(increment_kernel, {1, 1}, step); }
 
-void CudaBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) {
-  visit_real(weight.dtype(), [&]<class T>(T) {
-    launch(adam_kernel<T>, striding_blocks(weight.size()), spec, lr, step, gradient, weight, m, v,
-           weight.size());
+void CudaBackend::adam(const AdamSpec& spec, In lr, In step, In g, Out w, Out m, Out v) {
+  visit_real(w.dtype(), [&]<class T>(T) {
+    launch(adam_kernel<T>, {striding_blocks(w.size())}, spec, lr, step, g, w, m, v, w.size());
   });
 }
 
-void CudaBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) {
-  visit_real(weight.dtype(), [&]<class T>(T) {
-    launch(sgd_kernel<T>, striding_blocks(weight.size()), spec, lr, gradient, weight, velocity,
-           weight.size());
+void CudaBackend::sgd(const SgdSpec& spec, In lr, In g, Out w, Out velocity) {
+  visit_real(w.dtype(), [&]<class T>(T) {
+    launch(sgd_kernel<T>, {striding_blocks(w.size())}, spec, lr, g, w, velocity, w.size());
   });
 }
 
 void CudaBackend::sum_squares(In x, Out sum) {
   const unsigned blocks = blocks_for(x.size(), kSquaresRun);
   const Tensor partial({blocks}, DType::f64, Device::cuda);
-  visit_real(x.dtype(), [&]<class T>(T) { launch(sum_squares_kernel<T>, blocks, x, x.size(), partial); });
-  launch(add_up_kernel, 1, partial, blocks, sum);
+  visit_real(x.dtype(), [&]<class T>(T) { launch(sum_squares_kernel<T>, {blocks}, x, x.size(), partial); });
+  launch(add_up_kernel, {1}, partial, blocks, sum);
 }
 
 void CudaBackend::clip(In sum_squares, double max_norm, Out x) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(clip_kernel<T>, striding_blocks(x.size()), sum_squares, max_norm, x, x.size());
+    launch(clip_kernel<T>, {striding_blocks(x.size())}, sum_squares, max_norm, x, x.size());
   });
 }
 

@@ -43,9 +43,11 @@ torch() {
     --device "$device"
 }
 value() { sed -nE "s/.*\"($1)\": \"?([^,\"}]*).*/\2/p" <<<"$line"; }
+status=0  # 1 when a row of ours has failed
 row() {  # row NAME COMMAND...
   if ! line=$("${@:2}" 2>"$log"); then
     printf '%-36s failed: %s\n' "$1" "$(tail -n 1 "$log")"
+    if [[ $1 == gradus* ]]; then status=1; fi
     return
   fi
   printf '%-36s %-6s %9s %9s %9s %12s %9s\n' "$1" "$(value config)" "$(value step_ms)" "$(value min_ms)" \
@@ -65,3 +67,4 @@ for config in "${configs[@]}"; do
     row 'gradus again' gradus "$config"
   fi
 done
+exit "$status"

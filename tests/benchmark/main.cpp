@@ -90,6 +90,4 @@ int run(std::span<const std::string> arguments) {
 }  // namespace
 }  // namespace gradus::benchmark
 
-int main(int argc, char** argv) {
-  return gradus::examples::run_program(argc, argv, gradus::benchmark::run);
-}
+int main(int argc, char** argv) { return gradus::examples::run_program(argc, argv, gradus::benchmark::run); }

@@ -37,6 +37,7 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 
 // The runtime.
 #define CUDART_VERSION 13000
+#define __CUDA_ARCH_LIST__ 900
 enum cudaError_t : int;
 constexpr cudaError_t cudaSuccess{0}, cudaErrorInvalidValue{1}, cudaErrorMemoryAllocation{2},
     cudaErrorInvalidConfiguration{9}, cudaErrorInsufficientDriver{35}, cudaErrorNoDevice{100};

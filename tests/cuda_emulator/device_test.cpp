@@ -46,36 +46,65 @@ TEST_CASE("emulated cuda: when memory runs out, cached blocks are given back, an
   emulator::device_memory = before;
 }
 
-TEST_CASE("emulated cuda: a training step never waits for the device") {
-  nn::TranslationModel model(
-      {.source_vocab = 12,
-       .target_vocab = 11,
-       .transformer = {.d_model = 16, .heads = 2, .layers = 1, .ff = 32, .dropout = 0.1},
-       .longest = 8});
-  model.init(/*seed=*/3);
-  model.to(Device::cuda);
-  const losses::TranslationLoss criterion(11);
-  optim::Adam adam(model.parameters(), {});
-  losses::LossSums sums;
-  const auto step = [&] {
+namespace {
+
+// A tiny translator in training.
+struct Training {
+  Training() {
+    model.init(/*seed=*/3);
+    model.to(Device::cuda);
+    adam.emplace(model.parameters(), optim::AdamOptions{});
+  }
+  void step() {
     const Tensor ids = Tensor::from(std::vector<int32_t>{1, 4, 5, 2, 1, 6, 2, 0}, {2, 4});
     const Tensor lengths = Tensor::from(std::vector<int32_t>{4, 3}, {2});
     model.generator().next_step();
-    adam.set_lr(1e-3);
-    adam.zero_grad();
+    adam->set_lr(1e-3);
+    adam->zero_grad();
     const auto output = criterion(model(ids, lengths, ids, lengths), ids);
     output.loss.backward();
-    adam.clip_gradients(1);
-    adam.step();
+    adam->clip_gradients(1);
+    adam->step();
     sums += output.sums;
+  }
+
+  nn::TranslationModel model{
+      {.source_vocab = 12,
+       .target_vocab = 11,
+       .transformer = {.d_model = 16, .heads = 2, .layers = 1, .ff = 32, .dropout = 0.1},
+       .longest = 8}};
+  losses::TranslationLoss criterion{11};
+  std::optional<optim::Adam> adam;  // of the model on its device
+  losses::LossSums sums;
+};
+
+}  // namespace
+
+TEST_CASE("emulated cuda: training steps give the same bits in every order of threads and blocks") {
+  const auto weights = [](Order order) {
+    emulator::order = order;
+    Training training;
+    for (int i = 0; i < 3; ++i) training.step();
+    Result result{training.adam->state().begin()->second.to(Device::cpu), {}};
+    for (const auto& [name, tensor] : training.model.state())
+      result.gradients.push_back(tensor.to(Device::cpu));
+    emulator::order = Order::forward;
+    return result;
   };
-  step();  // the first makes the runtime and its blocks
+  const Result forward = weights(Order::forward);
+  CHECK(same_bits(forward, weights(Order::backward)));
+  CHECK(same_bits(forward, weights(Order::shuffled)));
+}
+
+TEST_CASE("emulated cuda: a training step never waits for the device") {
+  Training training;
+  training.step();  // the first makes the runtime and its blocks
   const int before = emulator::synchronisations;
-  step();
-  step();
+  training.step();
+  training.step();
 #ifndef __SANITIZE_ADDRESS__  // there blocks are not cached, and giving one back waits
   CHECK(emulator::synchronisations == before);
 #endif
-  CHECK(sums.tokens() == 15);
+  CHECK(training.sums.tokens() == 15);
   CHECK(emulator::synchronisations > before);
 }

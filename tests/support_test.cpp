@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "examples/support/batch.h"
-#include "examples/support/corpus.h"
+#include "examples/support/text.h"
 #include "tests/files.h"
 
 using namespace gradus::examples;

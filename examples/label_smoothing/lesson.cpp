@@ -1,7 +1,7 @@
 #include <sstream>
 
 #include "examples/label_smoothing/training.h"
-#include "examples/support/corpus.h"
+#include "examples/support/text.h"
 #include "examples/support/toy_language.h"
 #include "tensor/error.h"
 

@@ -71,15 +71,13 @@ struct PairCounts {
 std::vector<std::string> split_pieces(std::string_view line) {
   std::vector<std::string> pieces;
   bool was_space = false, was_letter = false;
-  for (size_t at = 0; at < line.size();) {
-    const auto [c, length, valid] = decode_utf8(line, at);
+  for (const auto& [c, bytes, valid] : code_points(line)) {
     const bool space = is_space(c), letter = is_letter(c);
     const bool continues = !pieces.empty() && !space && (was_space || letter == was_letter) &&
-                           pieces.back().size() + length <= Bpe::longest_piece;
+                           pieces.back().size() + bytes.size() <= Bpe::longest_piece;
     if (!continues) pieces.emplace_back();
-    pieces.back() += line.substr(at, length);
+    pieces.back() += bytes;
     was_space = space, was_letter = letter;
-    at += length;
   }
   return pieces;
 }

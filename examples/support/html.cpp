@@ -1,7 +1,6 @@
 #include "examples/support/html.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <iomanip>
 
@@ -21,16 +20,9 @@ std::string csv_cell(const std::string& cell) {
   return quoted + '"';
 }
 
-std::optional<double> number(const std::string& cell) {
-  double value = 0;
-  const char* end = cell.data() + cell.size();
-  if (std::from_chars(cell.data(), end, value).ptr != end || cell.empty()) return {};
-  return value;
-}
-
 // On the page a number has at most 5 digits that count; in the CSV it has all.
 std::string shown_cell(const std::string& cell) {
-  const std::optional<double> value = number(cell);
+  const auto value = number_in<double>(cell);
   return value && cell.size() > 6 ? message(std::setprecision(5), *value) : svg::escape(cell);
 }
 
@@ -82,10 +74,11 @@ std::vector<svg::Series> Table::series(const std::string& by, const std::string&
   const size_t low = column(y) + 1;
   std::vector<svg::Series> all;
   for (const std::string& one : distinct(by)) {
-    svg::Series& s = all.emplace_back(svg::Series{number(one) ? by + " " + one : one, {}, {}, {}, {}, mark});
+    svg::Series& s =
+        all.emplace_back(svg::Series{number_in<double>(one) ? by + " " + one : one, {}, {}, {}, {}, mark});
     for (const auto& row : where(by, {one}).rows) {
       const auto value = [&](const std::string& cell) {
-        const std::optional<double> found = number(cell);
+        const auto found = number_in<double>(cell);
         check(found.has_value(), "table: `", cell, "` is no number");
         return *found;
       };

@@ -1,7 +1,5 @@
 #include "examples/support/json_line.h"
 
-#include <charconv>
-
 namespace gradus::examples {
 namespace {
 
@@ -17,21 +15,18 @@ std::string_view after(std::string_view line, std::string_view name) {
 std::string json_string(std::string_view text) {
   constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";
-  for (size_t at = 0; at < text.size();) {
-    const auto [c, length, valid] = decode_utf8(text, at);
+  for (const auto& [c, bytes, valid] : code_points(text)) {
     if (c == '"' || c == '\\') out += '\\';
     if (c < 0x20) out += {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-    else out += valid ? text.substr(at, length) : "\uFFFD";
-    at += length;
+    else out += valid ? bytes : "\uFFFD";
   }
   return out + '"';
 }
 
 std::optional<double> json_number(std::string_view line, std::string_view name) {
   const std::string_view text = after(line, name);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && std::isfinite(value) ? std::optional(value) : std::nullopt;
+  const auto value = number_in<double>(text.substr(0, text.find_first_of(",}")));
+  return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
 std::string json_text(std::string_view line, std::string_view name) {

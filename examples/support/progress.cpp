@@ -25,11 +25,8 @@ std::string clock_time(double seconds) {  // 1:05, 2:00:00
 std::pair<std::string, size_t> fit(std::string_view text, size_t columns) {
   std::string out;
   size_t width = 0;
-  for (size_t at = 0; at < text.size() && width < columns; ++width) {
-    const auto [c, length, valid] = decode_utf8(text, at);
-    out += c < 0x20 || (c >= 0x7F && c < 0xA0) ? " " : text.substr(at, length);
-    at += length;
-  }
+  for (const auto& [c, bytes, valid] : code_points(text))
+    if (width < columns) out += c < 0x20 || (c >= 0x7F && c < 0xA0) ? " " : bytes, ++width;
   return {out, width};
 }
 

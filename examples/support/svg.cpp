@@ -230,13 +230,10 @@ double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
 std::string escape(std::string_view text) {
   constexpr std::array kNames{"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
   std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const auto [c, length, valid] = decode_utf8(text, at);
-    const size_t special = std::string_view("<>&\"'").find(text[at]);
+  for (const auto& [c, bytes, valid] : code_points(text)) {
+    const size_t special = std::string_view("<>&\"'").find(bytes);
     if (special < kNames.size()) out += kNames[special];
-    else if (valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE) out += text.substr(at, length);
-    else out += "\uFFFD";
-    at += length;
+    else out += valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE ? bytes : "\uFFFD";
   }
   return out;
 }

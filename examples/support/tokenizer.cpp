@@ -22,11 +22,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   if (const auto* words = std::get_if<Vocabulary>(&kind_)) return join_words(words->decode(ids));
   const std::string bytes = std::get<Bpe>(kind_).decode(ids);
   std::string text;
-  for (size_t at = 0; at < bytes.size();) {
-    const auto [c, length, valid] = decode_utf8(bytes, at);
-    text += valid && c != '\n' ? bytes.substr(at, length) : "\uFFFD";
-    at += length;
-  }
+  for (const auto& [c, own, valid] : code_points(bytes)) text += valid && c != '\n' ? own : "\uFFFD";
   return text;
 }
 

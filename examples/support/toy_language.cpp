@@ -3,34 +3,92 @@
 #include <algorithm>
 #include <functional>
 #include <set>
-#include <span>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
-#include "examples/support/corpus.h"
-#include "examples/support/toy_lexicon.h"
+#include "examples/support/text.h"
 #include "tensor/error.h"
 
-namespace gradus::examples::toy {
-namespace {
+namespace gradus::examples {
 
-using namespace lexicon;
+extern const char* const kToyLexicon;  // toy_lexicon.txt, by the build
+
+namespace toy {
+namespace {
 
 constexpr size_t kMaxLength = 14, kMaxSynonyms = 6;  // of a sampled source
 constexpr size_t kMaxListedSynonyms = 16;            // of a typed one: 2^16 translations
 
+struct French {
+  Words forms;          // their order depends on the table
+  std::string feature;  // a noun's gender, a pronoun's person, the preposition a verb governs
+};
+
+struct Row {
+  Words english;
+  French usual;
+  double probability = 1;  // of the usual one
+  French other = {};
+};
+
+using Table = std::vector<Row>;
+
+French french(const std::string& cell) {
+  Words parts = split(cell, ':');
+  parts.resize(2);
+  return {split(parts[0], '/'), parts[1]};
+}
+
+std::map<std::string, Table> parse(const std::string& text) {
+  std::map<std::string, Table> tables;
+  std::string name;
+  for (const std::string& line : split(text, '\n')) {
+    if (line.empty() || line[0] == '#') continue;
+    if (line[0] == '[') {
+      name = line.substr(1, line.size() - 2);
+      continue;
+    }
+    Words cells = split(line, '|');
+    if (cells.size() == 2) cells.insert(cells.end(), {"1", ""});
+    check(!name.empty() && cells.size() == 4, "toy_lexicon.txt: expected [table], `English | French` or ",
+          "`English | French | probability | French`, got `", line, "`");
+    tables[name].push_back({split(cells[0], '/'), french(cells[1]), std::stod(cells[2]), french(cells[3])});
+  }
+  return tables;
+}
+
+const std::map<std::string, Table>& lexicon() {
+  static const std::map<std::string, Table> tables = parse(kToyLexicon);
+  return tables;
+}
+
+// The n-th of the forms; empty when there are fewer.
+std::string_view form(const Words& forms, size_t n) {
+  return n < forms.size() ? forms[n] : std::string_view();
+}
+
+// Of an adjective or a determiner.
+std::string_view agree(const Words& forms, bool feminine, bool plural, bool before_vowel = false) {
+  const bool special = before_vowel && !plural && !feminine && forms.size() > 4;
+  return form(forms, special ? 4 : 2 * plural + feminine);
+}
+
+bool starts_with_vowel(std::string_view word) {
+  constexpr std::u32string_view kVowels = U"aeiouéèêôh";
+  return kVowels.find(decode_utf8(word).value) != kVowels.npos && !word.starts_with("hibou");  // le hibou
+}
+
 // From the end to the start, since a word depends on its right neighbour: de la école, de l' école.
 Words fuse(Words words) {
   for (size_t i = words.size() - 1; i-- > 0;) {
-    for (const auto& [first, second, both] : kContractions) {
-      if (words[i] != first || words[i + 1] != second) continue;
-      words[i] = both;
-      words.erase(words.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-      break;
-    }
-    for (const auto& [word, before_vowel] : kElisions)
-      if (words[i] == word && starts_with_vowel(words[i + 1])) words[i] = before_vowel;
+    for (const Row& row : lexicon().at("contractions"))
+      if (const Words& forms = row.usual.forms; words[i] == forms[0] && words[i + 1] == forms[1]) {
+        words[i] = forms[2];
+        words.erase(words.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+        break;
+      }
+    for (const Row& row : lexicon().at("elisions"))
+      if (words[i] == row.usual.forms[0] && starts_with_vowel(words[i + 1])) words[i] = row.usual.forms[1];
   }
   return words;
 }
@@ -111,77 +169,81 @@ class Derivation {
 
   Words sentence() {
     predicate(subject());
-    const Row& preposition = row("a preposition", kPrepositions);
-    say(synonym(preposition).forms);
-    if (!preposition.english.empty()) noun_phrase({kThings});
+    const Row& preposition = row("a preposition", "prepositions");
+    say(synonym(preposition).forms[0]);
+    if (!left_out(preposition)) noun_phrase({"things"});
     choose_("the end", {kEnd});
     return fuse(std::move(french_));
   }
 
  private:
-  using Tables = std::initializer_list<std::span<const Row>>;
+  using Tables = std::initializer_list<const char*>;
 
-  int subject() {
-    const Row& pronoun = row("a pronoun", kPronouns);
-    if (pronoun.english.empty()) return noun_phrase({kBeings}) ? ils : il;
+  static bool left_out(const Row& row) { return row.english[0].empty(); }
+
+  std::string subject() {  // returns its person
+    const Row& pronoun = row("a pronoun", "pronouns");
+    if (left_out(pronoun)) return noun_phrase({"beings"}) ? "ils" : "il";
     const French& french = synonym(pronoun);
-    say(french.forms);
+    say(french.forms[0]);
     return french.feature;
   }
 
-  void predicate(int person) {
-    const bool negated = choose_("a verb", {"", person == il ? "does not" : "do not"}) == 1;
-    const std::string_view forms = synonym(row("a verb", kVerbs, person == il && !negated)).forms;
-    const std::string_view preposition = form(forms, 4);
-    if (negated) say("ne");
-    say(form(forms, person));
-    if (negated) say("pas");
+  void predicate(const std::string& person) {
+    constexpr std::array kPersons{"je", "il", "nous", "ils"};  // those that occur
+    const bool third = person == "il";
+    const Row& negation = row("a verb", "negation", third);
+    const bool negated = !left_out(negation);
+    const auto& [forms, preposition] = synonym(row("a verb", "verbs", third && !negated));
+    say(form(negation.usual.forms, 0));
+    say(forms.at(std::ranges::find(kPersons, person) - kPersons.begin()));
+    say(form(negation.usual.forms, 1));
     say(preposition);
-    noun_phrase({kBeings, kThings}, negated && preposition.empty());
+    noun_phrase({"beings", "things"}, negated && preposition.empty());
   }
 
-  // Returns whether it is plural. In a negated object, "some" is "any", and the French article is de.
+  // Returns whether it is plural.
   bool noun_phrase(Tables tables, bool negated = false) {
     const Row& article = determiner(negated);
-    const Row& before = row("an adjective", kAdjectivesBefore);
-    const Row& after = row("an adjective", kAdjectivesAfter);
+    const Row& before = row("an adjective", "adjectives before");
+    const Row& after = row("an adjective", "adjectives after");
     const auto [entry, plural] = noun(tables, article.usual.forms);
-    const auto [forms, gender] = synonym(*entry);
-    const std::string_view word = form(forms, plural);
-    const bool indefinite = article.english == "a" || article.english == "some";
-    const bool reduced = indefinite && (negated || (plural && !before.english.empty()));  // de petits chiens
-    say(reduced ? "de" : agree(article.usual.forms, gender, plural));
-    say(agree(synonym(before).forms, gender, plural, starts_with_vowel(word)));
+    const auto& [forms, gender] = synonym(*entry);
+    const bool feminine = gender == "f", reduced = negated || (plural && !left_out(before));
+    const std::string_view word = form(forms, plural), de = article.usual.feature;
+    say(reduced && !de.empty() ? de : agree(article.usual.forms, feminine, plural));
+    say(agree(synonym(before).forms, feminine, plural, starts_with_vowel(word)));
     say(word);
-    say(agree(synonym(after).forms, gender, plural));
-    if (choose_("'of'", {"", "of"}) == 1) {
-      say("de");
-      noun_phrase({kBeings});
-    }
+    say(agree(synonym(after).forms, feminine, plural));
+    const Row& of = row("'of'", "owner");
+    say(of.usual.forms[0]);
+    if (!left_out(of)) noun_phrase({"beings"});
     return plural;
   }
 
   const Row& determiner(bool negated) {
+    const Table& table = lexicon().at("determiners");
     Options options;
-    for (const Row& row : kDeterminers)
-      options.push_back(negated && row.english == "some" ? "any" : row.english);
-    return kDeterminers[choose_("a determiner", options)];
+    for (const auto& [english, usual, probability, other] : table)
+      options.push_back(form(english, negated && !form(english, 1).empty()));
+    return table[choose_("a determiner", options)];
   }
 
-  std::pair<const Row*, bool> noun(Tables tables, std::string_view determiner) {
+  std::pair<const Row*, bool> noun(Tables tables, const Words& determiner) {
     std::vector<std::pair<const Row*, bool>> nouns;  // and whether in the plural
     Options options;
-    for (const auto& table : tables)
-      for (const Row& row : table)
+    for (const char* table : tables)
+      for (const Row& row : lexicon().at(table))
         for (const bool plural : {false, true}) {
-          if (agree(determiner, m, plural).empty()) continue;
+          if (agree(determiner, false, plural).empty()) continue;
           nouns.emplace_back(&row, plural);
           options.push_back(form(row.english, plural));
         }
     return nouns[choose_("a noun", options)];
   }
 
-  const Row& row(std::string_view what, std::span<const Row> table, int english_form = 0) {
+  const Row& row(std::string_view what, const char* name, size_t english_form = 0) {
+    const Table& table = lexicon().at(name);
     Options options;
     for (const Row& row : table) options.push_back(form(row.english, english_form));
     return table[choose_(what, options)];
@@ -204,11 +266,15 @@ Words translate(const Words& source, std::function<bool(double)> usual) {
   return Derivation(Reader(source), std::move(usual)).sentence();
 }
 
-void add_words(std::string_view forms, std::set<std::string>& all) {
-  std::string text(forms);
-  std::ranges::replace(text, '/', ' ');
-  std::istringstream in(text);
-  for (std::string word; in >> word;) all.insert(word);
+// All words of what `forms_of` gives of each row, sorted.
+Words words_of(const std::function<Words(const Row&)>& forms_of) {
+  std::set<std::string> all;
+  for (const auto& [name, table] : lexicon())
+    for (const Row& row : table)
+      for (const std::string& form : forms_of(row))
+        for (const std::string& word : split(form, ' ')) all.insert(word);
+  all.erase("");
+  return {all.begin(), all.end()};
 }
 
 }  // namespace
@@ -278,22 +344,15 @@ std::vector<double> token_probabilities(const Words& source, const Words& transl
 }
 
 Words source_words() {
-  std::set<std::string> all;
-  for (const auto& table : kTables)
-    for (const Row& row : table) add_words(row.english, all);
-  add_words("an/any/of/does/do/not", all);
-  return {all.begin(), all.end()};
+  return words_of([](const Row& row) { return row.english; });
 }
 
 Words target_words() {
-  std::set<std::string> all;
-  for (const auto& table : kTables)
-    for (const Row& row : table)
-      for (const French& french : {row.usual, row.other}) add_words(french.forms, all);
-  for (const auto& contraction : kContractions) add_words(contraction.both, all);
-  for (const auto& elision : kElisions) add_words(elision.before_vowel, all);
-  add_words("ne/pas", all);
-  return {all.begin(), all.end()};
+  return words_of([](Row row) {
+    row.usual.forms.insert(row.usual.forms.end(), row.other.forms.begin(), row.other.forms.end());
+    return row.usual.forms;
+  });
 }
 
-}  // namespace gradus::examples::toy
+}  // namespace toy
+}  // namespace gradus::examples

@@ -2,7 +2,7 @@
 #include <iostream>
 
 #include "examples/support/bleu.h"
-#include "examples/support/corpus.h"
+#include "examples/support/text.h"
 #include "examples/translate/commands.h"
 
 namespace gradus::examples {

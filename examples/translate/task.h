@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "examples/support/corpus.h"
+#include "examples/support/text.h"
 #include "examples/support/tensor_batch.h"
 #include "examples/support/tokenizer.h"
 #include "examples/translate/options.h"

@@ -12,7 +12,7 @@
 #include <stdexcept>
 
 #include "examples/support/json_line.h"
-#include "examples/support/progress.h"
+#include "examples/support/program.h"
 #include "tests/files.h"
 
 using namespace gradus::examples;

@@ -1,10 +1,9 @@
-#include "examples/support/bpe.h"
-
 #include <algorithm>
 #include <functional>
 #include <queue>
-#include <sstream>
+#include <utility>
 
+#include "examples/support/tokenizer.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {
@@ -126,20 +125,6 @@ std::string Bpe::to_string() const {
   std::string text = "bpe\n";
   for (const auto& [left, right] : merges_) text += std::to_string(left) + ' ' + std::to_string(right) + '\n';
   return text;
-}
-
-Bpe Bpe::parse(const std::string& text) {
-  std::istringstream in(text);
-  in.ignore(4);  // the header
-  std::vector<Pair> merges;
-  for (Pair pair; in >> pair.first >> pair.second;) merges.push_back(pair);
-  try {
-    Bpe bpe(std::move(merges));
-    if (bpe.to_string() == text) return bpe;      // what else can be read as numbers is refused
-  } catch (const std::invalid_argument& error) {  // the caller passed on what some file says
-    throw std::runtime_error(error.what());
-  }
-  throw std::runtime_error("bpe: expected a line `bpe` and then two ids a line, one space between them");
 }
 
 const Ids& Bpe::encode_piece(const std::string& piece) const {

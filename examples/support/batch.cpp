@@ -111,14 +111,6 @@ Batch make_batch(const std::vector<IdPair>& pairs, const BatchPlan& plan) {
 
 Batch make_batch(const std::vector<IdPair>& pairs) { return make_batch(pairs, {all(pairs)}); }
 
-Tensor Batch::labels() const {
-  const int64_t rows = target.shape()[0], columns = target.shape()[1];
-  std::vector<int32_t> rest;
-  for (int64_t i = 0; i < rows * columns; ++i)
-    if (i % columns != 0) rest.push_back(target.data<int32_t>()[i]);
-  return Tensor::from(rest, {rows, columns - 1});
-}
-
 int64_t positions(const IdPair& pair) { return std::ranges::max(lengths_of(pair)); }
 
 std::vector<BatchPlan> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens, uint64_t seed,

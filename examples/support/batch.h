@@ -2,7 +2,7 @@
 #pragma once
 
 #include "examples/support/tokenizer.h"
-#include "tensor/tensor.h"
+#include "tensor/ops.h"
 
 namespace gradus::examples {
 
@@ -17,7 +17,8 @@ struct Batch {
   Tensor target, target_lengths;  // i32 [B, T], [B]; a row is bos, words, eos, and its length all of these
   int64_t target_tokens;          // those to be predicted: the words and eos
 
-  Tensor labels() const;  // i32 [B, T - 1]: target without bos, what is to be predicted
+  // i32 [B, T - 1]: target without bos, what is to be predicted.
+  Tensor labels() const { return slice(target, 1, 1, target.shape()[1]); }
 };
 
 // Which pairs make a batch, and how wide its rectangles are at least.

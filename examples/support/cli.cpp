@@ -1,15 +1,11 @@
 #include "examples/support/cli.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <numeric>
-#include <optional>
-#include <type_traits>
 #include <utility>
 
-#include "examples/support/text.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {
@@ -28,19 +24,8 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-std::string trim(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t");
-  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-std::vector<std::string> choices(const std::string& placeholder) {
-  std::vector<std::string> names;
-  if (placeholder.find('|') == placeholder.npos) return names;
-  for (size_t at = 0, end = 0; end != placeholder.npos; at = end + 1) {
-    end = placeholder.find('|', at);
-    names.push_back(placeholder.substr(at, end - at));
-  }
-  return names;
+Words choices(const std::string& placeholder) {
+  return placeholder.find('|') == placeholder.npos ? Words() : split(placeholder, '|');
 }
 
 std::string format(const Options::Target& target) {
@@ -59,20 +44,16 @@ std::string format(const Options::Target& target) {
 template <class T>
 std::optional<T> value_of(const std::string& text, const std::string& placeholder, Range range) {
   if constexpr (std::is_same_v<T, bool>) {
-    return text == "true" || text == "false" ? std::optional(text == "true") : std::nullopt;
+    if (text == "true" || text == "false") return text == "true";
   } else if constexpr (std::is_same_v<T, std::string>) {
-    const auto allowed = choices(placeholder);
-    const bool fits = allowed.empty() || std::find(allowed.begin(), allowed.end(), text) != allowed.end();
+    const Words allowed = choices(placeholder);
+    const bool fits = allowed.empty() || std::ranges::find(allowed, text) != allowed.end();
     const bool survives_a_file = trim(text) == text && text.find_first_of("\r\n") == text.npos;
-    return fits && survives_a_file ? std::optional(text) : std::nullopt;
-  } else {
-    T value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const auto number = static_cast<double>(value);
-    const bool fits = std::isfinite(number) && number >= range.min && number <= range.max;
-    return error == std::errc() && end == text.data() + text.size() && fits ? std::optional(value)
-                                                                            : std::nullopt;
+    if (fits && survives_a_file) return text;
+  } else if (const auto value = number_in<T>(text)) {
+    if (std::isfinite(double(*value)) && *value >= range.min && *value <= range.max) return value;
   }
+  return {};
 }
 
 std::string expected(const Options::Target& target, const std::string& placeholder, Range range) {
@@ -99,7 +80,7 @@ std::string wrapped(const std::string& text, size_t column) {
 
 }  // namespace
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+std::string did_you_mean(const std::string& word, const Words& candidates) {
   std::string nearest;
   size_t limit = word.size() / 3 + 2;  // further away it would be a guess
   for (const std::string& candidate : candidates) {
@@ -117,8 +98,6 @@ Options::Options(std::string usage, std::string about) : usage_(std::move(usage)
   group("Options");
 }
 
-std::span<const Options::Option> Options::own() const { return std::span(options_).subspan(general); }
-
 void Options::group(std::string title) { group_ = std::move(title); }
 
 void Options::add(std::string name, Target target, std::string placeholder, std::string help, Range range) {
@@ -128,7 +107,7 @@ void Options::add(std::string name, Target target, std::string placeholder, std:
 
 const Options::Option& Options::find(std::span<const Option> among, size_t skip, const std::string& name,
                                      const std::string& where) {
-  std::vector<std::string> names;
+  Words names;
   for (const Option& option : among) {
     names.push_back(option.name.substr(skip));
     if (names.back() == name) return option;
@@ -136,47 +115,43 @@ const Options::Option& Options::find(std::span<const Option> among, size_t skip,
   throw std::invalid_argument(where + ": unknown option" + did_you_mean(name, names));
 }
 
-void Options::refuse(const Option& option, const std::string& where, const std::string& text) {
-  throw std::invalid_argument(
-      where + ": expected " + expected(option.target, option.placeholder, option.range) + ", got " +
-      (text.empty() ? "nothing" : "'" + text + "'") + did_you_mean(text, choices(option.placeholder)));
-}
-
-void Options::set(const Option& option, const std::string& where, const std::string& text) {
+void Options::set(const Option& option, const std::string& where, const std::optional<std::string>& text) {
+  const auto& [group, name, placeholder, help, initial, target, range] = option;
   const auto assign = [&](auto* variable) {
-    const auto value = value_of<std::decay_t<decltype(*variable)>>(text, option.placeholder, option.range);
+    const auto value = value_of<std::decay_t<decltype(*variable)>>(*text, placeholder, range);
     if (value) *variable = *value;
     return value.has_value();
   };
-  if (!std::visit(assign, option.target)) refuse(option, where, text);
+  if (text && std::visit(assign, target)) return;
+  const std::string got = text.value_or("");
+  throw std::invalid_argument(where + ": expected " + expected(target, placeholder, range) + ", got " +
+                              (got.empty() ? "nothing" : "'" + got + "'") +
+                              did_you_mean(got, choices(placeholder)));
 }
 
-Options::Action Options::parse(std::span<const std::string> arguments) {
-  std::vector<std::pair<const Option*, std::string>> given;
+void Options::apply(std::span<const std::string> arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
     const size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
     const Option& option = find(options_, 0, name, name);
-    if (equals != argument.npos) {
-      given.emplace_back(&option, argument.substr(equals + 1));
-    } else if (std::holds_alternative<bool*>(option.target)) {
-      given.emplace_back(&option, "true");
-    } else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) {
-      given.emplace_back(&option, arguments[++i]);
-    } else {
-      refuse(option, option.name, "");
-    }
+    std::optional<std::string> text;
+    if (equals != argument.npos) text = argument.substr(equals + 1);
+    else if (std::holds_alternative<bool*>(option.target)) text = "true";
+    else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) text = arguments[++i];
+    set(option, name, text);
   }
-  for (const auto& [option, text] : given)
-    if (option->name == "--config") set(*option, option->name, text);
+}
+
+Options::Action Options::parse(std::span<const std::string> arguments) {
+  apply(arguments);
   if (!config_.empty()) {
     std::ifstream in(config_);
     check_world(in.good(), "--config: ", config_, " cannot be opened");
     read(in, config_);
+    apply(arguments);  // once more, over what the file says
   }
-  for (const auto& [option, text] : given) set(*option, option->name, text);
   return help_ ? Action::help : dump_ ? Action::dump_config : Action::run;
 }
 

@@ -5,13 +5,11 @@
 // option and what was expected.
 #pragma once
 
-#include <cstdint>
-#include <istream>
 #include <limits>
 #include <span>
-#include <string>
 #include <variant>
-#include <vector>
+
+#include "examples/support/text.h"
 
 namespace gradus::examples {
 
@@ -51,12 +49,12 @@ class Options {
     Range range;
   };
   static constexpr size_t general = 3;  // --config, --dump-config and --help come first in options_
-  std::span<const Option> own() const;  // the others
+  std::span<const Option> own() const { return std::span(options_).subspan(general); }  // the others
+  void apply(std::span<const std::string> arguments);
   // By name without its first `skip` characters: a configuration file writes no dashes.
   static const Option& find(std::span<const Option> among, size_t skip, const std::string& name,
                             const std::string& where);
-  [[noreturn]] static void refuse(const Option& option, const std::string& where, const std::string& text);
-  static void set(const Option& option, const std::string& where, const std::string& text);
+  static void set(const Option& option, const std::string& where, const std::optional<std::string>& text);
 
   std::string usage_, about_, group_ = "Options", config_;
   bool help_ = false, dump_ = false;
@@ -64,6 +62,6 @@ class Options {
 };
 
 // "; did you mean X?" with the candidate nearest to `word` by edit distance, or nothing if none is near.
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
+std::string did_you_mean(const std::string& word, const Words& candidates);
 
 }  // namespace gradus::examples

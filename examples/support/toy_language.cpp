@@ -115,7 +115,12 @@ class Reader {
       const bool fits = words.empty() || (rest.starts_with(words) && rest[words.size()] == ' ');
       if (fits && (best == options.size() || words.size() > options[best].size())) best = i;
     }
-    if (best == options.size()) refuse();
+    if (best == options.size()) {
+      const std::string word = text_.substr(at_, text_.find(' ', at_) - at_);
+      throw std::invalid_argument(message("toy language: word ",
+                                          1 + std::ranges::count(text_.substr(0, at_), ' '), ": expected ",
+                                          expected_, ", got ", word == kEnd ? "the end" : "'" + word + "'"));
+    }
     if (!options[best].empty()) {
       expected_.clear();
       at_ += options[best].size() + 1;
@@ -124,13 +129,6 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void refuse() const {
-    const std::string word = text_.substr(at_, text_.find(' ', at_) - at_);
-    throw std::invalid_argument(message("toy language: word ",
-                                        1 + std::ranges::count(text_.substr(0, at_), ' '), ": expected ",
-                                        expected_, ", got ", word == kEnd ? "the end" : "'" + word + "'"));
-  }
-
   std::string text_;      // every word followed by a space
   size_t at_ = 0;         // what is before has been read
   std::string expected_;  // all that has been asked for at this place
@@ -204,7 +202,7 @@ class Derivation {
 
   // Returns whether it is plural.
   bool noun_phrase(Tables tables, bool negated = false) {
-    const Row& article = determiner(negated);
+    const Row& article = row("a determiner", "determiners", negated);
     const Row& before = row("an adjective", "adjectives before");
     const Row& after = row("an adjective", "adjectives after");
     const auto [entry, plural] = noun(tables, article.usual.forms);
@@ -221,14 +219,6 @@ class Derivation {
     return plural;
   }
 
-  const Row& determiner(bool negated) {
-    const Table& table = lexicon().at("determiners");
-    Options options;
-    for (const auto& [english, usual, probability, other] : table)
-      options.push_back(form(english, negated && !form(english, 1).empty()));
-    return table[choose_("a determiner", options)];
-  }
-
   std::pair<const Row*, bool> noun(Tables tables, const Words& determiner) {
     std::vector<std::pair<const Row*, bool>> nouns;  // and whether in the plural
     Options options;
@@ -242,10 +232,12 @@ class Derivation {
     return nouns[choose_("a noun", options)];
   }
 
+  // Asked for in that form, or in the first where a word has no such form.
   const Row& row(std::string_view what, const char* name, size_t english_form = 0) {
     const Table& table = lexicon().at(name);
     Options options;
-    for (const Row& row : table) options.push_back(form(row.english, english_form));
+    for (const auto& [english, usual, probability, other] : table)
+      options.push_back(form(english, form(english, english_form).empty() ? 0 : english_form));
     return table[choose_(what, options)];
   }
 
@@ -266,14 +258,15 @@ Words translate(const Words& source, std::function<bool(double)> usual) {
   return Derivation(Reader(source), std::move(usual)).sentence();
 }
 
-// All words of what `forms_of` gives of each row, sorted.
-Words words_of(const std::function<Words(const Row&)>& forms_of) {
+// The words of one side of the lexicon, sorted.
+Words all_words(bool in_french) {
   std::set<std::string> all;
   for (const auto& [name, table] : lexicon())
     for (const Row& row : table)
-      for (const std::string& form : forms_of(row))
-        for (const std::string& word : split(form, ' ')) all.insert(word);
-  all.erase("");
+      for (const Words* forms : {&row.english, &row.usual.forms, &row.other.forms})
+        for (const std::string& form : *forms)
+          for (const std::string& word : split(form, ' '))
+            if (!word.empty() && in_french == (forms != &row.english)) all.insert(word);
   return {all.begin(), all.end()};
 }
 
@@ -343,16 +336,8 @@ std::vector<double> token_probabilities(const Words& source, const Words& transl
   return q;
 }
 
-Words source_words() {
-  return words_of([](const Row& row) { return row.english; });
-}
-
-Words target_words() {
-  return words_of([](Row row) {
-    row.usual.forms.insert(row.usual.forms.end(), row.other.forms.begin(), row.other.forms.end());
-    return row.usual.forms;
-  });
-}
+Words source_words() { return all_words(/*in_french=*/false); }
+Words target_words() { return all_words(/*in_french=*/true); }
 
 }  // namespace toy
 }  // namespace gradus::examples

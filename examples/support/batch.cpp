@@ -5,9 +5,6 @@
 #include <functional>
 #include <numeric>
 #include <random>
-#include <span>
-
-#include "tensor/error.h"
 
 namespace gradus::examples {
 namespace {

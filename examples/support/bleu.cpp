@@ -33,24 +33,22 @@ Bleu corpus_bleu(const std::vector<Words>& hypotheses, const std::vector<Words>&
         "corpus_bleu: expected a reference for each hypothesis, got ", hypotheses.size(), " hypotheses and ",
         references.size(), " references");
   Bleu bleu;
-  std::array<int64_t, 4> matches = {}, totals = {};
-  for (size_t i = 0; i < hypotheses.size(); ++i) {
-    bleu.hypothesis_length += hypotheses[i].size();
-    bleu.reference_length += references[i].size();
-    for (size_t n = 1; n <= 4; ++n) {
-      matches[n - 1] += count_matches(hypotheses[i], references[i], n);
-      if (hypotheses[i].size() >= n) totals[n - 1] += hypotheses[i].size() - n + 1;
-    }
-  }
+  for (const Words& words : hypotheses) bleu.hypothesis_length += words.size();
+  for (const Words& words : references) bleu.reference_length += words.size();
   const double length_ratio = double(bleu.reference_length) / bleu.hypothesis_length;
   if (length_ratio > 1) bleu.brevity_penalty = std::exp(1 - length_ratio);  // of nothing: exp(-inf) = 0
-  if (matches[0] == 0) return bleu;  // nothing right at all: smoothing must not turn that into a score
   double partial = 1, log_sum = 0;
-  for (size_t n = 0; n < 4 && totals[n] > 0; ++n) {
-    const double hits = matches[n] > 0 ? double(matches[n]) : (partial /= 2);
-    bleu.precisions[n] = 100 * hits / totals[n];
+  for (size_t n = 1; n <= 4; ++n) {
+    double hits = 0, total = 0;
+    for (size_t i = 0; i < hypotheses.size(); ++i) {
+      hits += count_matches(hypotheses[i], references[i], n);
+      if (hypotheses[i].size() >= n) total += hypotheses[i].size() - n + 1;
+    }
+    if (n == 1 && hits == 0) return bleu;  // nothing right at all: smoothing must not turn that into a score
+    if (hits == 0) hits = partial /= 2;
+    if (total > 0) bleu.precisions[n - 1] = 100 * hits / total;
+    log_sum += std::log(bleu.precisions[n - 1]);  // log 0 = -inf: score 0
   }
-  for (const double precision : bleu.precisions) log_sum += std::log(precision);  // log 0 = -inf: score 0
   bleu.score = bleu.brevity_penalty * std::exp(log_sum / 4);
   return bleu;
 }

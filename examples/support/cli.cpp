@@ -41,28 +41,53 @@ std::string format(const Options::Target& target) {
 }
 
 // The value that `text` spells, unless it spells none that the option takes.
-template <class T>
-std::optional<T> value_of(const std::string& text, const std::string& placeholder, Range range) {
+template <class T> std::optional<T> value_of(const std::string& text, const Options::Option& option) {
   if constexpr (std::is_same_v<T, bool>) {
     if (text == "true" || text == "false") return text == "true";
   } else if constexpr (std::is_same_v<T, std::string>) {
-    const Words allowed = choices(placeholder);
+    const Words allowed = choices(option.placeholder);
     const bool fits = allowed.empty() || std::ranges::find(allowed, text) != allowed.end();
     const bool survives_a_file = trim(text) == text && text.find_first_of("\r\n") == text.npos;
     if (fits && survives_a_file) return text;
   } else if (const auto value = number_in<T>(text)) {
-    if (std::isfinite(double(*value)) && *value >= range.min && *value <= range.max) return value;
+    if (std::isfinite(double(*value)) && *value >= option.range.min && *value <= option.range.max)
+      return value;
   }
   return {};
 }
 
-std::string expected(const Options::Target& target, const std::string& placeholder, Range range) {
-  if (std::holds_alternative<bool*>(target)) return "true or false";
-  if (std::holds_alternative<std::string*>(target))
-    return choices(placeholder).empty() ? placeholder : "one of " + placeholder;
-  const std::string number = std::holds_alternative<double*>(target) ? "a number" : "a whole number";
-  if (std::isfinite(range.max)) return number + " from " + shortest(range.min) + " to " + shortest(range.max);
-  return std::isfinite(range.min) ? number + " of at least " + shortest(range.min) : number;
+std::string expected(const Options::Option& option) {
+  if (std::holds_alternative<bool*>(option.target)) return "true or false";
+  if (std::holds_alternative<std::string*>(option.target))
+    return (choices(option.placeholder).empty() ? "" : "one of ") + option.placeholder;
+  const auto [min, max] = option.range;
+  const std::string number = std::holds_alternative<double*>(option.target) ? "a number" : "a whole number";
+  if (std::isfinite(max)) return number + " from " + shortest(min) + " to " + shortest(max);
+  return std::isfinite(min) ? number + " of at least " + shortest(min) : number;
+}
+
+void set(const Options::Option& option, const std::string& where, const std::optional<std::string>& text) {
+  const auto assign = [&](auto* variable) {
+    const auto value = value_of<std::decay_t<decltype(*variable)>>(*text, option);
+    if (value) *variable = *value;
+    return value.has_value();
+  };
+  if (text && std::visit(assign, option.target)) return;
+  const std::string got = text.value_or("");
+  throw std::invalid_argument(where + ": expected " + expected(option) + ", got " +
+                              (got.empty() ? "nothing" : "'" + got + "'") +
+                              did_you_mean(got, choices(option.placeholder)));
+}
+
+// By name without its first `skip` characters: a configuration file writes no dashes.
+const Options::Option& find(std::span<const Options::Option> among, size_t skip, const std::string& name,
+                            const std::string& where) {
+  Words names;
+  for (const Options::Option& option : among) {
+    names.push_back(option.name.substr(skip));
+    if (names.back() == name) return option;
+  }
+  throw std::invalid_argument(where + ": unknown option" + did_you_mean(name, names));
 }
 
 // Lines of at most 100 columns that begin at `column`; line breaks of the text are kept.
@@ -105,52 +130,27 @@ void Options::add(std::string name, Target target, std::string placeholder, std:
       {group_, std::move(name), std::move(placeholder), std::move(help), format(target), target, range});
 }
 
-const Options::Option& Options::find(std::span<const Option> among, size_t skip, const std::string& name,
-                                     const std::string& where) {
-  Words names;
-  for (const Option& option : among) {
-    names.push_back(option.name.substr(skip));
-    if (names.back() == name) return option;
-  }
-  throw std::invalid_argument(where + ": unknown option" + did_you_mean(name, names));
-}
-
-void Options::set(const Option& option, const std::string& where, const std::optional<std::string>& text) {
-  const auto& [group, name, placeholder, help, initial, target, range] = option;
-  const auto assign = [&](auto* variable) {
-    const auto value = value_of<std::decay_t<decltype(*variable)>>(*text, placeholder, range);
-    if (value) *variable = *value;
-    return value.has_value();
-  };
-  if (text && std::visit(assign, target)) return;
-  const std::string got = text.value_or("");
-  throw std::invalid_argument(where + ": expected " + expected(target, placeholder, range) + ", got " +
-                              (got.empty() ? "nothing" : "'" + got + "'") +
-                              did_you_mean(got, choices(placeholder)));
-}
-
-void Options::apply(std::span<const std::string> arguments) {
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
-    const size_t equals = argument.find('=');
-    const std::string name = argument.substr(0, equals);
-    const Option& option = find(options_, 0, name, name);
-    std::optional<std::string> text;
-    if (equals != argument.npos) text = argument.substr(equals + 1);
-    else if (std::holds_alternative<bool*>(option.target)) text = "true";
-    else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) text = arguments[++i];
-    set(option, name, text);
-  }
-}
-
 Options::Action Options::parse(std::span<const std::string> arguments) {
-  apply(arguments);
+  const auto apply = [&] {
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      const std::string& argument = arguments[i];
+      check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
+      const size_t equals = argument.find('=');
+      const std::string name = argument.substr(0, equals);
+      const Option& option = find(options_, 0, name, name);
+      std::optional<std::string> text;
+      if (equals != argument.npos) text = argument.substr(equals + 1);
+      else if (std::holds_alternative<bool*>(option.target)) text = "true";
+      else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) text = arguments[++i];
+      set(option, name, text);
+    }
+  };
+  apply();
   if (!config_.empty()) {
     std::ifstream in(config_);
     check_world(in.good(), "--config: ", config_, " cannot be opened");
     read(in, config_);
-    apply(arguments);  // once more, over what the file says
+    apply();  // once more, over what the file says
   }
   return help_ ? Action::help : dump_ ? Action::dump_config : Action::run;
 }

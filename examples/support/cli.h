@@ -42,19 +42,15 @@ class Options {
   std::string help() const;
   std::string dump() const;  // all values as they stand: what read() takes
 
- private:
   struct Option {
     std::string group, name, placeholder, help, initial;
     Target target;
     Range range;
   };
+
+ private:
   static constexpr size_t general = 3;  // --config, --dump-config and --help come first in options_
   std::span<const Option> own() const { return std::span(options_).subspan(general); }  // the others
-  void apply(std::span<const std::string> arguments);
-  // By name without its first `skip` characters: a configuration file writes no dashes.
-  static const Option& find(std::span<const Option> among, size_t skip, const std::string& name,
-                            const std::string& where);
-  static void set(const Option& option, const std::string& where, const std::optional<std::string>& text);
 
   std::string usage_, about_, group_ = "Options", config_;
   bool help_ = false, dump_ = false;

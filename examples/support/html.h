@@ -4,8 +4,6 @@
 // goes through svg::escape first.
 #pragma once
 
-#include <type_traits>
-
 #include "examples/support/svg.h"
 #include "examples/support/text.h"
 

@@ -3,10 +3,6 @@
 #pragma once
 
 #include <cmath>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <type_traits>
 
 #include "examples/support/text.h"
 

@@ -66,12 +66,9 @@ int run_program(int argc, char** argv, int (*run)(std::span<const std::string> a
     const int status = run(arguments);
     check_world(std::cout.flush().good(), program_invocation_short_name, ": cannot write to standard output");
     return status;
-  } catch (const std::invalid_argument& error) {
-    std::cerr << error.what() << "\n";
-    return 2;
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
-    return 1;
+    return dynamic_cast<const std::invalid_argument*>(&error) ? 2 : 1;
   }
 }
 

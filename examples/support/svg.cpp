@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstring>
+#include <iomanip>
+#include <ranges>
 #include <sstream>
-#include <tuple>
 
 #include "examples/support/text.h"
 #include "tensor/error.h"
@@ -15,17 +15,18 @@ namespace gradus::examples::svg {
 namespace {
 
 constexpr double kWidth = 350, kRow = 18, kDigit = 7.7;
-constexpr size_t kStyles = 7;
-constexpr std::array kColours{"#0072B2", "#D55E00", "#009E73",     "#CC79A7",
-                              "#E69F00", "#56B4E9", "currentColor"};
-constexpr std::array kDashes{"none", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "2 2 6 2"};
-constexpr std::array kMarkers{"M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",  // around the origin
-                              "M-3-3h6v6h-6z",
-                              "M0-4l4 7h-8z",
-                              "M0-4l4 4-4 4-4-4z",
-                              "M-3-3l6 6M-3 3l6-6",
-                              "M0-4v8M-4 0h8",
-                              "M0 4l4-7h-8z"};
+// Of the series, in order; the markers lie around the origin.
+constexpr struct {
+  const char *colour, *dash, *marker;
+} kStyles[] = {
+    {"#0072B2", "none", "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z"},
+    {"#D55E00", "7 3", "M-3-3h6v6h-6z"},
+    {"#009E73", "2 3", "M0-4l4 7h-8z"},
+    {"#CC79A7", "9 3 2 3", "M0-4l4 4-4 4-4-4z"},
+    {"#E69F00", "4 2", "M-3-3l6 6M-3 3l6-6"},
+    {"#56B4E9", "12 4", "M0-4v8M-4 0h8"},
+    {"currentColor", "2 2 6 2", "M0 4l4-7h-8z"},
+};
 constexpr const char* kGrid = "stroke='currentColor' stroke-opacity='.25'";
 constexpr const char* kInk = "fill='none' stroke='currentColor'";
 
@@ -42,28 +43,21 @@ double width(std::string_view text) {
   return sum;
 }
 
-std::string number(double value, int digits = 6) {
-  char text[64];
-  return {text, std::to_chars(text, text + 64, value + 0., std::chars_format::general, digits).ptr};
-}
+std::string number(double value, int digits = 6) { return message(std::setprecision(digits), value + 0.); }
 
-std::string place(double at) { return number(std::round(at * 100) / 100, 7); }  // on the page
+// A length is rounded on the page, and all else stands as it is.
+std::string on_page(double at) { return number(std::round(at * 100) / 100, 7); }
+template <class Part> const Part& on_page(const Part& part) { return part; }
 
 class Canvas {
  public:
-  template <class... Parts> void put(const Parts&... parts) {
-    const auto written = [](const auto& part) {
-      if constexpr (std::is_same_v<decltype(part), const double&>) return place(part);
-      else return part;
-    };
-    (body_ << ... << written(parts)) << '\n';
-  }
+  template <class... Parts> void put(const Parts&... parts) { (body_ << ... << on_page(parts)) << '\n'; }
   void text(double x, double y, const std::string& text, const char* anchor, const std::string& more = "") {
     put("<text x='", x, "' y='", y, "' text-anchor='", anchor, "' ", more, ">", escape(text), "</text>");
   }
   void path(const std::vector<std::array<double, 2>>& points, const std::string& style) {
     std::string d;
-    for (const auto& [x, y] : points) d += (d.empty() ? "M" : "L") + place(x) + " " + place(y);
+    for (const auto& [x, y] : points) d += (d.empty() ? "M" : "L") + on_page(x) + " " + on_page(y);
     if (!d.empty()) put("<path d='", d, "' ", style, "/>");
   }
   void line(double x1, double y1, double x2, double y2, const std::string& style) {
@@ -73,18 +67,15 @@ class Canvas {
     put("<rect x='", x, "' y='", y, "' width='", w, "' height='", h, "' ", style, "/>");
   }
   void marker(double x, double y, size_t i) {
-    put("<path transform='translate(", x, " ", y, ")' d='", kMarkers[i], "' fill='", kColours[i],
-        "' stroke='", kColours[i], "'/>");
+    put("<path transform='translate(", x, " ", y, ")' d='", kStyles[i].marker, "' fill='", kStyles[i].colour,
+        "' stroke='", kStyles[i].colour, "'/>");
   }
 
-  std::string finish(const Chart& chart, double height) {
-    const std::string body = body_.str();
-    body_.str("");
-    put("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", kWidth, " ", height,
-        "' role='img' font-size='12' "
-        "font-family='system-ui, sans-serif' fill='currentColor'>\n<title>",
-        escape(chart.title), "</title>\n<desc>", escape(chart.description), "</desc>\n", body, "</svg>");
-    return body_.str();
+  std::string finish(const Chart& chart, double height) const {
+    return message("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", kWidth, " ", on_page(height),
+                   "' role='img' font-size='12' font-family='system-ui, sans-serif' fill='currentColor'>\n",
+                   "<title>", escape(chart.title), "</title>\n<desc>", escape(chart.description), "</desc>\n",
+                   body_.str(), "</svg>\n");
   }
 
  private:
@@ -120,9 +111,7 @@ struct Scale {
     return !axis.log ? number(tick) : std::abs(tick) > 3 ? "1e" + number(tick) : number(std::pow(10, tick));
   }
   double widest() const {
-    double most = 0;
-    for (double tick : ticks) most = std::max(most, width(label(tick)));
-    return most;
+    return std::ranges::max(ticks | std::views::transform([&](double t) { return width(label(t)); }));
   }
 
   Axis axis;
@@ -161,10 +150,10 @@ double frame(Canvas& canvas, Scale& x, Scale& y, double top) {
 }
 
 std::string fill(size_t colour, const char* ink) {
-  return message("fill='", kColours[colour], "' fill-opacity='", ink, "' ");
+  return message("fill='", kStyles[colour].colour, "' fill-opacity='", ink, "' ");
 }
 std::string stroke(size_t style) {
-  return message("stroke='", kColours[style], "' stroke-dasharray='", kDashes[style], "' ");
+  return message("stroke='", kStyles[style].colour, "' stroke-dasharray='", kStyles[style].dash, "' ");
 }
 std::string line_style(const Series& s, size_t i) {
   return s.mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
@@ -211,16 +200,16 @@ void draw_cells(Canvas& canvas, const Series& s, size_t row, double largest, con
 double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
   double x = 0, y = 0;
   for (size_t i = 0; i < series.size(); ++i) {
-    const auto& [name, mark] = std::tie(series[i].name, series[i].mark);
-    if (name.empty() || mark == Mark::cells) continue;
-    check(width(name) <= kWidth - 32, "svg: `", name, "` is too long for a legend");
-    if (y == 0 || x + 32 + width(name) > kWidth) x = 0, y += kRow;
-    if (mark == Mark::bars) canvas.rect(x, y - 9, 24, 10, bar_style(i));
-    if (mark == Mark::line || mark == Mark::reference)
-      canvas.line(x, y - 4, x + 26, y - 4, line_style(series[i], i));
-    if (mark == Mark::line || mark == Mark::points) canvas.marker(x + 13, y - 4, i);
-    canvas.text(x + 32, y, name, "start");
-    x += 42 + width(name);
+    const Series& s = series[i];
+    if (s.name.empty() || s.mark == Mark::cells) continue;
+    check(width(s.name) <= kWidth - 32, "svg: `", s.name, "` is too long for a legend");
+    if (y == 0 || x + 32 + width(s.name) > kWidth) x = 0, y += kRow;
+    if (s.mark == Mark::bars) canvas.rect(x, y - 9, 24, 10, bar_style(i));
+    if (s.mark == Mark::line || s.mark == Mark::reference)
+      canvas.line(x, y - 4, x + 26, y - 4, line_style(s, i));
+    if (s.mark == Mark::line || s.mark == Mark::points) canvas.marker(x + 13, y - 4, i);
+    canvas.text(x + 32, y, s.name, "start");
+    x += 42 + width(s.name);
   }
   return y;
 }
@@ -243,8 +232,8 @@ std::string draw(Chart chart, const std::vector<Series>& series) {
     return std::ranges::count(series, mark, [](const Series& s) { return s.mark; });
   };
   const bool map = marked(Mark::cells) > 0;
-  check(!series.empty() && (map || series.size() <= kStyles), "svg: expected 1 to ", kStyles, " series, got ",
-        series.size());
+  check(!series.empty() && (map || series.size() <= std::size(kStyles)), "svg: expected 1 to ",
+        std::size(kStyles), " series, got ", series.size());
   Values all_x, all_y;
   for (const Series& s : series) {
     check((s.mark == Mark::bars || !s.y.empty()) && s.x.size() == s.y.size() &&
@@ -300,7 +289,8 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
       if (input + 1 == i) canvas.line(left, from, left, y, kInk);
       else
         canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}},
-                    message("fill='none' stroke-width='2' stroke='", kColours[lane[input] % kStyles], "'"));
+                    message("fill='none' stroke-width='2' stroke='",
+                            kStyles[lane[input] % std::size(kStyles)].colour, "'"));
     }
     canvas.put("<circle cx='", left, "' cy='", y, "' r='4'/>");
     canvas.text(left + 12, y + 4, steps[i].text, "start");

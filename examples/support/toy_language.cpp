@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <set>
-#include <string_view>
-#include <utility>
 
-#include "examples/support/text.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {
@@ -43,11 +40,8 @@ std::map<std::string, Table> parse(const std::string& text) {
   std::map<std::string, Table> tables;
   std::string name;
   for (const std::string& line : split(text, '\n')) {
-    if (line.empty() || line[0] == '#') continue;
-    if (line[0] == '[') {
-      name = line.substr(1, line.size() - 2);
-      continue;
-    }
+    if (line.starts_with('[')) name = line.substr(1, line.size() - 2);
+    if (line.empty() || line.find_first_of("#[") == 0) continue;
     Words cells = split(line, '|');
     if (cells.size() == 2) cells.insert(cells.end(), {"1", ""});
     check(!name.empty() && cells.size() == 4, "toy_lexicon.txt: expected [table], `English | French` or ",
@@ -93,70 +87,11 @@ Words fuse(Words words) {
   return words;
 }
 
-// The grammar asks "which of these comes next?": a Reader looks it up in a given source, a Writer makes it
+// The grammar asks "which of these comes next?": a reader looks it up in a given source, a writer makes it
 // up. When the first option is empty, the part may be left out. The grammar knows "a" but not "an".
 using Options = std::vector<std::string_view>;
 using Choose = std::function<size_t(std::string_view what, const Options&)>;
 constexpr std::string_view kEnd = "\n";  // the last "word"; being white space, it is none to split_words
-
-class Reader {
- public:
-  explicit Reader(const Words& source) {
-    for (const std::string& word : source) text_ += (word == "an" ? "a" : word) + ' ';
-    text_.append(kEnd).append(" ");
-  }
-
-  size_t operator()(std::string_view what, const Options& options) {  // the longest that fits
-    if (!expected_.ends_with(what)) expected_.append(expected_.empty() ? "" : " or ").append(what);
-    const std::string_view rest = std::string_view(text_).substr(at_);
-    size_t best = options.size();
-    for (size_t i = 0; i < options.size(); ++i) {
-      const std::string_view words = options[i];
-      const bool fits = words.empty() || (rest.starts_with(words) && rest[words.size()] == ' ');
-      if (fits && (best == options.size() || words.size() > options[best].size())) best = i;
-    }
-    if (best == options.size()) {
-      const std::string word = text_.substr(at_, text_.find(' ', at_) - at_);
-      throw std::invalid_argument(message("toy language: word ",
-                                          1 + std::ranges::count(text_.substr(0, at_), ' '), ": expected ",
-                                          expected_, ", got ", word == kEnd ? "the end" : "'" + word + "'"));
-    }
-    if (!options[best].empty()) {
-      expected_.clear();
-      at_ += options[best].size() + 1;
-    }
-    return best;
-  }
-
- private:
-  std::string text_;      // every word followed by a space
-  size_t at_ = 0;         // what is before has been read
-  std::string expected_;  // all that has been asked for at this place
-};
-
-class Writer {
- public:
-  explicit Writer(Rng& rng) : rng_(rng) {}
-
-  size_t operator()(std::string_view, const Options& options) {
-    const bool optional = options[0].empty();
-    if (optional && rng_.below(3) > 0) return 0;  // left out two times in three
-    const size_t choice = optional + rng_.below(options.size() - optional);
-    text_.append(options[choice]).append(" ");
-    return choice;
-  }
-
-  Words words() const {
-    Words words = split_words(text_);
-    for (size_t i = 0; i + 1 < words.size(); ++i)
-      if (words[i] == "a" && words[i + 1].find_first_of("aeiou") == 0) words[i] = "an";
-    return words;
-  }
-
- private:
-  Rng& rng_;
-  std::string text_;
-};
 
 // The grammar, each rule in both languages at once: it takes English words from `choose` and says French
 // ones. usual(p) settles synonyms: whether to say the one of probability p.
@@ -255,7 +190,30 @@ class Derivation {
 };
 
 Words translate(const Words& source, std::function<bool(double)> usual) {
-  return Derivation(Reader(source), std::move(usual)).sentence();
+  std::string text;      // every word followed by a space
+  size_t at = 0;         // what is before has been read
+  std::string expected;  // all that has been asked for at this place
+  for (const std::string& word : source) text += (word == "an" ? "a" : word) + ' ';
+  text.append(kEnd).append(" ");
+  const auto read = [&](std::string_view what, const Options& options) {  // the longest that fits
+    if (!expected.ends_with(what)) expected.append(expected.empty() ? "" : " or ").append(what);
+    const std::string_view rest = std::string_view(text).substr(at);
+    size_t best = options.size();
+    for (size_t i = 0; i < options.size(); ++i) {
+      const std::string_view words = options[i];
+      const bool fits = words.empty() || (rest.starts_with(words) && rest[words.size()] == ' ');
+      if (fits && (best == options.size() || words.size() > options[best].size())) best = i;
+    }
+    if (best == options.size()) {
+      const std::string_view word = rest.substr(0, rest.find(' '));
+      throw std::invalid_argument(
+          message("toy language: word ", 1 + std::count(text.begin(), text.begin() + at, ' '), ": expected ",
+                  expected, ", got ", word == kEnd ? "the end" : message("'", word, "'")));
+    }
+    if (!options[best].empty()) expected.clear(), at += options[best].size() + 1;
+    return best;
+  };
+  return Derivation(read, std::move(usual)).sentence();
 }
 
 // The words of one side of the lexicon, sorted.
@@ -279,10 +237,19 @@ Split split_of(const Words& source) {
 
 Words sample_source(Rng& rng, Split split) {
   while (true) {
+    std::string text;
     size_t synonyms = 0;
-    Writer writer(rng);
-    Derivation(std::ref(writer), [&](double) { return ++synonyms > 0; }).sentence();
-    Words source = writer.words();
+    const auto write = [&](std::string_view, const Options& options) {
+      const bool optional = options[0].empty();
+      if (optional && rng.below(3) > 0) return size_t{0};  // left out two times in three
+      const size_t choice = optional + rng.below(options.size() - optional);
+      text.append(options[choice]).append(" ");
+      return choice;
+    };
+    Derivation(write, [&](double) { return ++synonyms > 0; }).sentence();
+    Words source = split_words(text);
+    for (size_t i = 0; i + 1 < source.size(); ++i)
+      if (source[i] == "a" && source[i + 1].find_first_of("aeiou") == 0) source[i] = "an";
     if (source.size() <= kMaxLength && synonyms <= kMaxSynonyms && split_of(source) == split) return source;
   }
 }

@@ -58,8 +58,7 @@ Calibration calibration(std::span<const TokenPrediction> tokens, int64_t bins) {
 
 std::vector<svg::Series> diagram(const std::vector<ReliabilityBin>& bins, int64_t few) {
   check(!bins.empty(), "calibration: a reliability diagram without bins");
-  svg::Series accuracy{
-      .name = "accuracy", .x = {}, .y = {}, .mark = svg::Mark::bars, .wide = 1. / bins.size()};
+  svg::Series accuracy{"accuracy", {}, {}, {}, {}, svg::Mark::bars, /*wide=*/1. / bins.size()};
   svg::Series gap = accuracy, thin = accuracy;
   gap.name = "gap to confidence", thin.name = message("fewer than ", few, " tokens");
   for (size_t i = 0; i < bins.size(); ++i) {

@@ -29,15 +29,7 @@ Words choices(const std::string& placeholder) {
 }
 
 std::string format(const Options::Target& target) {
-  return std::visit(
-      [](const auto* value) -> std::string {
-        using T = std::decay_t<decltype(*value)>;
-        if constexpr (std::is_same_v<T, std::string>) return *value;
-        else if constexpr (std::is_same_v<T, bool>) return *value ? "true" : "false";
-        else if constexpr (std::is_same_v<T, double>) return shortest(*value);
-        else return std::to_string(*value);
-      },
-      target);
+  return std::visit([](const auto* value) { return as_text(*value); }, target);
 }
 
 // The value that `text` spells, unless it spells none that the option takes.
@@ -122,8 +114,6 @@ Options::Options(std::string usage, std::string about) : usage_(std::move(usage)
   add("--help", &help_, "", "print this, and stop");
   group("Options");
 }
-
-void Options::group(std::string title) { group_ = std::move(title); }
 
 void Options::add(std::string name, Target target, std::string placeholder, std::string help, Range range) {
   options_.push_back(

@@ -27,7 +27,7 @@ class Options {
   Options& operator=(const Options&) = delete;
 
   // Options that follow stand under this title in the help.
-  void group(std::string title);
+  void group(std::string title) { group_ = std::move(title); }
   // A bool is a flag. A placeholder with bars, "pre|post", lists the values allowed. Line breaks in `help`
   // are kept.
   void add(std::string name, Target target, std::string placeholder, std::string help, Range range = {});

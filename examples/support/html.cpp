@@ -6,18 +6,12 @@
 
 #include "tensor/error.h"
 
-namespace gradus::examples {
-
-extern const char* const kPageStyle;  // page.css, by the build
-
-namespace html {
+namespace gradus::examples::html {
 namespace {
 
 std::string csv_cell(const std::string& cell) {
   if (cell.find_first_of(",\"\r\n") == cell.npos) return cell;
-  std::string quoted = "\"";
-  for (char c : cell) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + '"';
+  return message(std::quoted(cell, '"', /*escape=*/'"'));
 }
 
 // On the page a number has at most 5 digits that count; in the CSV it has all.
@@ -48,21 +42,20 @@ std::string Table::csv() const {
 size_t Table::column(const std::string& name) const {
   const auto at = std::ranges::find(columns, name);
   check(at != columns.end(), "table: there is no column `", name, "`");
-  return static_cast<size_t>(at - columns.begin());
+  return at - columns.begin();
 }
 
 Table Table::where(const std::string& name, const std::vector<std::string>& values) const {
   Table some{columns, rows};
-  std::erase_if(some.rows, [&, c = column(name)](const auto& row) {
-    return std::ranges::find(values, row[c]) == values.end();
-  });
+  const size_t c = column(name);
+  std::erase_if(some.rows, [&](const auto& row) { return !std::ranges::count(values, row[c]); });
   return some;
 }
 
 std::vector<std::string> Table::distinct(const std::string& name) const {
   std::vector<std::string> values;
   for (const auto& row : rows)
-    if (const std::string& value = row[column(name)]; std::ranges::find(values, value) == values.end())
+    if (const std::string& value = row[column(name)]; !std::ranges::count(values, value))
       values.push_back(value);
   return values;
 }
@@ -134,5 +127,4 @@ std::string page(const std::string& title, const std::string& lead, const std::v
          "</main>\n</body>\n</html>\n";
 }
 
-}  // namespace html
-}  // namespace gradus::examples
+}  // namespace gradus::examples::html

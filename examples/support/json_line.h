@@ -14,10 +14,8 @@ std::string json_string(std::string_view text);
 class JsonLine {
  public:
   template <class T> JsonLine& add(std::string_view name, const T& value) {
-    if constexpr (std::is_same_v<T, bool>) return add_raw(name, value ? "true" : "false");
-    else if constexpr (std::is_integral_v<T>) return add_raw(name, std::to_string(value));
-    else if constexpr (!std::is_floating_point_v<T>) return add_raw(name, json_string(value));
-    else return add_raw(name, std::isfinite(value) ? shortest(value) : "null");
+    if constexpr (!std::is_arithmetic_v<T>) return add_raw(name, json_string(value));
+    else return add_raw(name, std::isfinite(double(value)) ? as_text(value) : "null");
   }
   std::string str() const { return "{" + fields_ + "}"; }
 

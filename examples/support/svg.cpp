@@ -149,15 +149,15 @@ double frame(Canvas& canvas, Scale& x, Scale& y, double top) {
   return below + kRow + 8;
 }
 
-std::string fill(size_t colour, const char* ink) {
-  return message("fill='", kStyles[colour].colour, "' fill-opacity='", ink, "' ");
+std::string fill(size_t i, const std::string& ink) {
+  return message("fill='", kStyles[i].colour, "' fill-opacity='", ink, "' ");
 }
-std::string stroke(size_t style) {
-  return message("stroke='", kStyles[style].colour, "' stroke-dasharray='", kStyles[style].dash, "' ");
+std::string stroke(size_t i) {
+  return message("stroke='", kStyles[i].colour, "' stroke-dasharray='", kStyles[i].dash, "' ");
 }
-std::string line_style(const Series& s, size_t i) {
-  return s.mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
-                                   : "fill='none' stroke-width='2' " + stroke(i);
+std::string line_style(Mark mark, size_t i) {
+  return mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
+                                 : "fill='none' stroke-width='2' " + stroke(i);
 }
 std::string bar_style(size_t i) { return fill(i, std::array{".8", ".35", "0"}[i % 3]) + stroke(i); }
 
@@ -167,15 +167,14 @@ void draw_line(Canvas& canvas, const Series& s, size_t i, const Scale& x, const 
   for (size_t n = 0; n < s.low.size(); ++n) band.push_back({line[n][0], y(s.low[n])});
   for (size_t n = s.high.size(); n-- > 0;) band.push_back({line[n][0], y(s.high[n])});
   canvas.path(band, fill(i, ".2"));
-  if (s.mark != Mark::points) canvas.path(line, line_style(s, i));
+  if (s.mark != Mark::points) canvas.path(line, line_style(s.mark, i));
   const size_t every = s.mark == Mark::points ? 1 : (line.size() + 7) / 8;
   for (size_t n = 0; n < line.size() && s.mark != Mark::reference; n += every)
     canvas.marker(line[n][0], line[n][1], i);
 }
 
-void draw_bars(Canvas& canvas, const Series& s, size_t i, size_t side_by_side, const Scale& x,
-               const Scale& y) {
-  const double wide = s.wide / side_by_side, first = (i % side_by_side + 0.5) * wide - s.wide / 2;
+void draw_bars(Canvas& canvas, const Series& s, size_t i, size_t abreast, const Scale& x, const Scale& y) {
+  const double wide = s.wide / abreast, first = (i % abreast + 0.5) * wide - s.wide / 2;
   for (size_t n = 0; n < s.y.size(); ++n) {
     const double left = x(s.x[n] + first - wide / 2), right = x(s.x[n] + first + wide / 2),
                  from = y(s.low.empty() ? 0 : s.low[n]), to = y(s.low.empty() ? s.y[n] : s.high[n]);
@@ -188,7 +187,7 @@ void draw_cells(Canvas& canvas, const Series& s, size_t row, double largest, con
   for (size_t n = 0; n < s.y.size(); ++n) {
     const double v = s.y[n], ink = v / std::max(largest, 1e-300), cx = x(s.x[n]), cy = y(row);
     check(v >= 0, "svg: `", s.name, "` has a value below 0: ", v);
-    canvas.rect(cx - wide / 2, cy - high / 2, wide - 1, high - 1, fill(0, number(ink, 3).c_str()) + kGrid);
+    canvas.rect(cx - wide / 2, cy - high / 2, wide - 1, high - 1, fill(0, number(ink, 3)) + kGrid);
     std::string says = number(v, 2);
     if (says.starts_with("0.")) says.erase(0, 1);
     if (v == 0) canvas.put("<circle cx='", cx, "' cy='", cy, "' r='1.2'/>");
@@ -206,7 +205,7 @@ double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
     if (y == 0 || x + 32 + width(s.name) > kWidth) x = 0, y += kRow;
     if (s.mark == Mark::bars) canvas.rect(x, y - 9, 24, 10, bar_style(i));
     if (s.mark == Mark::line || s.mark == Mark::reference)
-      canvas.line(x, y - 4, x + 26, y - 4, line_style(s, i));
+      canvas.line(x, y - 4, x + 26, y - 4, line_style(s.mark, i));
     if (s.mark == Mark::line || s.mark == Mark::points) canvas.marker(x + 13, y - 4, i);
     canvas.text(x + 32, y, s.name, "start");
     x += 42 + width(s.name);
@@ -228,9 +227,7 @@ std::string escape(std::string_view text) {
 }
 
 std::string draw(Chart chart, const std::vector<Series>& series) {
-  const auto marked = [&](Mark mark) {
-    return std::ranges::count(series, mark, [](const Series& s) { return s.mark; });
-  };
+  const auto marked = [&](Mark mark) { return std::ranges::count(series, mark, &Series::mark); };
   const bool map = marked(Mark::cells) > 0;
   check(!series.empty() && (map || series.size() <= std::size(kStyles)), "svg: expected 1 to ",
         std::size(kStyles), " series, got ", series.size());
@@ -273,10 +270,10 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
       check(input < i, "svg: step ", i, " takes ", input, ", which is not earlier"), last[input] = i;
   for (size_t i = 0; i < steps.size(); ++i) {
     if (last[i] <= i + 1) continue;
-    const auto free = std::find_if(busy.begin(), busy.end(), [&](size_t until) { return until <= i; });
-    lane[i] = static_cast<size_t>(free - busy.begin()) + 1;
-    if (free == busy.end()) busy.push_back(last[i]);
-    else *free = last[i];
+    auto free = std::ranges::find_if(busy, [&](size_t until) { return until <= i; });
+    if (free == busy.end()) free = busy.insert(free, 0);
+    *free = last[i];
+    lane[i] = free - busy.begin() + 1;
   }
   const double left = 10 * busy.size() + 8, high = 20;
   Canvas canvas;

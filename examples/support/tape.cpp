@@ -1,7 +1,6 @@
 #include "examples/support/tape.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string_view>
 
@@ -31,22 +30,17 @@ std::string shortened(std::string name) {
 }  // namespace
 
 std::vector<svg::Step> steps_of(const Variable& root, const std::vector<NamedParameter>& names) {
-  std::map<const Node*, std::string> name_of;
-  for (const auto& [name, variable] : names) name_of[variable.node().get()] = name;
-  std::map<const Node*, size_t> number;
+  const std::vector<Node*> all = operations(root);
   std::vector<svg::Step> steps;
-  for (const Node* node : operations(root)) {
-    svg::Step step{node->op, {}};
+  for (const Node* node : all) {
+    svg::Step& step = steps.emplace_back(svg::Step{node->op, {}});
     for (const auto& input : node->inputs) {
-      if (const auto earlier = number.find(input.get()); earlier != number.end())
-        step.inputs.push_back(earlier->second);
-      const auto name = name_of.find(input.get());
-      if (name != name_of.end() && name->second.ends_with("weight"))
-        step.text += " " + shortened(name->second);
+      const auto earlier = std::ranges::find(all, input.get());
+      if (earlier != all.end()) step.inputs.push_back(earlier - all.begin());
+      const auto named = std::ranges::find(names, input, [](const auto& p) { return p.variable.node(); });
+      if (named != names.end() && named->name.ends_with("weight")) step.text += " " + shortened(named->name);
     }
     step.text += message(" ", node->shape);
-    number[node] = steps.size();
-    steps.push_back(step);
   }
   return steps;
 }

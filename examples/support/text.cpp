@@ -50,7 +50,7 @@ bool next_line(std::istream& in, const std::string& name, int64_t number, std::s
   if (!found) return false;
   if (line.ends_with('\r')) line.pop_back();
   if (number == 1 && line.starts_with("\uFEFF"))
-    line.erase(0, 3);  // a byte order mark, which some editors leave
+    line.erase(0, 3);  // a byte order mark: some editors leave it
   const std::optional<size_t> invalid = find_invalid_utf8(line);
   check_world(!invalid, name, ", line ", number, ", byte ", invalid.value_or(0) + 1, ": not valid UTF-8");
   return true;
@@ -72,15 +72,13 @@ ParallelText read_parallel(const std::string& source_path, const std::string& ta
               source.size(), ", ", target_path, " has ", target.size());
   ParallelText text;
   for (size_t i = 0; i < source.size(); ++i) {
-    if (split_words(source[i]).empty() || split_words(target[i]).empty()) {
-      ++text.dropped;
-      continue;
-    }
+    if (split_words(source[i]).empty() || split_words(target[i]).empty()) continue;
     text.source.push_back(source[i]);
     text.target.push_back(target[i]);
     text.lines.push_back(i + 1);
   }
   check_world(!text.source.empty(), source_path, ", ", target_path, ": no pair of non-blank lines");
+  text.dropped = std::ssize(source) - std::ssize(text.source);
   return text;
 }
 

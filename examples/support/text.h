@@ -16,6 +16,8 @@ namespace gradus::examples {
 
 using Words = std::vector<std::string>;
 
+extern const char *const kPageStyle, *const kToyLexicon;  // page.css and toy_lexicon.txt, by the build
+
 struct CodePoint {
   char32_t value;
   std::string_view bytes;
@@ -70,6 +72,14 @@ Words split(std::string_view text, char at);
 
 // The shortest decimal number that reads back as the same double.
 std::string shortest(double value);
+
+// A value as text: numbers so that the same is read back, texts as they are.
+template <class T> std::string as_text(const T& value) {
+  if constexpr (std::is_same_v<T, bool>) return value ? "true" : "false";
+  else if constexpr (std::is_floating_point_v<T>) return shortest(value);
+  else if constexpr (std::is_integral_v<T>) return std::to_string(value);
+  else return value;
+}
 
 // The number that a text is, from its first to its last character, or nothing.
 template <class Number> std::optional<Number> number_in(std::string_view text) {

@@ -6,11 +6,7 @@
 
 #include "tensor/error.h"
 
-namespace gradus::examples {
-
-extern const char* const kToyLexicon;  // toy_lexicon.txt, by the build
-
-namespace toy {
+namespace gradus::examples::toy {
 namespace {
 
 constexpr size_t kMaxLength = 14, kMaxSynonyms = 6;  // of a sampled source
@@ -306,5 +302,4 @@ std::vector<double> token_probabilities(const Words& source, const Words& transl
 Words source_words() { return all_words(/*in_french=*/false); }
 Words target_words() { return all_words(/*in_french=*/true); }
 
-}  // namespace toy
-}  // namespace gradus::examples
+}  // namespace gradus::examples::toy

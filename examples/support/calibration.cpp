@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace gradus::examples {
 
@@ -11,7 +10,7 @@ std::vector<TokenPrediction> predictions(const Tensor& logits, std::span<const i
   check(temperature > 0 && std::isfinite(temperature), "calibration: expected a temperature above 0, got ",
         temperature);
   check(logits && logits.shape().rank() >= 1 && logits.shape()[-1] > 0 &&
-            std::cmp_equal(logits.shape().before(-1), targets.size()),
+            logits.shape().before(-1) == std::ssize(targets),
         "calibration: logits ", logits.shape(), " do not fit ", targets.size(), " targets");
   const int64_t vocab = logits.shape()[-1];
   const std::vector<double> all = logits.to(DType::f64).to_vector<double>();
@@ -29,8 +28,7 @@ std::vector<TokenPrediction> predictions(const Tensor& logits, std::span<const i
       const double l = log_p(x);
       squares += std::exp(2 * l), entropy -= l > -INFINITY ? std::exp(l) * l : 0;
     }
-    const bool known = targets[r] >= 0 && targets[r] < vocab;
-    const double right = known ? log_p(z[targets[r]]) : -INFINITY;
+    const double right = targets[r] >= 0 && targets[r] < vocab ? log_p(z[targets[r]]) : -INFINITY;
     tokens.push_back({std::exp(log_p(*best)), entropy, right, squares + 1 - 2 * std::exp(right), targets[r],
                       static_cast<int32_t>(best - z.begin())});
   }

@@ -24,10 +24,6 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-Words choices(const std::string& placeholder) {
-  return placeholder.find('|') == placeholder.npos ? Words() : split(placeholder, '|');
-}
-
 std::string format(const Options::Target& target) {
   return std::visit([](const auto* value) { return as_text(*value); }, target);
 }
@@ -37,8 +33,7 @@ template <class T> std::optional<T> value_of(const std::string& text, const Opti
   if constexpr (std::is_same_v<T, bool>) {
     if (text == "true" || text == "false") return text == "true";
   } else if constexpr (std::is_same_v<T, std::string>) {
-    const Words allowed = choices(option.placeholder);
-    const bool fits = allowed.empty() || std::ranges::find(allowed, text) != allowed.end();
+    const bool fits = option.choices.empty() || std::ranges::count(option.choices, text) > 0;
     const bool survives_a_file = trim(text) == text && text.find_first_of("\r\n") == text.npos;
     if (fits && survives_a_file) return text;
   } else if (const auto value = number_in<T>(text)) {
@@ -51,7 +46,7 @@ template <class T> std::optional<T> value_of(const std::string& text, const Opti
 std::string expected(const Options::Option& option) {
   if (std::holds_alternative<bool*>(option.target)) return "true or false";
   if (std::holds_alternative<std::string*>(option.target))
-    return (choices(option.placeholder).empty() ? "" : "one of ") + option.placeholder;
+    return (option.choices.empty() ? "" : "one of ") + option.placeholder;
   const auto [min, max] = option.range;
   const std::string number = std::holds_alternative<double*>(option.target) ? "a number" : "a whole number";
   if (std::isfinite(max)) return number + " from " + shortest(min) + " to " + shortest(max);
@@ -68,7 +63,7 @@ void set(const Options::Option& option, const std::string& where, const std::opt
   const std::string got = text.value_or("");
   throw std::invalid_argument(where + ": expected " + expected(option) + ", got " +
                               (got.empty() ? "nothing" : "'" + got + "'") +
-                              did_you_mean(got, choices(option.placeholder)));
+                              did_you_mean(got, option.choices));
 }
 
 // By name without its first `skip` characters: a configuration file writes no dashes.
@@ -116,8 +111,8 @@ Options::Options(std::string usage, std::string about) : usage_(std::move(usage)
 }
 
 void Options::add(std::string name, Target target, std::string placeholder, std::string help, Range range) {
-  options_.push_back(
-      {group_, std::move(name), std::move(placeholder), std::move(help), format(target), target, range});
+  const Words choices = placeholder.find('|') == placeholder.npos ? Words() : split(placeholder, '|');
+  options_.push_back({group_, name, placeholder, help, format(target), choices, target, range});
 }
 
 Options::Action Options::parse(std::span<const std::string> arguments) {

@@ -44,6 +44,7 @@ class Options {
 
   struct Option {
     std::string group, name, placeholder, help, initial;
+    Words choices;
     Target target;
     Range range;
   };

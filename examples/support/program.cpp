@@ -29,10 +29,9 @@ void on_signal(int signal) {
 }
 
 std::string clock_time(double seconds) {  // 1:05, 2:00:00
-  const int64_t whole = std::clamp(seconds, 0.0, 1e9), minutes = whole / 60;
-  const auto two_digits = [](int64_t n) { return (n < 10 ? ":0" : ":") + std::to_string(n); };
-  return (minutes < 60 ? std::to_string(minutes) : std::to_string(minutes / 60) + two_digits(minutes % 60)) +
-         two_digits(whole % 60);
+  const int64_t whole = std::clamp(seconds, 0.0, 1e9), hours = whole / 3600;
+  return message(std::setfill('0'), hours > 0 ? message(hours, ":") : "", std::setw(hours > 0 ? 2 : 1),
+                 whole / 60 % 60, ":", std::setw(2), whole % 60);
 }
 
 // The first `columns` code points, control characters made visible as blanks.

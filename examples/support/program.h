@@ -42,7 +42,6 @@ class Progress {
       : out_(out), options_(std::move(options)), begun_(options_.clock()) {}
   ~Progress();
   Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
 
   // Draws if it is time to: the first and the last call always do.
   void update(int64_t done, const std::string& status);

@@ -103,6 +103,13 @@ bool is_letter(char32_t c) {
 
 namespace {
 
+// What follows `"name": `. A text's own quotes are escaped, so it is never inside one.
+std::string_view after(std::string_view line, std::string_view name) {
+  const std::string key = json_string(name) + ": ";
+  const size_t at = line.find(key);
+  return at == line.npos ? "" : line.substr(at + key.size());
+}
+
 bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_apostrophe(char32_t c) { return c == U'\'' || c == U'’'; }
 
@@ -175,6 +182,35 @@ std::string shortest(double value) {
   const auto result = plain ? std::to_chars(digits, std::end(digits), value, std::chars_format::fixed)
                             : std::to_chars(digits, std::end(digits), value);
   return std::string(digits, result.ptr);
+}
+
+std::string json_string(std::string_view text) {
+  constexpr char hex[] = "0123456789abcdef";
+  std::string out = "\"";
+  for (const auto& [c, bytes, valid] : code_points(text)) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c < 0x20) out += {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    else out += valid ? bytes : "\uFFFD";
+  }
+  return out + '"';
+}
+
+std::optional<double> json_number(std::string_view line, std::string_view name) {
+  const std::string_view text = after(line, name);
+  const auto value = number_in<double>(text.substr(0, text.find_first_of(",}")));
+  return value && std::isfinite(*value) ? value : std::nullopt;
+}
+
+std::string json_text(std::string_view line, std::string_view name) {
+  std::string_view text = after(line, name);
+  std::string out;
+  if (!text.starts_with('"')) return out;
+  for (size_t at = 1; at < text.size() && text[at] != '"'; ++at) {
+    if (text[at] != '\\') out += text[at];
+    else if (text.substr(at).starts_with("\\u00")) out += ' ', at += 5;  // a control character
+    else if (++at < text.size()) out += text[at];
+  }
+  return out;
 }
 
 }  // namespace gradus::examples

@@ -1,10 +1,12 @@
 // Text as this project reads it: UTF-8, checked strictly where it enters, and cut into words. `split_words`
 // sets punctuation apart and splits after an elision ("L'arbre, là." -> L' arbre , là .); it neither
 // lowercases nor normalises, and knows no language. `join_words` is its plain inverse: the spacing of a
-// printed page, not the bytes that were read. Cutting what it joined gives the same words again.
+// printed page, not the bytes that were read. Cutting what it joined gives the same words again. And values
+// as text: numbers, lines of JSON.
 #pragma once
 
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <istream>
 #include <optional>
@@ -88,5 +90,28 @@ template <class Number> std::optional<Number> number_in(std::string_view text) {
   if (error != std::errc() || end != text.data() + text.size()) return {};
   return value;
 }
+
+// A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, since JSON allows no others.
+std::string json_string(std::string_view text);
+
+// One JSON object on one line, for log.jsonl: `JsonLine().add("step", 7).add("loss", 0.5).str()`. Flat. JSON
+// knows no NaN and no infinity: they become null. Reading is for such lines alone, field by field.
+class JsonLine {
+ public:
+  template <class T> JsonLine& add(std::string_view name, const T& value) {
+    fields_ += (fields_.empty() ? "" : ", ") + json_string(name) + ": ";
+    if constexpr (!std::is_arithmetic_v<T>) fields_ += json_string(value);
+    else fields_ += std::isfinite(double(value)) ? as_text(value) : "null";
+    return *this;
+  }
+  std::string str() const { return "{" + fields_ + "}"; }
+
+ private:
+  std::string fields_;
+};
+
+// A field of such a line: its number, unless it has none; its text, or nothing.
+std::optional<double> json_number(std::string_view line, std::string_view name);
+std::string json_text(std::string_view line, std::string_view name);
 
 }  // namespace gradus::examples

@@ -53,9 +53,7 @@ const std::map<std::string, Table>& lexicon() {
 }
 
 // The n-th of the forms; empty when there are fewer.
-std::string_view form(const Words& forms, size_t n) {
-  return n < forms.size() ? forms[n] : std::string_view();
-}
+std::string_view form(const Words& all, size_t n) { return n < all.size() ? all[n] : std::string_view(); }
 
 // Of an adjective or a determiner.
 std::string_view agree(const Words& forms, bool feminine, bool plural, bool before_vowel = false) {
@@ -91,21 +89,20 @@ constexpr std::string_view kEnd = "\n";  // the last "word"; being white space, 
 
 // The grammar, each rule in both languages at once: it takes English words from `choose` and says French
 // ones. usual(p) settles synonyms: whether to say the one of probability p.
-class Derivation {
- public:
-  Derivation(Choose choose, std::function<bool(double)> usual)
-      : choose_(std::move(choose)), usual_(std::move(usual)) {}
+struct Derivation {
+  Choose choose;
+  std::function<bool(double)> usual;
+  Words french = {};
 
   Words sentence() {
     predicate(subject());
     const Row& preposition = row("a preposition", "prepositions");
     say(synonym(preposition).forms[0]);
     if (!left_out(preposition)) noun_phrase({"things"});
-    choose_("the end", {kEnd});
-    return fuse(std::move(french_));
+    choose("the end", {kEnd});
+    return fuse(std::move(french));
   }
 
- private:
   using Tables = std::initializer_list<const char*>;
 
   static bool left_out(const Row& row) { return row.english[0].empty(); }
@@ -113,9 +110,9 @@ class Derivation {
   std::string subject() {  // returns its person
     const Row& pronoun = row("a pronoun", "pronouns");
     if (left_out(pronoun)) return noun_phrase({"beings"}) ? "ils" : "il";
-    const French& french = synonym(pronoun);
-    say(french.forms[0]);
-    return french.feature;
+    const auto& [forms, person] = synonym(pronoun);
+    say(forms[0]);
+    return person;
   }
 
   void predicate(const std::string& person) {
@@ -160,29 +157,25 @@ class Derivation {
           nouns.emplace_back(&row, plural);
           options.push_back(form(row.english, plural));
         }
-    return nouns[choose_("a noun", options)];
+    return nouns[choose("a noun", options)];
   }
 
   // Asked for in that form, or in the first where a word has no such form.
   const Row& row(std::string_view what, const char* name, size_t english_form = 0) {
     const Table& table = lexicon().at(name);
     Options options;
-    for (const auto& [english, usual, probability, other] : table)
-      options.push_back(form(english, form(english, english_form).empty() ? 0 : english_form));
-    return table[choose_(what, options)];
+    for (const Row& row : table)
+      options.push_back(form(row.english, form(row.english, english_form).empty() ? 0 : english_form));
+    return table[choose(what, options)];
   }
 
   const French& synonym(const Row& row) {
-    return row.probability == 1 || usual_(row.probability) ? row.usual : row.other;
+    return row.probability == 1 || usual(row.probability) ? row.usual : row.other;
   }
 
   void say(std::string_view words) {
-    for (std::string& word : split_words(words)) french_.push_back(std::move(word));
+    for (std::string& word : split_words(words)) french.push_back(std::move(word));
   }
-
-  Choose choose_;
-  std::function<bool(double)> usual_;
-  Words french_;
 };
 
 Words translate(const Words& source, std::function<bool(double)> usual) {
@@ -209,7 +202,7 @@ Words translate(const Words& source, std::function<bool(double)> usual) {
     if (!options[best].empty()) expected.clear(), at += options[best].size() + 1;
     return best;
   };
-  return Derivation(read, std::move(usual)).sentence();
+  return Derivation{read, std::move(usual)}.sentence();
 }
 
 // The words of one side of the lexicon, sorted.
@@ -242,7 +235,7 @@ Words sample_source(Rng& rng, Split split) {
       text.append(options[choice]).append(" ");
       return choice;
     };
-    Derivation(write, [&](double) { return ++synonyms > 0; }).sentence();
+    Derivation{write, [&](double) { return ++synonyms > 0; }}.sentence();
     Words source = split_words(text);
     for (size_t i = 0; i + 1 < source.size(); ++i)
       if (source[i] == "a" && source[i + 1].find_first_of("aeiou") == 0) source[i] = "an";

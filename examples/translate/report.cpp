@@ -7,8 +7,8 @@
 
 #include "examples/support/calibration.h"
 #include "examples/support/html.h"
-#include "examples/support/json_line.h"
 #include "examples/support/tape.h"
+#include "examples/support/text.h"
 
 namespace gradus::examples {
 namespace {

@@ -11,7 +11,6 @@
 #include <optional>
 #include <sstream>
 
-#include "examples/support/json_line.h"
 #include "examples/support/program.h"
 #include "examples/support/text.h"
 #include "examples/translate/commands.h"

@@ -1,7 +1,6 @@
 #include "examples/support/cli.h"
 
 #include <algorithm>
-#include <cmath>
 #include <fstream>
 #include <numeric>
 #include <utility>

@@ -5,7 +5,6 @@
 // option and what was expected.
 #pragma once
 
-#include <limits>
 #include <span>
 #include <variant>
 
@@ -14,7 +13,7 @@
 namespace gradus::examples {
 
 struct Range {  // both ends belong to it
-  double min = -std::numeric_limits<double>::infinity(), max = std::numeric_limits<double>::infinity();
+  double min = -INFINITY, max = INFINITY;
 };
 
 class Options {

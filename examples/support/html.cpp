@@ -1,7 +1,6 @@
 #include "examples/support/html.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iomanip>
 
 #include "tensor/error.h"

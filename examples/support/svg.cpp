@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <iomanip>
 #include <ranges>
@@ -86,9 +85,7 @@ class Canvas {
 struct Scale {
   Scale(const Axis& a, const Values& data) : axis(a), low(-0.5), high(std::ssize(a.names) - 0.5) {
     for (double i = 0; i < std::ssize(axis.names); ++i) ticks.push_back(i);
-    if (ticks.empty()) choose_ticks(data);
-  }
-  void choose_ticks(const Values& data) {
+    if (!ticks.empty()) return;
     constexpr int kMost = 6;
     low = axis.from.value_or(INFINITY), high = axis.to.value_or(-INFINITY);
     for (double v : data) low = std::min(low, v), high = std::max(high, v);

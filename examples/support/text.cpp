@@ -1,7 +1,6 @@
 #include "examples/support/text.h"
 
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <fstream>
 

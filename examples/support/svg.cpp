@@ -234,9 +234,8 @@ std::string draw(Chart chart, const std::vector<Series>& series) {
               (s.low.empty() || s.low.size() == s.y.size()) && s.high.size() == s.low.size(),
           "svg: `", s.name, "`: expected ", s.x.size(), " numbers, and as many low and high or none; got ",
           s.y.size(), ", ", s.low.size(), " and ", s.high.size());
-    const size_t names = chart.x.names.size();
-    check(names == 0 || names == s.y.size(), "svg: `", s.name, "`: ", s.y.size(), " values for ", names,
-          " names");
+    const size_t n = chart.x.names.size();
+    check(n == 0 || n == s.y.size(), "svg: `", s.name, "`: ", s.y.size(), " values for ", n, " names");
     if (map) chart.y.names.push_back(s.name);
     for (const auto& [values, all] :
          {std::pair(&s.x, &all_x), {&s.y, &all_y}, {&s.low, &all_y}, {&s.high, &all_y}})
@@ -280,11 +279,10 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
           busy.size(), " lanes");
     for (size_t input : steps[i].inputs) {
       const double from = high * input + 12, x = left - 10 * lane[input];
+      const char* colour = kStyles[lane[input] % std::size(kStyles)].colour;
+      const std::string style = message("fill='none' stroke-width='2' stroke='", colour, "'");
       if (input + 1 == i) canvas.line(left, from, left, y, kInk);
-      else
-        canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}},
-                    message("fill='none' stroke-width='2' stroke='",
-                            kStyles[lane[input] % std::size(kStyles)].colour, "'"));
+      else canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}}, style);
     }
     canvas.put("<circle cx='", left, "' cy='", y, "' r='4'/>");
     canvas.text(left + 12, y + 4, steps[i].text, "start");

@@ -48,8 +48,7 @@ std::vector<Tensor> attention_weights(const Variable& root, int64_t heads) {
   std::vector<Tensor> all;
   for (const Node* node : operations(root)) {
     if (std::string_view(node->op) != "attention") continue;
-    check(node->backward != nullptr && node->inputs[2],
-          "tape: attention was walked already, or needs no gradient");
+    check(node->backward && node->inputs[2], "tape: attention was walked already, or needs no gradient");
     const Shape& values = node->inputs[2]->shape;  // [B, S, .. + D]: the values are the last D columns
     const int64_t B = node->shape[0], T = node->shape[1], D = node->shape[2], S = values[1], W = values[2];
     const Tensor weights({B, heads, T, S}, DType::f64);

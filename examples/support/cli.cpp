@@ -102,7 +102,6 @@ std::string did_you_mean(const std::string& word, const Words& candidates) {
 }
 
 Options::Options(std::string usage, std::string about) : usage_(std::move(usage)), about_(std::move(about)) {
-  group("General");
   add("--config", &config_, "FILE", "read options from FILE; the command line overrides it");
   add("--dump-config", &dump_, "", "print all options as such a file, and stop");
   add("--help", &help_, "", "print this, and stop");

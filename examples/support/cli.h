@@ -52,7 +52,7 @@ class Options {
   static constexpr size_t general = 3;  // --config, --dump-config and --help come first in options_
   std::span<const Option> own() const { return std::span(options_).subspan(general); }  // the others
 
-  std::string usage_, about_, group_ = "Options", config_;
+  std::string usage_, about_, group_ = "General", config_;
   bool help_ = false, dump_ = false;
   std::vector<Option> options_;
 };

@@ -26,9 +26,8 @@ double seconds_now();          // of the steady clock
 int terminal_columns(int fd);  // 0 if it is not a terminal that can redraw a line
 
 struct ProgressOptions {
-  int64_t total = 1;
-  int64_t start = 0;  // work already done before this run: it says nothing about speed
-  int columns = 0;    // 0: plain lines
+  int64_t total = 1, start = 0;  // start: work done before this run, which says nothing about speed
+  int columns = 0;               // 0: plain lines
   double plain_seconds = 10;
   std::function<double()> clock = seconds_now;
 };

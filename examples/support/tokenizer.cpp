@@ -97,15 +97,13 @@ Vocabulary Vocabulary::learn(const std::vector<std::string>& lines, int64_t size
   std::map<std::string, int64_t> counts;
   for (const std::string& line : lines)
     for (const std::string& word : split_words(line)) ++counts[word];
-  std::vector<std::pair<int64_t, std::string>> ranked;
-  for (const auto& [word, count] : counts)
-    if (count >= min_count) ranked.emplace_back(-count, word);
-  std::ranges::sort(ranked);
   constexpr int64_t specials = unk + 1;
   check(size >= specials, "vocabulary: expected a size of at least ", specials, ", got ", size);
-  ranked.resize(std::min<size_t>(ranked.size(), size - specials));
   Words words;
-  for (const auto& [count, word] : ranked) words.push_back(word);
+  for (const auto& [word, count] : counts)
+    if (count >= min_count) words.push_back(word);
+  std::ranges::stable_sort(words, std::greater(), [&](const std::string& word) { return counts[word]; });
+  words.resize(std::min<size_t>(words.size(), size - specials));
   return Vocabulary(words);
 }
 

@@ -14,14 +14,14 @@ constexpr size_t kMaxListedSynonyms = 16;            // of a typed one: 2^16 tra
 
 struct French {
   Words forms;          // their order depends on the table
-  std::string feature;  // a noun's gender, a pronoun's person, the preposition a verb governs
+  std::string feature;  // a noun's gender, a pronoun's person, a verb's preposition, an article reduced
 };
 
 struct Row {
   Words english;
   French usual;
-  double probability = 1;  // of the usual one
-  French other = {};
+  double probability;  // of the usual one
+  French other;
 };
 
 using Table = std::vector<Row>;
@@ -40,9 +40,11 @@ std::map<std::string, Table> parse(const std::string& text) {
     if (line.empty() || line.find_first_of("#[") == 0) continue;
     Words cells = split(line, '|');
     if (cells.size() == 2) cells.insert(cells.end(), {"1", ""});
-    check(!name.empty() && cells.size() == 4, "toy_lexicon.txt: expected [table], `English | French` or ",
+    const auto usual = number_in<double>(cells.size() == 4 ? cells[2] : "");
+    check(!name.empty() && usual > 0.5 && usual <= 1.,
+          "toy_lexicon.txt: expected [table], `English | French` or ",
           "`English | French | probability | French`, got `", line, "`");
-    tables[name].push_back({split(cells[0], '/'), french(cells[1]), std::stod(cells[2]), french(cells[3])});
+    tables[name].push_back({split(cells[0], '/'), french(cells[1]), *usual, french(cells[3])});
   }
   return tables;
 }

@@ -26,8 +26,8 @@ struct CodePoint {
   bool valid;  // if not, value is the offending byte, and there is but one
 };
 
-// The code point with which a text begins; 0, of no bytes, where it is empty. Overlong forms, surrogates, what
-// lies beyond U+10FFFF, lone and missing continuation bytes are all invalid.
+// The code point with which a text begins; 0, of no bytes, where it is empty. Overlong forms, surrogates,
+// what lies beyond U+10FFFF, lone and missing continuation bytes are all invalid.
 CodePoint decode_utf8(std::string_view text);
 std::vector<CodePoint> code_points(std::string_view text);
 

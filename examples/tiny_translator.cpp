@@ -5,7 +5,6 @@
 
 #include "examples/support/batch.h"
 #include "examples/support/toy_language.h"
-#include "examples/support/vocabulary.h"
 #include "losses/translation_loss.h"
 #include "nn/search.h"
 #include "optim/adam.h"
@@ -16,23 +15,14 @@ using namespace gradus::examples;
 
 // Words become ids, sentences a padded rectangle of ids: source i32 [B, S], target i32 [B, T] with BOS and
 // EOS.
-struct TensorBatch {
-  explicit TensorBatch(const Batch& b)
-      : source(Tensor::from(b.source, {b.rows, b.source_width})),
-        source_lengths(Tensor::from(b.source_lengths, {b.rows})),
-        target(Tensor::from(b.target, {b.rows, b.target_width})),
-        target_lengths(Tensor::from(b.target_lengths, {b.rows})) {}
-  Tensor source, source_lengths, target, target_lengths;
-};
-
-TensorBatch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocabulary& english,
-                       const Vocabulary& french) {
+Batch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocabulary& english,
+                 const Vocabulary& french) {
   std::vector<IdPair> pairs;
   while (pairs.size() < rows) {
     const Words source = toy::sample_source(rng, split);
     pairs.push_back({english.encode(source), french.encode(toy::sample_translation(rng, source))});
   }
-  return TensorBatch(make_batch(pairs));
+  return make_batch(pairs);
 }
 
 int main(int argc, char** argv) try {
@@ -53,7 +43,7 @@ int main(int argc, char** argv) try {
   constexpr int kSteps = 1000, kWarmup = 200;
   losses::LossSums since;
   for (int step = 1; step <= kSteps; ++step) {
-    const TensorBatch batch = draw_batch(rng, toy::Split::train, 64, english, french);
+    const Batch batch = draw_batch(rng, toy::Split::train, 64, english, french);
 
     model.generator().next_step();  // names this step's dropout masks
     adam.set_lr(optim::inverse_square_root(step, /*peak=*/2e-3, kWarmup));

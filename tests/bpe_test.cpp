@@ -12,6 +12,7 @@
 #include "examples/support/tokenizer.h"
 #include "examples/support/toy_language.h"
 
+using namespace gradus;
 using namespace gradus::examples;
 using std::string;
 
@@ -139,7 +140,7 @@ TEST_CASE("bpe: more than the text allows is an error that names the largest siz
 }
 
 TEST_CASE("tokenizer: text of a checkpoint, round and refused") {
-  const Tokenizer pairs(Bpe::learn(kLines, 300)), words = Tokenizer::of_words(kLines, 30, 1);
+  const Tokenizer pairs(Bpe::learn(kLines, 300)), words = Tokenizer(Vocabulary::learn(kLines, 30));
   for (const Tokenizer& tokenizer : {pairs, words}) {
     const Tokenizer again = Tokenizer::parse(tokenizer.to_string());
     CHECK(again.to_string() == tokenizer.to_string());
@@ -197,11 +198,12 @@ TEST_CASE("batch: at most 24 shapes, every pair once an epoch, the same shapes i
       for (const BatchPlan& plan : batches) {
         const Batch batch = make_batch(pairs, plan);
         for (const size_t i : plan.pairs) ++seen[i];
-        CHECK(
-            (batch.rows == 1 || batch.rows * std::max(batch.source_width, batch.target_width - 1) <= tokens));
-        CHECK(batch.source_width == plan.source_width);
-        CHECK(batch.target_width == plan.target_width);
-        shapes.emplace(batch.rows, batch.source_width, batch.target_width);
+        const int64_t rows = batch.source.shape()[0], source_width = batch.source.shape()[1],
+                      target_width = batch.target.shape()[1];
+        CHECK((rows == 1 || rows * std::max(source_width, target_width - 1) <= tokens));
+        CHECK(source_width == plan.source_width);
+        CHECK(target_width == plan.target_width);
+        shapes.emplace(rows, source_width, target_width);
       }
       CHECK(seen == std::vector<int>(n, 1));
       if (epoch == 0) first_epoch = shapes;
@@ -222,9 +224,9 @@ TEST_CASE("batch: little padding where lengths go together") {
   int64_t padded = 0, real = 0;
   for (const BatchPlan& plan : bucketed_batches(pairs, 2048, 1, 0)) {
     const Batch b = make_batch(pairs, plan);
-    padded += b.rows * (b.source_width + b.target_width);
-    for (int64_t i = 0; i < b.rows; ++i)
-      real += b.source_lengths[static_cast<size_t>(i)] + b.target_lengths[static_cast<size_t>(i)];
+    padded += b.source.shape().numel() + b.target.shape().numel();
+    for (const Tensor& lengths : {b.source_lengths, b.target_lengths})
+      for (const int32_t length : lengths.to_vector<int32_t>()) real += length;
   }
   CHECK(static_cast<double>(real) > 0.88 * static_cast<double>(padded));
 }

@@ -11,8 +11,8 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "examples/support/json_line.h"
-#include "examples/support/progress.h"
+#include "examples/support/program.h"
+#include "examples/support/text.h"
 #include "tests/files.h"
 
 using namespace gradus::examples;

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "examples/label_smoothing/demo.h"
-#include "examples/support/json_line.h"
 #include "examples/support/tape.h"
+#include "examples/support/text.h"
 #include "nn/attention.h"
 #include "tests/markup.h"
 

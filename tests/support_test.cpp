@@ -6,9 +6,9 @@
 #include <stdexcept>
 
 #include "examples/support/batch.h"
-#include "examples/support/corpus.h"
 #include "tests/files.h"
 
+using namespace gradus;
 using namespace gradus::examples;
 using namespace gradus::tests;
 using std::string;
@@ -118,16 +118,17 @@ TEST_CASE("corpus: pairs, blank lines, the part put aside") {
 }
 
 TEST_CASE("vocabulary") {
-  const Vocabulary v = Vocabulary::from_counts({{"b", 2}, {"a", 2}, {"é", 5}, {"rare", 1}}, 7, 2);
+  const Words lines = {"b é a", "é é b", "rare é a é"};
+  const Vocabulary v = Vocabulary::learn(lines, 7, 2);
   CHECK(v.size() == 7);
   CHECK(v.to_string() == "<pad>\n<s>\n</s>\n<unk>\né\na\nb\n");
-  CHECK(Vocabulary::from_counts({{"b", 2}, {"a", 2}, {"é", 5}}, 6).to_string().ends_with("é\na\n"));
+  CHECK(Vocabulary::learn(lines, 6).to_string().ends_with("é\na\n"));
   CHECK(v.encode({"a", "rare", "é"}) == Ids{5, Vocabulary::unk, 4});
   CHECK(v.decode(Ids{1, 5, 0, 3, 4, 2, 6}) == Words{"a", "<unk>", "é"});
   CHECK(v.word(6) == "b");
   CHECK(error_of<std::invalid_argument>([&] { v.word(7); }) == "vocabulary: expected an id below 7, got 7");
   CHECK_THROWS_AS(v.word(-1), std::invalid_argument);
-  CHECK(Vocabulary::parse(v.to_string()).to_string() == v.to_string());
+  CHECK(Tokenizer::parse(v.to_string()).to_string() == v.to_string());
   CHECK(Vocabulary({}).size() == 4);
 
   CHECK(error_of<std::invalid_argument>([] {
@@ -136,26 +137,27 @@ TEST_CASE("vocabulary") {
   CHECK_THROWS_AS(Vocabulary({"</s>"}), std::invalid_argument);
   CHECK_THROWS_AS(Vocabulary({""}), std::invalid_argument);
   CHECK_THROWS_AS(Vocabulary({"two\nlines"}), std::invalid_argument);
-  CHECK_THROWS_AS(Vocabulary::from_counts({}, 3), std::invalid_argument);
+  CHECK_THROWS_AS(Vocabulary::learn({}, 3), std::invalid_argument);
   for (const char* text :
        {"", "<pad>\n", "<pad>\n<s>\n</s>\n", "<s>\n<pad>\n</s>\n<unk>\n", "<pad>\n<s>\n</s>\n<unk>\na",
         "<pad>\n<s>\n</s>\n<unk>\na\na\n", "<pad>\n<s>\n</s>\n<unk>\n\n"}) {
-    CHECK_THROWS_AS(Vocabulary::parse(text), std::runtime_error);
+    CHECK_THROWS_AS(Tokenizer::parse(text), std::runtime_error);
   }
 }
 
 TEST_CASE("batch: padding, lengths, limits") {
+  const auto ids = [](const Tensor& tensor) { return tensor.to_vector<int32_t>(); };
   const std::vector<IdPair> pairs = {{{7, 8, 9}, {4}, 1}, {{5}, {6, 7}, 2}, {{6}, {}, 9}};
   const Batch batch = make_batch(pairs);
-  CHECK(batch.rows == 3);
-  CHECK(batch.source_width == 3);
-  CHECK(batch.target_width == 4);
-  CHECK(batch.source == Ids{7, 8, 9, 5, 0, 0, 6, 0, 0});
-  CHECK(batch.source_lengths == Ids{3, 1, 1});
-  CHECK(batch.target == Ids{1, 4, 2, 0, 1, 6, 7, 2, 1, 2, 0, 0});
-  CHECK(batch.target_lengths == Ids{3, 4, 2});
+  CHECK(batch.source.shape() == Shape{3, 3});
+  CHECK(batch.target.shape() == Shape{3, 4});
+  CHECK(ids(batch.source) == Ids{7, 8, 9, 5, 0, 0, 6, 0, 0});
+  CHECK(ids(batch.source_lengths) == Ids{3, 1, 1});
+  CHECK(ids(batch.target) == Ids{1, 4, 2, 0, 1, 6, 7, 2, 1, 2, 0, 0});
+  CHECK(ids(batch.target_lengths) == Ids{3, 4, 2});
+  CHECK(ids(batch.labels()) == Ids{4, 2, 0, 6, 7, 2, 2, 0, 0});
   CHECK(batch.target_tokens == 6);
-  CHECK(make_batch(pairs, {{1}}).target == Ids{1, 6, 7, 2});
+  CHECK(ids(make_batch(pairs, {{1}}).target) == Ids{1, 6, 7, 2});
   CHECK_THROWS_AS(make_batch(std::vector<IdPair>{}), std::invalid_argument);
   CHECK(error_of<std::invalid_argument>([] {
           make_batch(std::vector<IdPair>{{{}, {5}, 3}});
@@ -163,9 +165,9 @@ TEST_CASE("batch: padding, lengths, limits") {
   CHECK(positions(pairs[0]) == 3);
   CHECK(positions(pairs[1]) == 3);
   const Batch wider = make_batch(pairs, {{2}, 2, 4});
-  CHECK(wider.source == Ids{6, 0});
-  CHECK(wider.target == Ids{1, 2, 0, 0});
-  CHECK(wider.target_lengths == Ids{2});
+  CHECK(ids(wider.source) == Ids{6, 0});
+  CHECK(ids(wider.target) == Ids{1, 2, 0, 0});
+  CHECK(ids(wider.target_lengths) == Ids{2});
 }
 
 TEST_CASE("batch: buckets hold every pair once, are full, alike and reproducible") {
@@ -178,9 +180,10 @@ TEST_CASE("batch: buckets hold every pair once, are full, alike and reproducible
   for (const BatchPlan& plan : batches) {
     seen.insert(plan.pairs.begin(), plan.pairs.end());
     const Batch batch = make_batch(pairs, plan);
-    const int64_t width = std::max(batch.source_width, batch.target_width - 1);
-    CHECK((batch.rows == 1 || batch.rows * width <= 300));
-    padded += batch.rows * (batch.target_width - 1);
+    const int64_t rows = batch.source.shape()[0], predicted = batch.target.shape()[1] - 1;
+    const int64_t width = std::max(batch.source.shape()[1], predicted);
+    CHECK((rows == 1 || rows * width <= 300));
+    padded += rows * predicted;
     real += batch.target_tokens;
   }
   CHECK(seen.size() == pairs.size());

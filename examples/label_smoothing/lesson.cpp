@@ -1,7 +1,7 @@
 #include <sstream>
 
 #include "examples/label_smoothing/training.h"
-#include "examples/support/corpus.h"
+#include "examples/support/text.h"
 #include "examples/support/toy_language.h"
 #include "tensor/error.h"
 
@@ -37,17 +37,11 @@ Lesson toy_lesson() {
 // Sentences of at most 20 words; every twentieth pair is held out, by turns to validate and to test.
 Lesson text_lesson(const std::string& source_path, const std::string& target_path) {
   const ParallelText text = read_parallel(source_path, target_path);
-  std::array<std::map<std::string, int64_t>, 2> counts;
   std::string all;
-  for (size_t i = 0; i < text.source.size(); ++i) {
-    for (const std::string& word : split_words(text.source[i])) ++counts[0][word];
-    for (const std::string& word : split_words(text.target[i])) ++counts[1][word];
-    all += text.source[i] + '\n' + text.target[i] + '\n';
-  }
+  for (size_t i = 0; i < text.source.size(); ++i) all += text.source[i] + '\n' + text.target[i] + '\n';
   std::ostringstream name;
   name << std::hex << content_hash(all);
-  Lesson lesson{name.str(), Vocabulary::from_counts(counts[0], 2000, 2),
-                Vocabulary::from_counts(counts[1], 2000, 2)};
+  Lesson lesson{name.str(), Vocabulary::learn(text.source, 2000, 2), Vocabulary::learn(text.target, 2000, 2)};
   for (size_t i = 0; i < text.source.size(); ++i) {
     const Words source = split_words(text.source[i]), target = split_words(text.target[i]);
     if (source.size() > 20 || target.size() > 20) continue;

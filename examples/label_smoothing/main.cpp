@@ -5,9 +5,7 @@
 
 #include "examples/label_smoothing/demo.h"
 #include "examples/support/cli.h"
-#include "examples/support/interrupt.h"
 #include "examples/support/program.h"
-#include "examples/support/progress.h"
 #include "tensor/safetensors.h"
 
 namespace gradus::examples {

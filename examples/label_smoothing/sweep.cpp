@@ -12,8 +12,7 @@
 #include <sstream>
 #include <utility>
 
-#include "examples/support/interrupt.h"
-#include "examples/support/progress.h"
+#include "examples/support/program.h"
 #include "tensor/safetensors.h"
 
 namespace gradus::examples::lab {

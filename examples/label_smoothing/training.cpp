@@ -4,10 +4,10 @@
 #include <cmath>
 #include <functional>
 
+#include "examples/support/batch.h"
 #include "examples/support/bleu.h"
 #include "examples/support/calibration.h"
-#include "examples/support/interrupt.h"
-#include "examples/support/tensor_batch.h"
+#include "examples/support/program.h"
 #include "examples/support/toy_language.h"
 #include "losses/adaptive_smoothing.h"
 #include "losses/label_smoothing.h"
@@ -102,19 +102,17 @@ class Student {
     for (size_t i = pairs_.size(); i > 1; --i) std::swap(pairs_[i - 1], pairs_[rng_.below(i)]);
   }
 
-  TensorBatch next_batch() {
+  Batch next_batch() {
     std::vector<IdPair> chosen;
     while (chosen.size() < 32) {
       if (!pairs_.empty() && at_ == 0) shuffle();
       chosen.push_back(pairs_.empty() ? draw() : pairs_[at_]);
       if (!pairs_.empty()) at_ = (at_ + 1) % pairs_.size();
     }
-    return TensorBatch(chosen);
+    return make_batch(chosen);
   }
 
-  Variable logits(const TensorBatch& b) {
-    return model_(b.source, b.source_lengths, b.target, b.target_lengths);
-  }
+  Variable logits(const Batch& b) { return model_(b.source, b.source_lengths, b.target, b.target_lengths); }
 
   // Weights for rare classes: the inverse root of their count, 1 on average over tokens.
   Tensor class_weight() const {
@@ -163,7 +161,7 @@ class Student {
     for (int64_t step = 1; step <= run_.steps && !interrupted(); ++step) {
       adapt(step, nll_);
       // shown: train_step
-      const TensorBatch batch = next_batch();
+      const Batch batch = next_batch();
       adam.set_lr(learning_rate(run_, step));
       adam.zero_grad();
       const Variable z = logits(batch), loss = criterion(z, batch.labels());
@@ -184,7 +182,7 @@ class Student {
 
   double validation_nll() {
     const nn::Evaluating evaluating(model_);
-    const TensorBatch b(lesson_.valid);
+    const Batch b = make_batch(lesson_.valid);
     return plain_(logits(b), b.target).nll_loss();
   }
 
@@ -196,7 +194,7 @@ class Student {
 
   void measure_tokens() {
     auto& v = outcome_.values;
-    const TensorBatch valid(lesson_.valid), test(lesson_.test);
+    const Batch valid = make_batch(lesson_.valid), test = make_batch(lesson_.test);
     const Ids valid_ids = valid.labels().to_vector<int32_t>(), ids = test.labels().to_vector<int32_t>();
     // shown: reliability
     const Tensor z = logits(test).value();
@@ -257,7 +255,7 @@ class Student {
 
   // Of the first `count` test sentences.
   std::vector<Ids> translated(size_t count, int64_t beam = 1, double rectify = 0) {
-    const TensorBatch b({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)});
+    const Batch b = make_batch({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)});
     // shown: beams
     const auto found = nn::beam_search(model_, b.source, b.source_lengths,
                                        {.beam = beam,
@@ -296,7 +294,7 @@ class Student {
   void measure_free_running(const std::vector<Ids>& found) {
     std::vector<IdPair> said;
     for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i]});
-    const TensorBatch b(said);
+    const Batch b = make_batch(said);
     Ids right = b.labels().to_vector<int32_t>();
     const size_t width = right.size() / found.size();
     for (size_t i = 0; i < found.size(); ++i) {

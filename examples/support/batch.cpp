@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <numeric>
 #include <random>
-#include <span>
-
-#include "tensor/error.h"
+#include <ranges>
 
 namespace gradus::examples {
 namespace {
@@ -15,9 +12,8 @@ namespace {
 int64_t length(const auto& items) { return static_cast<int64_t>(items.size()); }
 
 std::vector<size_t> all(const std::vector<IdPair>& pairs) {
-  std::vector<size_t> numbers(pairs.size());
-  std::iota(numbers.begin(), numbers.end(), size_t{0});
-  return numbers;
+  const auto numbers = std::views::iota(size_t{0}, pairs.size());
+  return {numbers.begin(), numbers.end()};
 }
 
 // Positions on the source side, and on the target side, where the decoder reads bos and the words.
@@ -77,34 +73,36 @@ template <class T> void shuffle(std::vector<T>& items, std::mt19937_64& random) 
   for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random() % i]);
 }
 
+// The rows, at least `width` wide, and their lengths.
+std::array<Tensor, 2> rectangle(const std::vector<Ids>& rows, int64_t width) {
+  Ids all, lengths;
+  for (const Ids& row : rows) width = std::max(width, length(row));
+  for (const Ids& row : rows) {
+    lengths.push_back(row.size());
+    all.insert(all.end(), row.begin(), row.end());
+    all.resize(lengths.size() * width, Vocabulary::pad);
+  }
+  return {Tensor::from(all, {length(rows), width}), Tensor::from(lengths, {length(rows)})};
+}
+
 }  // namespace
 
 Batch make_batch(const std::vector<IdPair>& pairs, const BatchPlan& plan) {
   check(!plan.pairs.empty(), "make_batch: expected at least one pair, got none");
-  Batch batch;
-  batch.rows = length(plan.pairs);
-  batch.source_width = plan.source_width;
-  batch.target_width = plan.target_width;
+  std::vector<Ids> sources, targets;
+  int64_t target_tokens = 0;
   for (const size_t i : plan.pairs) {
     const auto& [source, target, line] = pairs.at(i);
     check(!source.empty(), "make_batch: line ", line, ": empty source");
-    batch.source_width = std::max(batch.source_width, length(source));
-    batch.target_width = std::max(batch.target_width, length(target) + 2);
-    batch.target_tokens += length(target) + 1;
-    batch.source_lengths.push_back(source.size());
-    batch.target_lengths.push_back(target.size() + 2);
+    sources.push_back(source);
+    Ids& row = targets.emplace_back(target);
+    row.insert(row.begin(), Vocabulary::bos);
+    row.push_back(Vocabulary::eos);
+    target_tokens += length(row) - 1;
   }
-  batch.source.assign(batch.rows * batch.source_width, Vocabulary::pad);
-  batch.target.assign(batch.rows * batch.target_width, Vocabulary::pad);
-  auto source_row = batch.source.begin(), target_row = batch.target.begin();
-  for (const size_t i : plan.pairs) {
-    std::copy(pairs[i].source.begin(), pairs[i].source.end(), source_row);
-    *target_row = Vocabulary::bos;
-    *std::copy(pairs[i].target.begin(), pairs[i].target.end(), target_row + 1) = Vocabulary::eos;
-    source_row += batch.source_width;
-    target_row += batch.target_width;
-  }
-  return batch;
+  const auto [source, source_lengths] = rectangle(sources, plan.source_width);
+  const auto [target, target_lengths] = rectangle(targets, plan.target_width);
+  return {source, source_lengths, target, target_lengths, target_tokens};
 }
 
 Batch make_batch(const std::vector<IdPair>& pairs) { return make_batch(pairs, {all(pairs)}); }

@@ -1,12 +1,8 @@
-// From pairs of sentences to the rectangles that a model reads. A batch is plain vectors, padded on the
-// right, row after row; it owns no tensors, so that one can be made, printed and tested without the engine.
+// From pairs of sentences to the rectangles that a model reads.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
-#include "examples/support/vocabulary.h"
+#include "examples/support/tokenizer.h"
+#include "tensor/ops.h"
 
 namespace gradus::examples {
 
@@ -15,11 +11,14 @@ struct IdPair {
   int64_t line = 0;    // where they come from, for messages
 };
 
+// Sentences in rows, padded on the right.
 struct Batch {
-  Ids source, source_lengths;  // [rows, source_width], [rows]
-  Ids target, target_lengths;  // [rows, target_width], [rows]; a row is bos, words, eos, and its length all
-  int64_t rows = 0, source_width = 0, target_width = 0;
-  int64_t target_tokens = 0;  // those to be predicted: the words and eos
+  Tensor source, source_lengths;  // i32 [B, S], [B]
+  Tensor target, target_lengths;  // i32 [B, T], [B]; a row is bos, words, eos, and its length all of these
+  int64_t target_tokens;          // those to be predicted: the words and eos
+
+  // i32 [B, T - 1]: target without bos, what is to be predicted.
+  Tensor labels() const { return slice(target, 1, 1, target.shape()[1]); }
 };
 
 // Which pairs make a batch, and how wide its rectangles are at least.

@@ -5,9 +5,6 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <string>
-#include <vector>
 
 #include "examples/support/text.h"
 

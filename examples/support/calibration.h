@@ -4,9 +4,7 @@
 // file: it takes rows of logits.
 #pragma once
 
-#include <cstdint>
 #include <span>
-#include <vector>
 
 #include "examples/support/svg.h"
 #include "tensor/tensor.h"

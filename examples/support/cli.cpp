@@ -1,15 +1,10 @@
 #include "examples/support/cli.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <fstream>
 #include <numeric>
-#include <optional>
-#include <type_traits>
 #include <utility>
 
-#include "examples/support/text.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {
@@ -28,60 +23,57 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-std::string trim(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t");
-  return first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-std::vector<std::string> choices(const std::string& placeholder) {
-  std::vector<std::string> names;
-  if (placeholder.find('|') == placeholder.npos) return names;
-  for (size_t at = 0, end = 0; end != placeholder.npos; at = end + 1) {
-    end = placeholder.find('|', at);
-    names.push_back(placeholder.substr(at, end - at));
-  }
-  return names;
-}
-
 std::string format(const Options::Target& target) {
-  return std::visit(
-      [](const auto* value) -> std::string {
-        using T = std::decay_t<decltype(*value)>;
-        if constexpr (std::is_same_v<T, std::string>) return *value;
-        else if constexpr (std::is_same_v<T, bool>) return *value ? "true" : "false";
-        else if constexpr (std::is_same_v<T, double>) return shortest(*value);
-        else return std::to_string(*value);
-      },
-      target);
+  return std::visit([](const auto* value) { return as_text(*value); }, target);
 }
 
 // The value that `text` spells, unless it spells none that the option takes.
-template <class T>
-std::optional<T> value_of(const std::string& text, const std::string& placeholder, Range range) {
+template <class T> std::optional<T> value_of(const std::string& text, const Options::Option& option) {
   if constexpr (std::is_same_v<T, bool>) {
-    return text == "true" || text == "false" ? std::optional(text == "true") : std::nullopt;
+    if (text == "true" || text == "false") return text == "true";
   } else if constexpr (std::is_same_v<T, std::string>) {
-    const auto allowed = choices(placeholder);
-    const bool fits = allowed.empty() || std::find(allowed.begin(), allowed.end(), text) != allowed.end();
+    const bool fits = option.choices.empty() || std::ranges::count(option.choices, text) > 0;
     const bool survives_a_file = trim(text) == text && text.find_first_of("\r\n") == text.npos;
-    return fits && survives_a_file ? std::optional(text) : std::nullopt;
-  } else {
-    T value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const auto number = static_cast<double>(value);
-    const bool fits = std::isfinite(number) && number >= range.min && number <= range.max;
-    return error == std::errc() && end == text.data() + text.size() && fits ? std::optional(value)
-                                                                            : std::nullopt;
+    if (fits && survives_a_file) return text;
+  } else if (const auto value = number_in<T>(text)) {
+    if (std::isfinite(double(*value)) && *value >= option.range.min && *value <= option.range.max)
+      return value;
   }
+  return {};
 }
 
-std::string expected(const Options::Target& target, const std::string& placeholder, Range range) {
-  if (std::holds_alternative<bool*>(target)) return "true or false";
-  if (std::holds_alternative<std::string*>(target))
-    return choices(placeholder).empty() ? placeholder : "one of " + placeholder;
-  const std::string number = std::holds_alternative<double*>(target) ? "a number" : "a whole number";
-  if (std::isfinite(range.max)) return number + " from " + shortest(range.min) + " to " + shortest(range.max);
-  return std::isfinite(range.min) ? number + " of at least " + shortest(range.min) : number;
+std::string expected(const Options::Option& option) {
+  if (std::holds_alternative<bool*>(option.target)) return "true or false";
+  if (std::holds_alternative<std::string*>(option.target))
+    return (option.choices.empty() ? "" : "one of ") + option.placeholder;
+  const auto [min, max] = option.range;
+  const std::string number = std::holds_alternative<double*>(option.target) ? "a number" : "a whole number";
+  if (std::isfinite(max)) return number + " from " + shortest(min) + " to " + shortest(max);
+  return std::isfinite(min) ? number + " of at least " + shortest(min) : number;
+}
+
+void set(const Options::Option& option, const std::string& where, const std::optional<std::string>& text) {
+  const auto assign = [&](auto* variable) {
+    const auto value = value_of<std::decay_t<decltype(*variable)>>(*text, option);
+    if (value) *variable = *value;
+    return value.has_value();
+  };
+  if (text && std::visit(assign, option.target)) return;
+  const std::string got = text.value_or("");
+  throw std::invalid_argument(where + ": expected " + expected(option) + ", got " +
+                              (got.empty() ? "nothing" : "'" + got + "'") +
+                              did_you_mean(got, option.choices));
+}
+
+// By name without its first `skip` characters: a configuration file writes no dashes.
+const Options::Option& find(std::span<const Options::Option> among, size_t skip, const std::string& name,
+                            const std::string& where) {
+  Words names;
+  for (const Options::Option& option : among) {
+    names.push_back(option.name.substr(skip));
+    if (names.back() == name) return option;
+  }
+  throw std::invalid_argument(where + ": unknown option" + did_you_mean(name, names));
 }
 
 // Lines of at most 100 columns that begin at `column`; line breaks of the text are kept.
@@ -99,7 +91,7 @@ std::string wrapped(const std::string& text, size_t column) {
 
 }  // namespace
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+std::string did_you_mean(const std::string& word, const Words& candidates) {
   std::string nearest;
   size_t limit = word.size() / 3 + 2;  // further away it would be a guess
   for (const std::string& candidate : candidates) {
@@ -110,73 +102,39 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 }
 
 Options::Options(std::string usage, std::string about) : usage_(std::move(usage)), about_(std::move(about)) {
-  group("General");
   add("--config", &config_, "FILE", "read options from FILE; the command line overrides it");
   add("--dump-config", &dump_, "", "print all options as such a file, and stop");
   add("--help", &help_, "", "print this, and stop");
   group("Options");
 }
 
-std::span<const Options::Option> Options::own() const { return std::span(options_).subspan(general); }
-
-void Options::group(std::string title) { group_ = std::move(title); }
-
 void Options::add(std::string name, Target target, std::string placeholder, std::string help, Range range) {
-  options_.push_back(
-      {group_, std::move(name), std::move(placeholder), std::move(help), format(target), target, range});
-}
-
-const Options::Option& Options::find(std::span<const Option> among, size_t skip, const std::string& name,
-                                     const std::string& where) {
-  std::vector<std::string> names;
-  for (const Option& option : among) {
-    names.push_back(option.name.substr(skip));
-    if (names.back() == name) return option;
-  }
-  throw std::invalid_argument(where + ": unknown option" + did_you_mean(name, names));
-}
-
-void Options::refuse(const Option& option, const std::string& where, const std::string& text) {
-  throw std::invalid_argument(
-      where + ": expected " + expected(option.target, option.placeholder, option.range) + ", got " +
-      (text.empty() ? "nothing" : "'" + text + "'") + did_you_mean(text, choices(option.placeholder)));
-}
-
-void Options::set(const Option& option, const std::string& where, const std::string& text) {
-  const auto assign = [&](auto* variable) {
-    const auto value = value_of<std::decay_t<decltype(*variable)>>(text, option.placeholder, option.range);
-    if (value) *variable = *value;
-    return value.has_value();
-  };
-  if (!std::visit(assign, option.target)) refuse(option, where, text);
+  const Words choices = placeholder.find('|') == placeholder.npos ? Words() : split(placeholder, '|');
+  options_.push_back({group_, name, placeholder, help, format(target), choices, target, range});
 }
 
 Options::Action Options::parse(std::span<const std::string> arguments) {
-  std::vector<std::pair<const Option*, std::string>> given;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
-    const size_t equals = argument.find('=');
-    const std::string name = argument.substr(0, equals);
-    const Option& option = find(options_, 0, name, name);
-    if (equals != argument.npos) {
-      given.emplace_back(&option, argument.substr(equals + 1));
-    } else if (std::holds_alternative<bool*>(option.target)) {
-      given.emplace_back(&option, "true");
-    } else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) {
-      given.emplace_back(&option, arguments[++i]);
-    } else {
-      refuse(option, option.name, "");
+  const auto apply = [&] {
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      const std::string& argument = arguments[i];
+      check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
+      const size_t equals = argument.find('=');
+      const std::string name = argument.substr(0, equals);
+      const Option& option = find(options_, 0, name, name);
+      std::optional<std::string> text;
+      if (equals != argument.npos) text = argument.substr(equals + 1);
+      else if (std::holds_alternative<bool*>(option.target)) text = "true";
+      else if (i + 1 < arguments.size() && !arguments[i + 1].starts_with("--")) text = arguments[++i];
+      set(option, name, text);
     }
-  }
-  for (const auto& [option, text] : given)
-    if (option->name == "--config") set(*option, option->name, text);
+  };
+  apply();
   if (!config_.empty()) {
     std::ifstream in(config_);
     check_world(in.good(), "--config: ", config_, " cannot be opened");
     read(in, config_);
+    apply();  // once more, over what the file says
   }
-  for (const auto& [option, text] : given) set(*option, option->name, text);
   return help_ ? Action::help : dump_ ? Action::dump_config : Action::run;
 }
 

@@ -5,18 +5,15 @@
 // option and what was expected.
 #pragma once
 
-#include <cstdint>
-#include <istream>
-#include <limits>
 #include <span>
-#include <string>
 #include <variant>
-#include <vector>
+
+#include "examples/support/text.h"
 
 namespace gradus::examples {
 
 struct Range {  // both ends belong to it
-  double min = -std::numeric_limits<double>::infinity(), max = std::numeric_limits<double>::infinity();
+  double min = -INFINITY, max = INFINITY;
 };
 
 class Options {
@@ -29,7 +26,7 @@ class Options {
   Options& operator=(const Options&) = delete;
 
   // Options that follow stand under this title in the help.
-  void group(std::string title);
+  void group(std::string title) { group_ = std::move(title); }
   // A bool is a flag. A placeholder with bars, "pre|post", lists the values allowed. Line breaks in `help`
   // are kept.
   void add(std::string name, Target target, std::string placeholder, std::string help, Range range = {});
@@ -44,26 +41,23 @@ class Options {
   std::string help() const;
   std::string dump() const;  // all values as they stand: what read() takes
 
- private:
   struct Option {
     std::string group, name, placeholder, help, initial;
+    Words choices;
     Target target;
     Range range;
   };
-  static constexpr size_t general = 3;  // --config, --dump-config and --help come first in options_
-  std::span<const Option> own() const;  // the others
-  // By name without its first `skip` characters: a configuration file writes no dashes.
-  static const Option& find(std::span<const Option> among, size_t skip, const std::string& name,
-                            const std::string& where);
-  [[noreturn]] static void refuse(const Option& option, const std::string& where, const std::string& text);
-  static void set(const Option& option, const std::string& where, const std::string& text);
 
-  std::string usage_, about_, group_ = "Options", config_;
+ private:
+  static constexpr size_t general = 3;  // --config, --dump-config and --help come first in options_
+  std::span<const Option> own() const { return std::span(options_).subspan(general); }  // the others
+
+  std::string usage_, about_, group_ = "General", config_;
   bool help_ = false, dump_ = false;
   std::vector<Option> options_;
 };
 
 // "; did you mean X?" with the candidate nearest to `word` by edit distance, or nothing if none is near.
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
+std::string did_you_mean(const std::string& word, const Words& candidates);
 
 }  // namespace gradus::examples

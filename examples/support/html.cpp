@@ -1,36 +1,21 @@
 #include "examples/support/html.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <iomanip>
 
 #include "tensor/error.h"
 
-namespace gradus::examples {
-
-extern const char* const kPageStyle;  // page.css, by the build
-
-namespace html {
+namespace gradus::examples::html {
 namespace {
 
 std::string csv_cell(const std::string& cell) {
   if (cell.find_first_of(",\"\r\n") == cell.npos) return cell;
-  std::string quoted = "\"";
-  for (char c : cell) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + '"';
-}
-
-std::optional<double> number(const std::string& cell) {
-  double value = 0;
-  const char* end = cell.data() + cell.size();
-  if (std::from_chars(cell.data(), end, value).ptr != end || cell.empty()) return {};
-  return value;
+  return message(std::quoted(cell, '"', /*escape=*/'"'));
 }
 
 // On the page a number has at most 5 digits that count; in the CSV it has all.
 std::string shown_cell(const std::string& cell) {
-  const std::optional<double> value = number(cell);
+  const auto value = number_in<double>(cell);
   return value && cell.size() > 6 ? message(std::setprecision(5), *value) : svg::escape(cell);
 }
 
@@ -56,21 +41,20 @@ std::string Table::csv() const {
 size_t Table::column(const std::string& name) const {
   const auto at = std::ranges::find(columns, name);
   check(at != columns.end(), "table: there is no column `", name, "`");
-  return static_cast<size_t>(at - columns.begin());
+  return at - columns.begin();
 }
 
 Table Table::where(const std::string& name, const std::vector<std::string>& values) const {
   Table some{columns, rows};
-  std::erase_if(some.rows, [&, c = column(name)](const auto& row) {
-    return std::ranges::find(values, row[c]) == values.end();
-  });
+  const size_t c = column(name);
+  std::erase_if(some.rows, [&](const auto& row) { return !std::ranges::count(values, row[c]); });
   return some;
 }
 
 std::vector<std::string> Table::distinct(const std::string& name) const {
   std::vector<std::string> values;
   for (const auto& row : rows)
-    if (const std::string& value = row[column(name)]; std::ranges::find(values, value) == values.end())
+    if (const std::string& value = row[column(name)]; !std::ranges::count(values, value))
       values.push_back(value);
   return values;
 }
@@ -82,10 +66,11 @@ std::vector<svg::Series> Table::series(const std::string& by, const std::string&
   const size_t low = column(y) + 1;
   std::vector<svg::Series> all;
   for (const std::string& one : distinct(by)) {
-    svg::Series& s = all.emplace_back(svg::Series{number(one) ? by + " " + one : one, {}, {}, {}, {}, mark});
+    svg::Series& s =
+        all.emplace_back(svg::Series{number_in<double>(one) ? by + " " + one : one, {}, {}, {}, {}, mark});
     for (const auto& row : where(by, {one}).rows) {
       const auto value = [&](const std::string& cell) {
-        const std::optional<double> found = number(cell);
+        const auto found = number_in<double>(cell);
         check(found.has_value(), "table: `", cell, "` is no number");
         return *found;
       };
@@ -141,5 +126,4 @@ std::string page(const std::string& title, const std::string& lead, const std::v
          "</main>\n</body>\n</html>\n";
 }
 
-}  // namespace html
-}  // namespace gradus::examples
+}  // namespace gradus::examples::html

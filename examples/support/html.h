@@ -4,8 +4,6 @@
 // goes through svg::escape first.
 #pragma once
 
-#include <type_traits>
-
 #include "examples/support/svg.h"
 #include "examples/support/text.h"
 
@@ -16,7 +14,7 @@ struct Table {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows = {};
 
-  template <class... Cells> Table& add(const Cells&... cells) { return add_row({cell(cells)...}); }
+  template <class... Cells> Table& add(const Cells&... cells) { return add_row({as_text(cells)...}); }
   Table& add_row(std::vector<std::string> row);  // with as many cells as there are columns
   std::string csv() const;
 
@@ -28,13 +26,6 @@ struct Table {
   std::vector<svg::Series> series(const std::string& by, const std::string& x, const std::string& y,
                                   svg::Mark mark = svg::Mark::line) const;
   std::vector<std::string> distinct(const std::string& column) const;
-
- private:
-  template <class T> static std::string cell(const T& value) {
-    if constexpr (std::is_floating_point_v<T>) return shortest(value);
-    else if constexpr (std::is_arithmetic_v<T>) return std::to_string(value);
-    else return value;
-  }
 };
 
 struct Section {

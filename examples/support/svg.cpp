@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <cstring>
+#include <iomanip>
+#include <ranges>
 #include <sstream>
-#include <tuple>
 
 #include "examples/support/text.h"
 #include "tensor/error.h"
@@ -15,17 +14,18 @@ namespace gradus::examples::svg {
 namespace {
 
 constexpr double kWidth = 350, kRow = 18, kDigit = 7.7;
-constexpr size_t kStyles = 7;
-constexpr std::array kColours{"#0072B2", "#D55E00", "#009E73",     "#CC79A7",
-                              "#E69F00", "#56B4E9", "currentColor"};
-constexpr std::array kDashes{"none", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "2 2 6 2"};
-constexpr std::array kMarkers{"M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",  // around the origin
-                              "M-3-3h6v6h-6z",
-                              "M0-4l4 7h-8z",
-                              "M0-4l4 4-4 4-4-4z",
-                              "M-3-3l6 6M-3 3l6-6",
-                              "M0-4v8M-4 0h8",
-                              "M0 4l4-7h-8z"};
+// Of the series, in order; the markers lie around the origin.
+constexpr struct {
+  const char *colour, *dash, *marker;
+} kStyles[] = {
+    {"#0072B2", "none", "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z"},
+    {"#D55E00", "7 3", "M-3-3h6v6h-6z"},
+    {"#009E73", "2 3", "M0-4l4 7h-8z"},
+    {"#CC79A7", "9 3 2 3", "M0-4l4 4-4 4-4-4z"},
+    {"#E69F00", "4 2", "M-3-3l6 6M-3 3l6-6"},
+    {"#56B4E9", "12 4", "M0-4v8M-4 0h8"},
+    {"currentColor", "2 2 6 2", "M0 4l4-7h-8z"},
+};
 constexpr const char* kGrid = "stroke='currentColor' stroke-opacity='.25'";
 constexpr const char* kInk = "fill='none' stroke='currentColor'";
 
@@ -42,28 +42,21 @@ double width(std::string_view text) {
   return sum;
 }
 
-std::string number(double value, int digits = 6) {
-  char text[64];
-  return {text, std::to_chars(text, text + 64, value + 0., std::chars_format::general, digits).ptr};
-}
+std::string number(double value, int digits = 6) { return message(std::setprecision(digits), value + 0.); }
 
-std::string place(double at) { return number(std::round(at * 100) / 100, 7); }  // on the page
+// A length is rounded on the page, and all else stands as it is.
+std::string on_page(double at) { return number(std::round(at * 100) / 100, 7); }
+template <class Part> const Part& on_page(const Part& part) { return part; }
 
 class Canvas {
  public:
-  template <class... Parts> void put(const Parts&... parts) {
-    const auto written = [](const auto& part) {
-      if constexpr (std::is_same_v<decltype(part), const double&>) return place(part);
-      else return part;
-    };
-    (body_ << ... << written(parts)) << '\n';
-  }
+  template <class... Parts> void put(const Parts&... parts) { (body_ << ... << on_page(parts)) << '\n'; }
   void text(double x, double y, const std::string& text, const char* anchor, const std::string& more = "") {
     put("<text x='", x, "' y='", y, "' text-anchor='", anchor, "' ", more, ">", escape(text), "</text>");
   }
   void path(const std::vector<std::array<double, 2>>& points, const std::string& style) {
     std::string d;
-    for (const auto& [x, y] : points) d += (d.empty() ? "M" : "L") + place(x) + " " + place(y);
+    for (const auto& [x, y] : points) d += (d.empty() ? "M" : "L") + on_page(x) + " " + on_page(y);
     if (!d.empty()) put("<path d='", d, "' ", style, "/>");
   }
   void line(double x1, double y1, double x2, double y2, const std::string& style) {
@@ -73,18 +66,15 @@ class Canvas {
     put("<rect x='", x, "' y='", y, "' width='", w, "' height='", h, "' ", style, "/>");
   }
   void marker(double x, double y, size_t i) {
-    put("<path transform='translate(", x, " ", y, ")' d='", kMarkers[i], "' fill='", kColours[i],
-        "' stroke='", kColours[i], "'/>");
+    put("<path transform='translate(", x, " ", y, ")' d='", kStyles[i].marker, "' fill='", kStyles[i].colour,
+        "' stroke='", kStyles[i].colour, "'/>");
   }
 
-  std::string finish(const Chart& chart, double height) {
-    const std::string body = body_.str();
-    body_.str("");
-    put("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", kWidth, " ", height,
-        "' role='img' font-size='12' "
-        "font-family='system-ui, sans-serif' fill='currentColor'>\n<title>",
-        escape(chart.title), "</title>\n<desc>", escape(chart.description), "</desc>\n", body, "</svg>");
-    return body_.str();
+  std::string finish(const Chart& chart, double height) const {
+    return message("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", kWidth, " ", on_page(height),
+                   "' role='img' font-size='12' font-family='system-ui, sans-serif' fill='currentColor'>\n",
+                   "<title>", escape(chart.title), "</title>\n<desc>", escape(chart.description), "</desc>\n",
+                   body_.str(), "</svg>\n");
   }
 
  private:
@@ -95,9 +85,7 @@ class Canvas {
 struct Scale {
   Scale(const Axis& a, const Values& data) : axis(a), low(-0.5), high(std::ssize(a.names) - 0.5) {
     for (double i = 0; i < std::ssize(axis.names); ++i) ticks.push_back(i);
-    if (ticks.empty()) choose_ticks(data);
-  }
-  void choose_ticks(const Values& data) {
+    if (!ticks.empty()) return;
     constexpr int kMost = 6;
     low = axis.from.value_or(INFINITY), high = axis.to.value_or(-INFINITY);
     for (double v : data) low = std::min(low, v), high = std::max(high, v);
@@ -120,9 +108,7 @@ struct Scale {
     return !axis.log ? number(tick) : std::abs(tick) > 3 ? "1e" + number(tick) : number(std::pow(10, tick));
   }
   double widest() const {
-    double most = 0;
-    for (double tick : ticks) most = std::max(most, width(label(tick)));
-    return most;
+    return std::ranges::max(ticks | std::views::transform([&](double t) { return width(label(t)); }));
   }
 
   Axis axis;
@@ -160,15 +146,15 @@ double frame(Canvas& canvas, Scale& x, Scale& y, double top) {
   return below + kRow + 8;
 }
 
-std::string fill(size_t colour, const char* ink) {
-  return message("fill='", kColours[colour], "' fill-opacity='", ink, "' ");
+std::string fill(size_t i, const std::string& ink) {
+  return message("fill='", kStyles[i].colour, "' fill-opacity='", ink, "' ");
 }
-std::string stroke(size_t style) {
-  return message("stroke='", kColours[style], "' stroke-dasharray='", kDashes[style], "' ");
+std::string stroke(size_t i) {
+  return message("stroke='", kStyles[i].colour, "' stroke-dasharray='", kStyles[i].dash, "' ");
 }
-std::string line_style(const Series& s, size_t i) {
-  return s.mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
-                                   : "fill='none' stroke-width='2' " + stroke(i);
+std::string line_style(Mark mark, size_t i) {
+  return mark == Mark::reference ? message(kInk, " stroke-opacity='.6'")
+                                 : "fill='none' stroke-width='2' " + stroke(i);
 }
 std::string bar_style(size_t i) { return fill(i, std::array{".8", ".35", "0"}[i % 3]) + stroke(i); }
 
@@ -178,15 +164,14 @@ void draw_line(Canvas& canvas, const Series& s, size_t i, const Scale& x, const 
   for (size_t n = 0; n < s.low.size(); ++n) band.push_back({line[n][0], y(s.low[n])});
   for (size_t n = s.high.size(); n-- > 0;) band.push_back({line[n][0], y(s.high[n])});
   canvas.path(band, fill(i, ".2"));
-  if (s.mark != Mark::points) canvas.path(line, line_style(s, i));
+  if (s.mark != Mark::points) canvas.path(line, line_style(s.mark, i));
   const size_t every = s.mark == Mark::points ? 1 : (line.size() + 7) / 8;
   for (size_t n = 0; n < line.size() && s.mark != Mark::reference; n += every)
     canvas.marker(line[n][0], line[n][1], i);
 }
 
-void draw_bars(Canvas& canvas, const Series& s, size_t i, size_t side_by_side, const Scale& x,
-               const Scale& y) {
-  const double wide = s.wide / side_by_side, first = (i % side_by_side + 0.5) * wide - s.wide / 2;
+void draw_bars(Canvas& canvas, const Series& s, size_t i, size_t abreast, const Scale& x, const Scale& y) {
+  const double wide = s.wide / abreast, first = (i % abreast + 0.5) * wide - s.wide / 2;
   for (size_t n = 0; n < s.y.size(); ++n) {
     const double left = x(s.x[n] + first - wide / 2), right = x(s.x[n] + first + wide / 2),
                  from = y(s.low.empty() ? 0 : s.low[n]), to = y(s.low.empty() ? s.y[n] : s.high[n]);
@@ -199,7 +184,7 @@ void draw_cells(Canvas& canvas, const Series& s, size_t row, double largest, con
   for (size_t n = 0; n < s.y.size(); ++n) {
     const double v = s.y[n], ink = v / std::max(largest, 1e-300), cx = x(s.x[n]), cy = y(row);
     check(v >= 0, "svg: `", s.name, "` has a value below 0: ", v);
-    canvas.rect(cx - wide / 2, cy - high / 2, wide - 1, high - 1, fill(0, number(ink, 3).c_str()) + kGrid);
+    canvas.rect(cx - wide / 2, cy - high / 2, wide - 1, high - 1, fill(0, number(ink, 3)) + kGrid);
     std::string says = number(v, 2);
     if (says.starts_with("0.")) says.erase(0, 1);
     if (v == 0) canvas.put("<circle cx='", cx, "' cy='", cy, "' r='1.2'/>");
@@ -211,16 +196,16 @@ void draw_cells(Canvas& canvas, const Series& s, size_t row, double largest, con
 double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
   double x = 0, y = 0;
   for (size_t i = 0; i < series.size(); ++i) {
-    const auto& [name, mark] = std::tie(series[i].name, series[i].mark);
-    if (name.empty() || mark == Mark::cells) continue;
-    check(width(name) <= kWidth - 32, "svg: `", name, "` is too long for a legend");
-    if (y == 0 || x + 32 + width(name) > kWidth) x = 0, y += kRow;
-    if (mark == Mark::bars) canvas.rect(x, y - 9, 24, 10, bar_style(i));
-    if (mark == Mark::line || mark == Mark::reference)
-      canvas.line(x, y - 4, x + 26, y - 4, line_style(series[i], i));
-    if (mark == Mark::line || mark == Mark::points) canvas.marker(x + 13, y - 4, i);
-    canvas.text(x + 32, y, name, "start");
-    x += 42 + width(name);
+    const Series& s = series[i];
+    if (s.name.empty() || s.mark == Mark::cells) continue;
+    check(width(s.name) <= kWidth - 32, "svg: `", s.name, "` is too long for a legend");
+    if (y == 0 || x + 32 + width(s.name) > kWidth) x = 0, y += kRow;
+    if (s.mark == Mark::bars) canvas.rect(x, y - 9, 24, 10, bar_style(i));
+    if (s.mark == Mark::line || s.mark == Mark::reference)
+      canvas.line(x, y - 4, x + 26, y - 4, line_style(s.mark, i));
+    if (s.mark == Mark::line || s.mark == Mark::points) canvas.marker(x + 13, y - 4, i);
+    canvas.text(x + 32, y, s.name, "start");
+    x += 42 + width(s.name);
   }
   return y;
 }
@@ -230,33 +215,27 @@ double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
 std::string escape(std::string_view text) {
   constexpr std::array kNames{"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
   std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const auto [c, length, valid] = decode_utf8(text, at);
-    const size_t special = std::string_view("<>&\"'").find(text[at]);
+  for (const auto& [c, bytes, valid] : code_points(text)) {
+    const size_t special = std::string_view("<>&\"'").find(bytes);
     if (special < kNames.size()) out += kNames[special];
-    else if (valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE) out += text.substr(at, length);
-    else out += "\uFFFD";
-    at += length;
+    else out += valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE ? bytes : "\uFFFD";
   }
   return out;
 }
 
 std::string draw(Chart chart, const std::vector<Series>& series) {
-  const auto marked = [&](Mark mark) {
-    return std::ranges::count(series, mark, [](const Series& s) { return s.mark; });
-  };
+  const auto marked = [&](Mark mark) { return std::ranges::count(series, mark, &Series::mark); };
   const bool map = marked(Mark::cells) > 0;
-  check(!series.empty() && (map || series.size() <= kStyles), "svg: expected 1 to ", kStyles, " series, got ",
-        series.size());
+  check(!series.empty() && (map || series.size() <= std::size(kStyles)), "svg: expected 1 to ",
+        std::size(kStyles), " series, got ", series.size());
   Values all_x, all_y;
   for (const Series& s : series) {
     check((s.mark == Mark::bars || !s.y.empty()) && s.x.size() == s.y.size() &&
               (s.low.empty() || s.low.size() == s.y.size()) && s.high.size() == s.low.size(),
           "svg: `", s.name, "`: expected ", s.x.size(), " numbers, and as many low and high or none; got ",
           s.y.size(), ", ", s.low.size(), " and ", s.high.size());
-    const size_t names = chart.x.names.size();
-    check(names == 0 || names == s.y.size(), "svg: `", s.name, "`: ", s.y.size(), " values for ", names,
-          " names");
+    const size_t n = chart.x.names.size();
+    check(n == 0 || n == s.y.size(), "svg: `", s.name, "`: ", s.y.size(), " values for ", n, " names");
     if (map) chart.y.names.push_back(s.name);
     for (const auto& [values, all] :
          {std::pair(&s.x, &all_x), {&s.y, &all_y}, {&s.low, &all_y}, {&s.high, &all_y}})
@@ -287,10 +266,10 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
       check(input < i, "svg: step ", i, " takes ", input, ", which is not earlier"), last[input] = i;
   for (size_t i = 0; i < steps.size(); ++i) {
     if (last[i] <= i + 1) continue;
-    const auto free = std::find_if(busy.begin(), busy.end(), [&](size_t until) { return until <= i; });
-    lane[i] = static_cast<size_t>(free - busy.begin()) + 1;
-    if (free == busy.end()) busy.push_back(last[i]);
-    else *free = last[i];
+    auto free = std::ranges::find_if(busy, [&](size_t until) { return until <= i; });
+    if (free == busy.end()) free = busy.insert(free, 0);
+    *free = last[i];
+    lane[i] = free - busy.begin() + 1;
   }
   const double left = 10 * busy.size() + 8, high = 20;
   Canvas canvas;
@@ -300,10 +279,10 @@ std::string tape(const Chart& chart, const std::vector<Step>& steps) {
           busy.size(), " lanes");
     for (size_t input : steps[i].inputs) {
       const double from = high * input + 12, x = left - 10 * lane[input];
+      const char* colour = kStyles[lane[input] % std::size(kStyles)].colour;
+      const std::string style = message("fill='none' stroke-width='2' stroke='", colour, "'");
       if (input + 1 == i) canvas.line(left, from, left, y, kInk);
-      else
-        canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}},
-                    message("fill='none' stroke-width='2' stroke='", kColours[lane[input] % kStyles], "'"));
+      else canvas.path({{left, from}, {x, from + 8}, {x, y - 8}, {left, y}}, style);
     }
     canvas.put("<circle cx='", left, "' cy='", y, "' r='4'/>");
     canvas.text(left + 12, y + 4, steps[i].text, "start");

@@ -7,10 +7,8 @@
 // (std::invalid_argument), never drawn.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace gradus::examples::svg {

@@ -1,9 +1,7 @@
 #include "examples/support/tape.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
-#include <string_view>
 
 namespace gradus::examples {
 namespace {
@@ -31,22 +29,17 @@ std::string shortened(std::string name) {
 }  // namespace
 
 std::vector<svg::Step> steps_of(const Variable& root, const std::vector<NamedParameter>& names) {
-  std::map<const Node*, std::string> name_of;
-  for (const auto& [name, variable] : names) name_of[variable.node().get()] = name;
-  std::map<const Node*, size_t> number;
+  const std::vector<Node*> all = operations(root);
   std::vector<svg::Step> steps;
-  for (const Node* node : operations(root)) {
-    svg::Step step{node->op, {}};
+  for (const Node* node : all) {
+    svg::Step& step = steps.emplace_back(svg::Step{node->op, {}});
     for (const auto& input : node->inputs) {
-      if (const auto earlier = number.find(input.get()); earlier != number.end())
-        step.inputs.push_back(earlier->second);
-      const auto name = name_of.find(input.get());
-      if (name != name_of.end() && name->second.ends_with("weight"))
-        step.text += " " + shortened(name->second);
+      const auto earlier = std::ranges::find(all, input.get());
+      if (earlier != all.end()) step.inputs.push_back(earlier - all.begin());
+      const auto named = std::ranges::find(names, input, [](const auto& p) { return p.variable.node(); });
+      if (named != names.end() && named->name.ends_with("weight")) step.text += " " + shortened(named->name);
     }
     step.text += message(" ", node->shape);
-    number[node] = steps.size();
-    steps.push_back(step);
   }
   return steps;
 }
@@ -55,8 +48,7 @@ std::vector<Tensor> attention_weights(const Variable& root, int64_t heads) {
   std::vector<Tensor> all;
   for (const Node* node : operations(root)) {
     if (std::string_view(node->op) != "attention") continue;
-    check(node->backward != nullptr && node->inputs[2],
-          "tape: attention was walked already, or needs no gradient");
+    check(node->backward && node->inputs[2], "tape: attention was walked already, or needs no gradient");
     const Shape& values = node->inputs[2]->shape;  // [B, S, .. + D]: the values are the last D columns
     const int64_t B = node->shape[0], T = node->shape[1], D = node->shape[2], S = values[1], W = values[2];
     const Tensor weights({B, heads, T, S}, DType::f64);

@@ -1,41 +1,40 @@
 #include "examples/support/text.h"
 
 #include <cerrno>
-#include <charconv>
-#include <cmath>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 #include "tensor/error.h"
 
 namespace gradus::examples {
 
-CodePoint decode_utf8(std::string_view text, size_t at) {
+CodePoint decode_utf8(std::string_view text) {
   const auto byte = [&](size_t i) -> char32_t { return i < text.size() ? uint8_t(text[i]) : 0; };
-  const char32_t lead = byte(at);
-  const CodePoint invalid{lead, 1, false};
-  if (lead < 0x80) return {lead, 1, true};
-  if (lead < 0xC0 || lead >= 0xF8) return invalid;
+  const char32_t lead = byte(0);
+  const CodePoint one{lead, text.substr(0, 1), lead < 0x80};
+  if (lead < 0xC0 || lead >= 0xF8) return one;
   const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
   char32_t value = lead & (0x7Fu >> length);
   for (size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) return invalid;
-    value = value << 6 | (byte(at + i) & 0x3F);
+    if ((byte(i) & 0xC0) != 0x80) return one;
+    value = value << 6 | (byte(i) & 0x3F);
   }
   constexpr char32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
   const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
-  if (value < smallest[length] || surrogate || value > 0x10FFFF) return invalid;
-  return {value, length, true};
+  if (value < smallest[length] || surrogate || value > 0x10FFFF) return one;
+  return {value, text.substr(0, length), true};
+}
+
+std::vector<CodePoint> code_points(std::string_view text) {
+  std::vector<CodePoint> points;
+  for (; !text.empty(); text.remove_prefix(points.back().bytes.size())) points.push_back(decode_utf8(text));
+  return points;
 }
 
 std::optional<size_t> find_invalid_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const CodePoint point = decode_utf8(text, at);
-    if (!point.valid) return at;
-    at += point.length;
-  }
-  return std::nullopt;
+  for (const CodePoint& point : code_points(text))
+    if (!point.valid) return point.bytes.data() - text.data();
+  return {};
 }
 
 bool is_space(char32_t c) {
@@ -50,7 +49,7 @@ bool next_line(std::istream& in, const std::string& name, int64_t number, std::s
   if (!found) return false;
   if (line.ends_with('\r')) line.pop_back();
   if (number == 1 && line.starts_with("\uFEFF"))
-    line.erase(0, 3);  // a byte order mark, which some editors leave
+    line.erase(0, 3);  // a byte order mark: some editors leave it
   const std::optional<size_t> invalid = find_invalid_utf8(line);
   check_world(!invalid, name, ", line ", number, ", byte ", invalid.value_or(0) + 1, ": not valid UTF-8");
   return true;
@@ -65,6 +64,36 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+ParallelText read_parallel(const std::string& source_path, const std::string& target_path) {
+  const auto source = read_lines(source_path), target = read_lines(target_path);
+  check_world(source.size() == target.size(),
+              "a parallel corpus needs equally many lines on both sides: ", source_path, " has ",
+              source.size(), ", ", target_path, " has ", target.size());
+  ParallelText text;
+  for (size_t i = 0; i < source.size(); ++i) {
+    if (split_words(source[i]).empty() || split_words(target[i]).empty()) continue;
+    text.source.push_back(source[i]);
+    text.target.push_back(target[i]);
+    text.lines.push_back(i + 1);
+  }
+  check_world(!text.source.empty(), source_path, ", ", target_path, ": no pair of non-blank lines");
+  text.dropped = std::ssize(source) - std::ssize(text.source);
+  return text;
+}
+
+bool is_held_out(std::string_view source, double fraction) {
+  check(fraction >= 0 && fraction <= 1, "is_held_out: expected a fraction from 0 to 1, got ", fraction);
+  constexpr uint64_t steps = 1'000'000;
+  return double(content_hash(source) % steps) < fraction * steps;
+}
+
+uint64_t content_hash(std::string_view text) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  hash = (hash ^ hash >> 33) * 0xFF51AFD7ED558CCD;  // FNV alone leaves the low bits weak
+  return hash ^ hash >> 33;
+}
+
 bool is_letter(char32_t c) {
   constexpr std::u32string_view marks = U"«»…–—“”‘’„‹›¡¿";
   if (c >= 0x80) return !is_space(c) && marks.find(c) == marks.npos;
@@ -72,6 +101,13 @@ bool is_letter(char32_t c) {
 }
 
 namespace {
+
+// What follows `"name": `. A text's own quotes are escaped, so it is never inside one.
+std::string_view after(std::string_view line, std::string_view name) {
+  const std::string key = json_string(name) + ": ";
+  const size_t at = line.find(key);
+  return at == line.npos ? "" : line.substr(at + key.size());
+}
 
 bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_apostrophe(char32_t c) { return c == U'\'' || c == U'’'; }
@@ -89,11 +125,9 @@ Words split_words(std::string_view text) {
   Words words;
   bool inside = false;  // does the next letter continue the last word?
   char32_t before = 0;
-  for (size_t at = 0; at < text.size();) {
-    const auto [c, length, valid] = decode_utf8(text, at);
-    const std::string_view bytes = text.substr(at, length);
-    at += length;
-    const char32_t after = at < text.size() ? decode_utf8(text, at).value : 0;
+  for (const auto& [c, bytes, valid] : code_points(text)) {
+    text.remove_prefix(bytes.size());
+    const char32_t after = decode_utf8(text).value;
     const bool bound = inside && binds(before, c, after);
     if (!is_space(c)) {
       if (!inside || !(bound || is_letter(c))) words.emplace_back();
@@ -112,8 +146,8 @@ std::string join_words(const Words& words) {
   bool quoted = false;  // " and “ (opening in English, closing in German) close what is open
   for (const std::string& word : words) {
     if (word.empty()) continue;
-    const CodePoint first = decode_utf8(word, 0);
-    const char32_t mark = first.length == word.size() ? first.value : 0;  // 0: a longer word
+    const CodePoint first = decode_utf8(word);
+    const char32_t mark = first.bytes == word ? first.value : 0;  // 0: a longer word
     const auto is_in = [mark](std::u32string_view set) { return mark != 0 && set.find(mark) != set.npos; };
     const bool quote = is_in(quotes);
     const bool closes = is_in(closing) || (quote && quoted && mark != U'„');
@@ -126,6 +160,20 @@ std::string join_words(const Words& words) {
   return text;
 }
 
+std::string trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  return std::string(first == text.npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1));
+}
+
+Words split(std::string_view text, char at) {
+  Words parts;
+  for (size_t begin = 0, end = 0; end != text.npos; begin = end + 1) {
+    end = text.find(at, begin);
+    parts.push_back(trim(text.substr(begin, end - begin)));
+  }
+  return parts;
+}
+
 std::string shortest(double value) {
   char digits[32];
   const double size = std::abs(value);
@@ -133,6 +181,35 @@ std::string shortest(double value) {
   const auto result = plain ? std::to_chars(digits, std::end(digits), value, std::chars_format::fixed)
                             : std::to_chars(digits, std::end(digits), value);
   return std::string(digits, result.ptr);
+}
+
+std::string json_string(std::string_view text) {
+  constexpr char hex[] = "0123456789abcdef";
+  std::string out = "\"";
+  for (const auto& [c, bytes, valid] : code_points(text)) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c < 0x20) out += {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    else out += valid ? bytes : "\uFFFD";
+  }
+  return out + '"';
+}
+
+std::optional<double> json_number(std::string_view line, std::string_view name) {
+  const std::string_view text = after(line, name);
+  const auto value = number_in<double>(text.substr(0, text.find_first_of(",}")));
+  return value && std::isfinite(*value) ? value : std::nullopt;
+}
+
+std::string json_text(std::string_view line, std::string_view name) {
+  std::string_view text = after(line, name);
+  std::string out;
+  if (!text.starts_with('"')) return out;
+  for (size_t at = 1; at < text.size() && text[at] != '"'; ++at) {
+    if (text[at] != '\\') out += text[at];
+    else if (text.substr(at).starts_with("\\u00")) out += ' ', at += 5;  // a control character
+    else if (++at < text.size()) out += text[at];
+  }
+  return out;
 }
 
 }  // namespace gradus::examples

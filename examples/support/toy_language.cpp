@@ -3,212 +3,220 @@
 #include <algorithm>
 #include <functional>
 #include <set>
-#include <span>
-#include <sstream>
-#include <string_view>
-#include <utility>
 
-#include "examples/support/corpus.h"
-#include "examples/support/toy_lexicon.h"
 #include "tensor/error.h"
 
 namespace gradus::examples::toy {
 namespace {
 
-using namespace lexicon;
-
 constexpr size_t kMaxLength = 14, kMaxSynonyms = 6;  // of a sampled source
 constexpr size_t kMaxListedSynonyms = 16;            // of a typed one: 2^16 translations
+
+struct French {
+  Words forms;          // their order depends on the table
+  std::string feature;  // a noun's gender, a pronoun's person, a verb's preposition, an article reduced
+};
+
+struct Row {
+  Words english;
+  French usual;
+  double probability;  // of the usual one
+  French other;
+};
+
+using Table = std::vector<Row>;
+
+French french(const std::string& cell) {
+  Words parts = split(cell, ':');
+  parts.resize(2);
+  return {split(parts[0], '/'), parts[1]};
+}
+
+std::map<std::string, Table> parse(const std::string& text) {
+  std::map<std::string, Table> tables;
+  std::string name;
+  for (const std::string& line : split(text, '\n')) {
+    if (line.starts_with('[')) name = line.substr(1, line.size() - 2);
+    if (line.empty() || line.find_first_of("#[") == 0) continue;
+    Words cells = split(line, '|');
+    if (cells.size() == 2) cells.insert(cells.end(), {"1", ""});
+    const auto usual = number_in<double>(cells.size() == 4 ? cells[2] : "");
+    check(!name.empty() && usual > 0.5 && usual <= 1.,
+          "toy_lexicon.txt: expected [table], `English | French` or ",
+          "`English | French | probability | French`, got `", line, "`");
+    tables[name].push_back({split(cells[0], '/'), french(cells[1]), *usual, french(cells[3])});
+  }
+  return tables;
+}
+
+const std::map<std::string, Table>& lexicon() {
+  static const std::map<std::string, Table> tables = parse(kToyLexicon);
+  return tables;
+}
+
+// The n-th of the forms; empty when there are fewer.
+std::string_view form(const Words& all, size_t n) { return n < all.size() ? all[n] : std::string_view(); }
+
+// Of an adjective or a determiner.
+std::string_view agree(const Words& forms, bool feminine, bool plural, bool before_vowel = false) {
+  const bool special = before_vowel && !plural && !feminine && forms.size() > 4;
+  return form(forms, special ? 4 : 2 * plural + feminine);
+}
+
+bool starts_with_vowel(std::string_view word) {
+  constexpr std::u32string_view kVowels = U"aeiouéèêôh";
+  return kVowels.find(decode_utf8(word).value) != kVowels.npos && !word.starts_with("hibou");  // le hibou
+}
 
 // From the end to the start, since a word depends on its right neighbour: de la école, de l' école.
 Words fuse(Words words) {
   for (size_t i = words.size() - 1; i-- > 0;) {
-    for (const auto& [first, second, both] : kContractions) {
-      if (words[i] != first || words[i + 1] != second) continue;
-      words[i] = both;
-      words.erase(words.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-      break;
-    }
-    for (const auto& [word, before_vowel] : kElisions)
-      if (words[i] == word && starts_with_vowel(words[i + 1])) words[i] = before_vowel;
+    for (const Row& row : lexicon().at("contractions"))
+      if (const Words& forms = row.usual.forms; words[i] == forms[0] && words[i + 1] == forms[1]) {
+        words[i] = forms[2];
+        words.erase(words.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+        break;
+      }
+    for (const Row& row : lexicon().at("elisions"))
+      if (words[i] == row.usual.forms[0] && starts_with_vowel(words[i + 1])) words[i] = row.usual.forms[1];
   }
   return words;
 }
 
-// The grammar asks "which of these comes next?": a Reader looks it up in a given source, a Writer makes it
+// The grammar asks "which of these comes next?": a reader looks it up in a given source, a writer makes it
 // up. When the first option is empty, the part may be left out. The grammar knows "a" but not "an".
 using Options = std::vector<std::string_view>;
 using Choose = std::function<size_t(std::string_view what, const Options&)>;
 constexpr std::string_view kEnd = "\n";  // the last "word"; being white space, it is none to split_words
 
-class Reader {
- public:
-  explicit Reader(const Words& source) {
-    for (const std::string& word : source) text_ += (word == "an" ? "a" : word) + ' ';
-    text_.append(kEnd).append(" ");
+// The grammar, each rule in both languages at once: it takes English words from `choose` and says French
+// ones. usual(p) settles synonyms: whether to say the one of probability p.
+struct Derivation {
+  Choose choose;
+  std::function<bool(double)> usual;
+  Words french = {};
+
+  Words sentence() {
+    predicate(subject());
+    const Row& preposition = row("a preposition", "prepositions");
+    say(synonym(preposition).forms[0]);
+    if (!left_out(preposition)) noun_phrase({"things"});
+    choose("the end", {kEnd});
+    return fuse(std::move(french));
   }
 
-  size_t operator()(std::string_view what, const Options& options) {  // the longest that fits
-    if (!expected_.ends_with(what)) expected_.append(expected_.empty() ? "" : " or ").append(what);
-    const std::string_view rest = std::string_view(text_).substr(at_);
+  using Tables = std::initializer_list<const char*>;
+
+  static bool left_out(const Row& row) { return row.english[0].empty(); }
+
+  std::string subject() {  // returns its person
+    const Row& pronoun = row("a pronoun", "pronouns");
+    if (left_out(pronoun)) return noun_phrase({"beings"}) ? "ils" : "il";
+    const auto& [forms, person] = synonym(pronoun);
+    say(forms[0]);
+    return person;
+  }
+
+  void predicate(const std::string& person) {
+    constexpr std::array kPersons{"je", "il", "nous", "ils"};  // those that occur
+    const bool third = person == "il";
+    const Row& negation = row("a verb", "negation", third);
+    const bool negated = !left_out(negation);
+    const auto& [forms, preposition] = synonym(row("a verb", "verbs", third && !negated));
+    say(form(negation.usual.forms, 0));
+    say(forms.at(std::ranges::find(kPersons, person) - kPersons.begin()));
+    say(form(negation.usual.forms, 1));
+    say(preposition);
+    noun_phrase({"beings", "things"}, negated && preposition.empty());
+  }
+
+  // Returns whether it is plural.
+  bool noun_phrase(Tables tables, bool negated = false) {
+    const Row& article = row("a determiner", "determiners", negated);
+    const Row& before = row("an adjective", "adjectives before");
+    const Row& after = row("an adjective", "adjectives after");
+    const auto [entry, plural] = noun(tables, article.usual.forms);
+    const auto& [forms, gender] = synonym(*entry);
+    const bool feminine = gender == "f", reduced = negated || (plural && !left_out(before));
+    const std::string_view word = form(forms, plural), de = article.usual.feature;
+    say(reduced && !de.empty() ? de : agree(article.usual.forms, feminine, plural));
+    say(agree(synonym(before).forms, feminine, plural, starts_with_vowel(word)));
+    say(word);
+    say(agree(synonym(after).forms, feminine, plural));
+    const Row& of = row("'of'", "owner");
+    say(of.usual.forms[0]);
+    if (!left_out(of)) noun_phrase({"beings"});
+    return plural;
+  }
+
+  std::pair<const Row*, bool> noun(Tables tables, const Words& determiner) {
+    std::vector<std::pair<const Row*, bool>> nouns;  // and whether in the plural
+    Options options;
+    for (const char* table : tables)
+      for (const Row& row : lexicon().at(table))
+        for (const bool plural : {false, true}) {
+          if (agree(determiner, false, plural).empty()) continue;
+          nouns.emplace_back(&row, plural);
+          options.push_back(form(row.english, plural));
+        }
+    return nouns[choose("a noun", options)];
+  }
+
+  // Asked for in that form, or in the first where a word has no such form.
+  const Row& row(std::string_view what, const char* name, size_t english_form = 0) {
+    const Table& table = lexicon().at(name);
+    Options options;
+    for (const Row& row : table)
+      options.push_back(form(row.english, form(row.english, english_form).empty() ? 0 : english_form));
+    return table[choose(what, options)];
+  }
+
+  const French& synonym(const Row& row) {
+    return row.probability == 1 || usual(row.probability) ? row.usual : row.other;
+  }
+
+  void say(std::string_view words) {
+    for (std::string& word : split_words(words)) french.push_back(std::move(word));
+  }
+};
+
+Words translate(const Words& source, std::function<bool(double)> usual) {
+  std::string text;      // every word followed by a space
+  size_t at = 0;         // what is before has been read
+  std::string expected;  // all that has been asked for at this place
+  for (const std::string& word : source) text += (word == "an" ? "a" : word) + ' ';
+  text.append(kEnd).append(" ");
+  const auto read = [&](std::string_view what, const Options& options) {  // the longest that fits
+    if (!expected.ends_with(what)) expected.append(expected.empty() ? "" : " or ").append(what);
+    const std::string_view rest = std::string_view(text).substr(at);
     size_t best = options.size();
     for (size_t i = 0; i < options.size(); ++i) {
       const std::string_view words = options[i];
       const bool fits = words.empty() || (rest.starts_with(words) && rest[words.size()] == ' ');
       if (fits && (best == options.size() || words.size() > options[best].size())) best = i;
     }
-    if (best == options.size()) refuse();
-    if (!options[best].empty()) {
-      expected_.clear();
-      at_ += options[best].size() + 1;
+    if (best == options.size()) {
+      const std::string_view word = rest.substr(0, rest.find(' '));
+      throw std::invalid_argument(
+          message("toy language: word ", 1 + std::count(text.begin(), text.begin() + at, ' '), ": expected ",
+                  expected, ", got ", word == kEnd ? "the end" : message("'", word, "'")));
     }
+    if (!options[best].empty()) expected.clear(), at += options[best].size() + 1;
     return best;
-  }
-
- private:
-  [[noreturn]] void refuse() const {
-    const std::string word = text_.substr(at_, text_.find(' ', at_) - at_);
-    throw std::invalid_argument(message("toy language: word ",
-                                        1 + std::ranges::count(text_.substr(0, at_), ' '), ": expected ",
-                                        expected_, ", got ", word == kEnd ? "the end" : "'" + word + "'"));
-  }
-
-  std::string text_;      // every word followed by a space
-  size_t at_ = 0;         // what is before has been read
-  std::string expected_;  // all that has been asked for at this place
-};
-
-class Writer {
- public:
-  explicit Writer(Rng& rng) : rng_(rng) {}
-
-  size_t operator()(std::string_view, const Options& options) {
-    const bool optional = options[0].empty();
-    if (optional && rng_.below(3) > 0) return 0;  // left out two times in three
-    const size_t choice = optional + rng_.below(options.size() - optional);
-    text_.append(options[choice]).append(" ");
-    return choice;
-  }
-
-  Words words() const {
-    Words words = split_words(text_);
-    for (size_t i = 0; i + 1 < words.size(); ++i)
-      if (words[i] == "a" && words[i + 1].find_first_of("aeiou") == 0) words[i] = "an";
-    return words;
-  }
-
- private:
-  Rng& rng_;
-  std::string text_;
-};
-
-// The grammar, each rule in both languages at once: it takes English words from `choose` and says French
-// ones. usual(p) settles synonyms: whether to say the one of probability p.
-class Derivation {
- public:
-  Derivation(Choose choose, std::function<bool(double)> usual)
-      : choose_(std::move(choose)), usual_(std::move(usual)) {}
-
-  Words sentence() {
-    predicate(subject());
-    const Row& preposition = row("a preposition", kPrepositions);
-    say(synonym(preposition).forms);
-    if (!preposition.english.empty()) noun_phrase({kThings});
-    choose_("the end", {kEnd});
-    return fuse(std::move(french_));
-  }
-
- private:
-  using Tables = std::initializer_list<std::span<const Row>>;
-
-  int subject() {
-    const Row& pronoun = row("a pronoun", kPronouns);
-    if (pronoun.english.empty()) return noun_phrase({kBeings}) ? ils : il;
-    const French& french = synonym(pronoun);
-    say(french.forms);
-    return french.feature;
-  }
-
-  void predicate(int person) {
-    const bool negated = choose_("a verb", {"", person == il ? "does not" : "do not"}) == 1;
-    const std::string_view forms = synonym(row("a verb", kVerbs, person == il && !negated)).forms;
-    const std::string_view preposition = form(forms, 4);
-    if (negated) say("ne");
-    say(form(forms, person));
-    if (negated) say("pas");
-    say(preposition);
-    noun_phrase({kBeings, kThings}, negated && preposition.empty());
-  }
-
-  // Returns whether it is plural. In a negated object, "some" is "any", and the French article is de.
-  bool noun_phrase(Tables tables, bool negated = false) {
-    const Row& article = determiner(negated);
-    const Row& before = row("an adjective", kAdjectivesBefore);
-    const Row& after = row("an adjective", kAdjectivesAfter);
-    const auto [entry, plural] = noun(tables, article.usual.forms);
-    const auto [forms, gender] = synonym(*entry);
-    const std::string_view word = form(forms, plural);
-    const bool indefinite = article.english == "a" || article.english == "some";
-    const bool reduced = indefinite && (negated || (plural && !before.english.empty()));  // de petits chiens
-    say(reduced ? "de" : agree(article.usual.forms, gender, plural));
-    say(agree(synonym(before).forms, gender, plural, starts_with_vowel(word)));
-    say(word);
-    say(agree(synonym(after).forms, gender, plural));
-    if (choose_("'of'", {"", "of"}) == 1) {
-      say("de");
-      noun_phrase({kBeings});
-    }
-    return plural;
-  }
-
-  const Row& determiner(bool negated) {
-    Options options;
-    for (const Row& row : kDeterminers)
-      options.push_back(negated && row.english == "some" ? "any" : row.english);
-    return kDeterminers[choose_("a determiner", options)];
-  }
-
-  std::pair<const Row*, bool> noun(Tables tables, std::string_view determiner) {
-    std::vector<std::pair<const Row*, bool>> nouns;  // and whether in the plural
-    Options options;
-    for (const auto& table : tables)
-      for (const Row& row : table)
-        for (const bool plural : {false, true}) {
-          if (agree(determiner, m, plural).empty()) continue;
-          nouns.emplace_back(&row, plural);
-          options.push_back(form(row.english, plural));
-        }
-    return nouns[choose_("a noun", options)];
-  }
-
-  const Row& row(std::string_view what, std::span<const Row> table, int english_form = 0) {
-    Options options;
-    for (const Row& row : table) options.push_back(form(row.english, english_form));
-    return table[choose_(what, options)];
-  }
-
-  const French& synonym(const Row& row) {
-    return row.probability == 1 || usual_(row.probability) ? row.usual : row.other;
-  }
-
-  void say(std::string_view words) {
-    for (std::string& word : split_words(words)) french_.push_back(std::move(word));
-  }
-
-  Choose choose_;
-  std::function<bool(double)> usual_;
-  Words french_;
-};
-
-Words translate(const Words& source, std::function<bool(double)> usual) {
-  return Derivation(Reader(source), std::move(usual)).sentence();
+  };
+  return Derivation{read, std::move(usual)}.sentence();
 }
 
-void add_words(std::string_view forms, std::set<std::string>& all) {
-  std::string text(forms);
-  std::ranges::replace(text, '/', ' ');
-  std::istringstream in(text);
-  for (std::string word; in >> word;) all.insert(word);
+// The words of one side of the lexicon, sorted.
+Words all_words(bool in_french) {
+  std::set<std::string> all;
+  for (const auto& [name, table] : lexicon())
+    for (const Row& row : table)
+      for (const Words* forms : {&row.english, &row.usual.forms, &row.other.forms})
+        for (const std::string& form : *forms)
+          for (const std::string& word : split(form, ' '))
+            if (!word.empty() && in_french == (forms != &row.english)) all.insert(word);
+  return {all.begin(), all.end()};
 }
 
 }  // namespace
@@ -220,10 +228,19 @@ Split split_of(const Words& source) {
 
 Words sample_source(Rng& rng, Split split) {
   while (true) {
+    std::string text;
     size_t synonyms = 0;
-    Writer writer(rng);
-    Derivation(std::ref(writer), [&](double) { return ++synonyms > 0; }).sentence();
-    Words source = writer.words();
+    const auto write = [&](std::string_view, const Options& options) {
+      const bool optional = options[0].empty();
+      if (optional && rng.below(3) > 0) return size_t{0};  // left out two times in three
+      const size_t choice = optional + rng.below(options.size() - optional);
+      text.append(options[choice]).append(" ");
+      return choice;
+    };
+    Derivation{write, [&](double) { return ++synonyms > 0; }}.sentence();
+    Words source = split_words(text);
+    for (size_t i = 0; i + 1 < source.size(); ++i)
+      if (source[i] == "a" && source[i + 1].find_first_of("aeiou") == 0) source[i] = "an";
     if (source.size() <= kMaxLength && synonyms <= kMaxSynonyms && split_of(source) == split) return source;
   }
 }
@@ -277,23 +294,7 @@ std::vector<double> token_probabilities(const Words& source, const Words& transl
   return q;
 }
 
-Words source_words() {
-  std::set<std::string> all;
-  for (const auto& table : kTables)
-    for (const Row& row : table) add_words(row.english, all);
-  add_words("an/any/of/does/do/not", all);
-  return {all.begin(), all.end()};
-}
-
-Words target_words() {
-  std::set<std::string> all;
-  for (const auto& table : kTables)
-    for (const Row& row : table)
-      for (const French& french : {row.usual, row.other}) add_words(french.forms, all);
-  for (const auto& contraction : kContractions) add_words(contraction.both, all);
-  for (const auto& elision : kElisions) add_words(elision.before_vowel, all);
-  add_words("ne/pas", all);
-  return {all.begin(), all.end()};
-}
+Words source_words() { return all_words(/*in_french=*/false); }
+Words target_words() { return all_words(/*in_french=*/true); }
 
 }  // namespace gradus::examples::toy

@@ -6,12 +6,8 @@
 // of their own.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <map>
 #include <random>
-#include <string>
-#include <vector>
 
 #include "examples/support/text.h"
 

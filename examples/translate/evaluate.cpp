@@ -2,7 +2,7 @@
 #include <iostream>
 
 #include "examples/support/bleu.h"
-#include "examples/support/corpus.h"
+#include "examples/support/text.h"
 #include "examples/translate/commands.h"
 
 namespace gradus::examples {
@@ -12,7 +12,7 @@ losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationL
   const nn::Evaluating evaluating(model);
   losses::LossSums sums;
   for (const BatchPlan& plan : bucketed_batches(pairs, batch_tokens, 0, 0)) {
-    const TensorBatch b(make_batch(pairs, plan));
+    const Batch b = make_batch(pairs, plan);
     sums += criterion(model(b.source, b.source_lengths, b.target, b.target_lengths), b.target).sums;
   }
   return sums;

@@ -7,8 +7,8 @@
 
 #include "examples/support/calibration.h"
 #include "examples/support/html.h"
-#include "examples/support/json_line.h"
 #include "examples/support/tape.h"
+#include "examples/support/text.h"
 
 namespace gradus::examples {
 namespace {
@@ -70,7 +70,7 @@ std::string attention_map(nn::TranslationModel& model, const Task& task, const I
   std::vector<std::string> target = words(task.target_vocabulary(), pair.target);
   target.push_back("(end)");
   const nn::EvalMode eval_mode(model);  // recording: the tape is what is asked
-  const TensorBatch b(std::vector{pair});
+  const Batch b = make_batch({pair});
   const int64_t heads = model.config().transformer.heads;
   const Tensor weights =
       attention_weights(model(b.source, b.source_lengths, b.target, b.target_lengths), heads).back();
@@ -99,7 +99,7 @@ std::string calibration_of(nn::TranslationModel& model, const HeldOut& held_out)
                             held_out.pairs.begin() + std::min<ptrdiff_t>(500, std::ssize(held_out.pairs)));
   std::vector<TokenPrediction> all, ends;
   for (const BatchPlan& plan : bucketed_batches(pairs, /*tokens=*/1024, 0, 0)) {
-    const TensorBatch b(make_batch(pairs, plan));
+    const Batch b = make_batch(pairs, plan);
     const Tensor logits = model(b.source, b.source_lengths, b.target, b.target_lengths).value();
     for (const TokenPrediction& token :
          predictions(logits, b.labels().to_vector<int32_t>(), Vocabulary::pad)) {

@@ -41,7 +41,7 @@ class ToyTask : public Task {
     validation_ = toy_held_out(/*test=*/false, 500, options, source_, target_);
   }
 
-  TensorBatch batch(int64_t number) override {
+  Batch batch(int64_t number) override {
     toy::Rng rng(uint64_t(seed_) << 32 | uint64_t(number));
     constexpr int64_t kPositions = 16;  // of the longest target: a batch padded to it holds batch_tokens
     std::vector<IdPair> pairs;
@@ -50,7 +50,7 @@ class ToyTask : public Task {
       pairs.push_back({source_.encode(join_words(source)),
                        target_.encode(join_words(toy::sample_translation(rng, source)))});
     }
-    return TensorBatch(make_batch(pairs));
+    return make_batch(pairs);
   }
 
  private:
@@ -86,11 +86,11 @@ class TextTask : public Task {
         << (o.words() ? " words\n" : " byte pairs\n");
   }
 
-  TensorBatch batch(int64_t number) override {
+  Batch batch(int64_t number) override {
     const int64_t epoch = number / batches_per_epoch();
     if (epoch != epoch_) order_ = order_of(epoch);
     epoch_ = epoch;
-    return TensorBatch(make_batch(pairs_, order_[number % batches_per_epoch()]));
+    return make_batch(pairs_, order_[number % batches_per_epoch()]);
   }
 
   int64_t batches_per_epoch() const override { return std::ssize(order_); }
@@ -106,7 +106,7 @@ class TextTask : public Task {
 
   static Tokenizers learn(const ParallelText& text, const TrainOptions& o) {
     const auto of = [&](const std::vector<std::string>& lines) {
-      return o.words() ? Tokenizer::of_words(lines, o.vocab_size, o.min_count)
+      return o.words() ? Tokenizer(Vocabulary::learn(lines, o.vocab_size, o.min_count))
                        : Tokenizer(Bpe::learn(lines, o.vocab_size, o.min_count));
     };
     if (o.words() && o.tie != "all") return {of(text.source), of(text.target)};

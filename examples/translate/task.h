@@ -5,8 +5,8 @@
 
 #include <memory>
 
-#include "examples/support/corpus.h"
-#include "examples/support/tensor_batch.h"
+#include "examples/support/batch.h"
+#include "examples/support/text.h"
 #include "examples/support/tokenizer.h"
 #include "examples/translate/options.h"
 
@@ -25,7 +25,7 @@ class Task {
   virtual ~Task() = default;
   // Training batch `number`, from 0, without end. It follows from the seed and the number alone, so a run
   // that goes on needs to know no more than its step.
-  virtual TensorBatch batch(int64_t number) = 0;
+  virtual Batch batch(int64_t number) = 0;
   virtual int64_t batches_per_epoch() const { return 0; }  // 0: there are no epochs
   virtual std::string data_hash() const { return "toy"; }  // differs where the training data do
   const Tokenizer& source_vocabulary() const { return source_; }

@@ -11,9 +11,7 @@
 #include <optional>
 #include <sstream>
 
-#include "examples/support/interrupt.h"
-#include "examples/support/json_line.h"
-#include "examples/support/progress.h"
+#include "examples/support/program.h"
 #include "examples/support/text.h"
 #include "examples/translate/commands.h"
 #include "examples/translate/report.h"
@@ -126,7 +124,7 @@ class Trainer {
   // The losses of a step's batches, summed; their gradients, divided by the tokens of all, go to the
   // parameters.
   losses::LossSums losses_of_step() {
-    std::vector<TensorBatch> batches;
+    std::vector<Batch> batches;
     double tokens = 0;
     for (int64_t i = 0; i < options_.accumulate; ++i) {
       const int64_t number = (at_.step - 1) * options_.accumulate + i;
@@ -136,7 +134,7 @@ class Trainer {
     }
     model_.generator().set_step(at_.step);
     losses::LossSums sums;
-    for (const TensorBatch& b : batches) {
+    for (const Batch& b : batches) {
       const losses::TranslationOutput out =
           criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
       out.loss.backward(Tensor::full({}, 1 / tokens));

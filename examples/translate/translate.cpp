@@ -35,7 +35,7 @@ std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokeni
       if (!pairs.empty() && source.size() != pairs[0].source.size()) break;
       pairs.push_back({source, {}});
     }
-    const TensorBatch b(make_batch(pairs));
+    const Batch b = make_batch(pairs);
     const int64_t longest = std::min(model.config().longest, 2 * b.source.shape()[1] + 10);
     const std::vector<nn::Hypothesis> found = nn::beam_search(model, b.source, b.source_lengths,
                                                               {.beam = search.beam,

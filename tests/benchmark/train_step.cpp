@@ -12,7 +12,7 @@
 
 #include <iostream>
 
-#include "examples/support/json_line.h"
+#include "examples/support/text.h"
 #include "tensor/cpu/gemm.h"
 #include "tests/benchmark/benchmark.h"
 

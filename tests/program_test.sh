@@ -58,6 +58,8 @@ expect 1 'standard input, line 2, byte 1: not valid UTF-8' bash -c "printf 'one\
 expect 0 "line 1: 26 tokens, cut to the model's 20" bash -c "echo abcdefghijklmnopqrstuvwxy | '$translate' translate --model $model"
 expect 1 'nowhere: no such file' "$translate" translate --model nowhere
 expect 2 'name a model' "$translate" translate
+expect 2 'unknown option; translate reads standard input' "$translate" translate --model $model --source source
+expect 0 'Each command explains itself' "$translate" -h
 
 # A checkpoint with another text in its metadata, of the same length so that the file stays whole.
 damaged() { sed "s/$1/$2/" $model >damaged && expect 1 "$3" "$translate" translate --model damaged; }

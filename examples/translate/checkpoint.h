@@ -5,24 +5,18 @@
 #pragma once
 
 #include <cmath>
+#include <map>
 
-#include "examples/support/tokenizer.h"
-#include "examples/translate/options.h"
-#include "optim/optimizer.h"
+#include "examples/translate/task.h"
 
 namespace gradus::examples {
 
-// Where training is. The next batch follows from the step.
-struct Position {
-  int64_t step = 0;
-  double best_nll = INFINITY, seconds = 0;  // seconds: of training so far; 0 unless --max-minutes counts them
-};
-
 struct Checkpoint {
-  std::string options_text, data_hash;
   TrainOptions options;
-  Tokenizer source, target;
-  Position position = {};
+  Tokenizers tokenizers;
+  std::string data_hash;
+  int64_t step = 0;                         // the next batch follows from it
+  double best_nll = INFINITY, seconds = 0;  // seconds: of training so far; 0 unless --max-minutes counts them
   std::map<std::string, Tensor> weights = {}, optimizer = {};
 };
 
@@ -31,7 +25,7 @@ Checkpoint load_checkpoint(const std::string& path);
 
 struct TrainedModel {
   TrainOptions options;
-  Tokenizer source, target;
+  Tokenizers tokenizers;
   nn::TranslationModel model;
 };
 TrainedModel load_model(const std::string& path, Device device);

@@ -92,19 +92,10 @@ std::string TrainOptions::dump() const {
 }
 
 nn::TranslationModelConfig TrainOptions::model(int64_t source_vocab, int64_t target_vocab) const {
-  return {.source_vocab = source_vocab,
-          .target_vocab = target_vocab,
-          .tie = tie == "none"  ? nn::Tie::none
-                 : tie == "all" ? nn::Tie::all
-                                : nn::Tie::output,
-          .transformer = {.d_model = d_model,
-                          .heads = heads,
-                          .layers = layers,
-                          .ff = ff,
-                          .dropout = dropout,
-                          .norm_first = norm == "pre",
-                          .activation = activation == "gelu" ? Unary::gelu : Unary::relu},
-          .longest = longest};
+  const nn::Tie tied = tie == "none" ? nn::Tie::none : tie == "all" ? nn::Tie::all : nn::Tie::output;
+  const Unary function = activation == "gelu" ? Unary::gelu : Unary::relu;
+  const nn::TransformerConfig transformer{d_model, heads, layers, ff, dropout, norm == "pre", function};
+  return {source_vocab, target_vocab, tied, transformer, longest};
 }
 
 Smoothing TrainOptions::convention() const {

@@ -26,7 +26,7 @@ struct TrainOptions {
   void declare(Options& options);
   void validate() const;     // throws where options do not go together
   std::string dump() const;  // for the checkpoint: without what does not change the result
-  bool words() const { return tokenizer == "word" || (toy && tokenizer == "auto"); }
+  bool words() const { return tokenizer == "word"; }
   nn::TranslationModelConfig model(int64_t source_vocab, int64_t target_vocab) const;
   Smoothing convention() const;
   // step counts from 1; time_used is the share of --max-minutes that is gone: whichever of the two is nearer

@@ -1,5 +1,3 @@
-#include "examples/translate/report.h"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9,6 +7,7 @@
 #include "examples/support/html.h"
 #include "examples/support/json_line.h"
 #include "examples/support/tape.h"
+#include "examples/translate/commands.h"
 
 namespace gradus::examples {
 namespace {
@@ -66,8 +65,8 @@ std::string attention_map(nn::TranslationModel& model, const Task& task, const I
     for (const int32_t id : ids) names.push_back(tokenizer.decode(std::span(&id, 1)).substr(0, 12));
     return names;
   };
-  const std::vector<std::string> source = words(task.source_vocabulary(), pair.source);
-  std::vector<std::string> target = words(task.target_vocabulary(), pair.target);
+  const std::vector<std::string> source = words(task.tokenizers.source, pair.source);
+  std::vector<std::string> target = words(task.tokenizers.target, pair.target);
   target.push_back("(end)");
   const nn::EvalMode eval_mode(model);  // recording: the tape is what is asked
   const TensorBatch b(std::vector{pair});
@@ -89,7 +88,7 @@ std::string attention_map(nn::TranslationModel& model, const Task& task, const I
                                  {.label = "looks at", .names = source},
                                  {"to predict"}},
                                 map),
-                      svg::escape(task.source_vocabulary().decode(pair.source)));
+                      svg::escape(task.tokenizers.source.decode(pair.source)));
 }
 
 // Of at most 500 held-out pairs, given the words of the reference; the end of sentence also apart.
@@ -133,13 +132,13 @@ std::vector<IdPair> shown_pairs(const HeldOut& held_out) {
 
 std::string report_page(const std::vector<std::string>& log, const std::string& options, const Task& task,
                         nn::TranslationModel& model) {
-  const double floor = task.validation().floor;
+  const double floor = task.validation.floor;
   std::vector<Series> truth;
   for (auto line = log.rbegin(); line != log.rend() && floor > 0 && truth.empty(); ++line)
     if (const auto step = json_number(*line, "step"); step && json_text(*line, "kind") == "valid")
       truth.push_back({"nll of the truth", {0, *step}, {floor, floor}, {}, {}, svg::Mark::reference});
   std::vector<std::string> maps;
-  for (const IdPair& pair : shown_pairs(task.validation())) maps.push_back(attention_map(model, task, pair));
+  for (const IdPair& pair : shown_pairs(task.validation)) maps.push_back(attention_map(model, task, pair));
   return html::page(
       "A training run",
       "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per word, end of sentence included.</p>\n" +
@@ -157,7 +156,7 @@ std::string report_page(const std::vector<std::string>& log, const std::string& 
                        curves(log, "Norm of the gradient, before clipping", "norm",
                               {{"train", "gradient_norm", ""}})})},
        {"samples", "What it says", samples(log)},
-       {"calibration", "How sure it is", calibration_of(model, task.validation())},
+       {"calibration", "How sure it is", calibration_of(model, task.validation)},
        {"attention", "Where it looks",
         html::figures(maps) +
             "<p class=\"honest\">The mean over the heads of the last layer, with the reference as what was "

@@ -40,6 +40,7 @@ expect 1 'nowhere: cannot be opened: No such file' "$translate" train "${text[@]
 expect 2 'heads 3 do not divide --d-model 16; did you mean 2?' "$translate" train "${text[@]}" --heads 3 --out none
 expect 2 'did you mean --tie output?' "$translate" train --toy --tie all --out none
 expect 0 'tokenizer = bpe' "$translate" train "${text[@]}" --dump-config
+expect 0 'resume = false' "$translate" train --resume --out model --dump-config
 expect 2 'best.safetensors is there already' bash -c "cp -r model kept; rm kept/last.safetensors; '$translate' train --toy --out kept"
 expect 0 "--model 'it'\\''s \$HOME/best.safetensors'" "$translate" train "${text[@]}" --out "it's \$HOME"
 expect 1 'cannot write to standard output' bash -c "set -o pipefail; '$translate' train ${text[*]} --out piped | head -1"

@@ -78,28 +78,15 @@ Checkpoint load_checkpoint(const std::string& path) {
   }
 }
 
-TrainedModel load_model(const std::string& path, Device device) {
-  Checkpoint c = load_checkpoint(path);
-  try {
-    nn::TranslationModel model(c.options.model(c.tokenizers.source.size(), c.tokenizers.target.size()));
-    model.load(c.weights);
-    model.to(device);
-    return {c.options, std::move(c.tokenizers), std::move(model)};
-  } catch (const std::invalid_argument& error) {
-    throw std::runtime_error(path + ": " + error.what());
-  }
-}
-
 Checkpoint average_of(const std::vector<std::string>& paths) {
   Checkpoint mean = load_checkpoint(paths.back());
   mean.optimizer.clear();
-  for (size_t i = 0; i + 1 < paths.size(); ++i) {
-    const Checkpoint other = load_checkpoint(paths[i]);
+  for (const std::string& path : std::span(paths).first(paths.size() - 1)) {
+    Checkpoint other = load_checkpoint(path);
     for (const auto& [name, tensor] : mean.weights) {
-      const auto found = other.weights.find(name);
-      check_world(found != other.weights.end() && found->second.shape() == tensor.shape(), paths[i],
-                  ": not of the same model as ", paths.back());
-      add_to(tensor, found->second);
+      const Tensor& more = other.weights[name];
+      check_world(more && more.shape() == tensor.shape(), path, ": not of the same model as ", paths.back());
+      add_to(tensor, more);
     }
   }
   for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / paths.size());

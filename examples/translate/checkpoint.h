@@ -23,13 +23,6 @@ struct Checkpoint {
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 Checkpoint load_checkpoint(const std::string& path);
 
-struct TrainedModel {
-  TrainOptions options;
-  Tokenizers tokenizers;
-  nn::TranslationModel model;
-};
-TrainedModel load_model(const std::string& path, Device device);
-
 // The mean of the weights of several checkpoints of one model; the rest is the last one's.
 Checkpoint average_of(const std::vector<std::string>& paths);
 

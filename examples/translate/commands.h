@@ -17,9 +17,15 @@ int score_command(std::span<const std::string> arguments);
 // If parsing asked for help or for the options, prints them; true when there is nothing more to do.
 bool answered(const Options& options, Options::Action action);
 
+struct TrainedModel {
+  TrainOptions options;
+  Tokenizers tokenizers;
+  nn::TranslationModel model;
+};
+
 // What the commands that use a model are told: which, where it runs, and how it searches.
 struct UseOptions {
-  std::string model, device = "cpu";
+  std::string path, device = "cpu";
   int64_t threads = 0, beam = 4;
   double length_penalty = 0.6;
   void declare(Options& options);

@@ -15,7 +15,8 @@ using Log = std::vector<std::string>;  // its lines
 using svg::Series;
 
 // A field of the lines of one kind against the step, thinned to what a figure can show.
-Series curve(const Log& log, const std::string& kind, const std::string& field, const std::string& name) {
+Series curve(const Log& log, const std::string& kind, const std::string& field,
+             const std::string& name = "") {
   Series all{name, {}, {}}, thinned = all;
   for (const std::string& line : log) {
     const auto step = json_number(line, "step"), value = json_number(line, field);
@@ -67,10 +68,8 @@ std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokeniz
     map.push_back({word, columns, {row, row + columns.size()}, {}, {}, svg::Mark::cells});
     row += columns.size();
   }
-  const svg::Chart chart{"Attention",
-                         "Where the last decoder layer looks as it predicts each word.",
-                         {.label = "looks at", .names = source},
-                         {"to predict"}};
+  svg::Chart chart{"Attention", "Where the last decoder layer looks as it predicts each word."};
+  chart.x = {.label = "looks at", .names = source}, chart.y.label = "to predict";
   return html::figure(svg::draw(chart, map), svg::escape(tokenizers.source.decode(pair.source)));
 }
 
@@ -124,11 +123,10 @@ std::string report_page(const Log& log, const std::string& options, const Task& 
     said += samples(log, source.decode(pair.source), target.decode(pair.target));
     maps.push_back(attention_map(model, task.tokenizers, pair));
   }
-  const auto accuracy =
-      figure("Held-out accuracy", "share of words", {curve(log, "valid", "accuracy", "accuracy")});
-  const auto rates = figure("Learning rate", "learning rate", {curve(log, "train", "lr", "")});
+  const auto accuracy = figure("Held-out accuracy", "share of words", {curve(log, "valid", "accuracy")});
+  const auto rates = figure("Learning rate", "learning rate", {curve(log, "train", "lr")});
   const auto norms =
-      figure("Norm of the gradient, before clipping", "norm", {curve(log, "train", "gradient_norm", "")});
+      figure("Norm of the gradient, before clipping", "norm", {curve(log, "train", "gradient_norm")});
   return html::page(
       "A training run",
       "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per word, end of sentence included.</p>\n" +

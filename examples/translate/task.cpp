@@ -9,17 +9,16 @@ namespace gradus::examples {
 namespace {
 
 Task toy_task(const TrainOptions& o) {
-  const Tokenizers tokenizers{Tokenizer(Vocabulary(toy::source_words())),
-                              Tokenizer(Vocabulary(toy::target_words()))};
+  const Vocabulary english(toy::source_words()), french(toy::target_words());
+  const Tokenizers tokenizers{Tokenizer(english), Tokenizer(french)};
   constexpr int64_t kPositions = 16;  // of the longest target: a batch padded to it holds batch_tokens
   const size_t rows = std::max<int64_t>(1, o.batch_tokens / kPositions);
-  const auto batch = [tokenizers, rows, seed = uint64_t(o.seed)](int64_t number) {
+  const auto batch = [=, seed = uint64_t(o.seed)](int64_t number) {
     toy::Rng rng(seed << 32 | uint64_t(number));
     std::vector<IdPair> pairs;
     while (pairs.size() < rows) {
       const Words source = toy::sample_source(rng, toy::Split::train);
-      pairs.push_back({tokenizers.source.encode(join_words(source)),
-                       tokenizers.target.encode(join_words(toy::sample_translation(rng, source)))});
+      pairs.push_back({english.encode(source), french.encode(toy::sample_translation(rng, source))});
     }
     return TensorBatch(pairs);
   };
@@ -64,8 +63,8 @@ std::string hash_of(const ParallelText& train, const ParallelText& valid) {
 Task text_task(const ParallelText& train, const ParallelText& valid, const TrainOptions& o,
                std::ostream& log) {
   const Tokenizers tokenizers = learn(train, o);
-  const auto pairs = encode(train, tokenizers, o.longest, "to learn from", log),
-             held_out = encode(valid, tokenizers, o.longest, "held out", log);
+  auto pairs = encode(train, tokenizers, o.longest, "to learn from", log);
+  const auto held_out = encode(valid, tokenizers, o.longest, "held out", log);
   check_world(!pairs.empty() && !held_out.empty(), "train: ", pairs.size(), " pairs to learn from and ",
               held_out.size(), " held out; need both (see --longest and --held-out)");
   log << pairs.size() << " pairs to learn from, " << held_out.size() << " held out; vocabularies of "
@@ -73,14 +72,14 @@ Task text_task(const ParallelText& train, const ParallelText& valid, const Train
       << (o.words() ? " words\n" : " byte pairs\n");
   std::vector<BatchPlan> order = bucketed_batches(pairs, o.batch_tokens, o.seed, 0);
   const int64_t per_epoch = std::ssize(order);
-  const auto batch = [=, epoch = int64_t{0}](int64_t number) mutable {
+  auto batch = [=, pairs = std::move(pairs), epoch = int64_t{0}](int64_t number) mutable {
     if (number / per_epoch != epoch) {
       epoch = number / per_epoch;
       order = bucketed_batches(pairs, o.batch_tokens, o.seed, epoch);
     }
     return TensorBatch(make_batch(pairs, order[number % per_epoch]));
   };
-  return {tokenizers, {held_out}, batch, per_epoch, hash_of(train, valid)};
+  return {tokenizers, {held_out}, std::move(batch), per_epoch, hash_of(train, valid)};
 }
 
 }  // namespace

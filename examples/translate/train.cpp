@@ -37,20 +37,20 @@ void refuse_to_overwrite(const std::filesystem::path& folder) {
 Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
                                 std::span<const std::string> arguments) {
   constexpr std::string_view kFree =
-      " steps epochs max-minutes threads device out source target valid-source valid-target ";
+      " steps epochs max-minutes device source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
   std::istringstream before(c.options.dump());
   Options options("", "");
   c.options.declare(options);
   options.parse(arguments);
-  c.options.resume = false;
-  std::istringstream now(options.dump());
+  std::istringstream now(c.options.dump());
   std::string differ;
   for (std::string was, is; std::getline(before, was) && std::getline(now, is);)
     if (was != is && kFree.find(" " + is.substr(0, is.find(' ')) + " ") == kFree.npos)
       differ += (differ.empty() ? " was made with `" : ", with `") + was + "`, now it says `" + is + "`";
   check(differ.empty(), "train --resume: ", path, differ);
-  c.options.out = out;  // where it was found, whatever that was called when it began
+  // Where it was found, whatever that was called when it began.
+  c.options.out = out, c.options.resume = false;
   return c;
 }
 
@@ -66,7 +66,7 @@ int train_command(std::span<const std::string> arguments) {
   settings.declare(options);
   const Options::Action action = options.parse(arguments);
   const std::filesystem::path out = settings.out;
-  const std::string last = (out / "last.safetensors").string();
+  const std::string last = out / "last.safetensors";
   std::optional<Checkpoint> begun;
   if (settings.resume && action != Options::Action::help) {
     check_world(std::filesystem::exists(last), "train --resume: there is no ", last,
@@ -95,12 +95,11 @@ int train_command(std::span<const std::string> arguments) {
   std::cout << describe(device) << "\n";
   const std::string program = shell_quoted(program_invocation_name);
   if (!trainer.run()) {
-    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out.string())
-              << "\n";
+    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out) << "\n";
     return 128 + interrupted();  // as a shell tells of a signal
   }
   const std::string model =
-      shell_quoted((out / (settings.average > 0 ? "average.safetensors" : "best.safetensors")).string());
+      shell_quoted(out / (settings.average > 0 ? "average.safetensors" : "best.safetensors"));
   std::cout << "\nTo translate:  " << program << " translate --model " << model
             << "\nTo measure:    " << program << " evaluate --model " << model
             << (settings.toy ? "" : " --source FILE --target FILE") << "\n";

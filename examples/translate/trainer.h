@@ -29,9 +29,8 @@ class Trainer {
         criterion_(model_.config().target_vocab, Vocabulary::pad, options.smoothing, options.convention(),
                    Reduction::sum),
         now_{options, task_.tokenizers, task_.data_hash} {
-    if (options.epochs > 0)
-      options_.steps =
-          (options.epochs * task_.batches_per_epoch + options.accumulate - 1) / options.accumulate;
+    const int64_t batches = options.epochs * task_.batches_per_epoch, k = options.accumulate;
+    if (batches > 0) options_.steps = (batches + k - 1) / k;
     model_.init(options.seed);
     model_.to(device);
     adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
@@ -126,8 +125,7 @@ class Trainer {
     model_.generator().set_step(now_.step);
     losses::LossSums sums;
     for (const TensorBatch& b : batches) {
-      const losses::TranslationOutput out =
-          criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
+      const auto out = criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
       out.loss.backward(Tensor::full({}, 1 / tokens));
       sums += out.sums;
     }
@@ -173,9 +171,8 @@ class Trainer {
                             s.mean_smoothed() - label_floor_, " above its floor)  nll ", s.mean_nll(),
                             std::setprecision(2), "  ppl ", s.perplexity(), std::setprecision(1), "  acc ",
                             100 * s.accuracy(), "%  ", int64_t(tokens_per_second), " tok/s"));
-    write_line(log_line("train", s)
-                   .add("gradient_norm", gradient_norm_)
-                   .add("tokens_per_second", tokens_per_second));
+    JsonLine line = log_line("train", s);
+    write_line(line.add("gradient_norm", gradient_norm_).add("tokens_per_second", tokens_per_second));
   }
 
   losses::LossSums validation_loss(Progress& progress, const std::string& of) {

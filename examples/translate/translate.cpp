@@ -10,20 +10,28 @@
 namespace gradus::examples {
 
 void UseOptions::declare(Options& o) {
-  o.add("--model", &model, "FILE", "what `translate train` made");
+  o.add("--model", &path, "FILE", "what `translate train` made");
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
   o.add("--device", &device, "cpu|cuda", "where to compute");
   o.group("Search");
-  o.add("--beam", &beam, "N",
-        "how many beginnings of a translation are kept; 1: the likeliest word each time", {1, 1000});
+  o.add("--beam", &beam, "N", "beginnings of a translation kept; 1: the likeliest word each time", {1, 1000});
   o.add("--length-penalty", &length_penalty, "X",
         "scores are divided by ((5 + length) / 6)^X: larger ones favour longer sentences", {0, 10});
 }
 
 TrainedModel UseOptions::load(const char* command) const {
-  check(!model.empty(), command, ": name a model: --model FILE");
+  check(!path.empty(), command, ": name a model: --model FILE");
   if (threads > 0) set_num_threads(threads);
-  return load_model(model, named_device(device));
+  const Device where = named_device(device);
+  Checkpoint c = load_checkpoint(path);
+  try {
+    nn::TranslationModel model(c.options.model(c.tokenizers.source.size(), c.tokenizers.target.size()));
+    model.load(c.weights);
+    model.to(where);
+    return {c.options, std::move(c.tokenizers), std::move(model)};
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(path + ": " + error.what());
+  }
 }
 
 std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
@@ -46,13 +54,8 @@ std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokeni
                                   [&](size_t i) { return length(i) != length(*begin); });
     const TensorBatch b(make_batch(pairs, {{begin, end}}));
     const int64_t longest = std::min(most, 2 * b.source.shape()[1] + 10);
-    const nn::SearchOptions search{beam,
-                                   length_penalty,
-                                   longest,
-                                   Vocabulary::bos,
-                                   Vocabulary::eos,
-                                   /*rectify=*/0,
-                                   /*never=*/{Vocabulary::pad, Vocabulary::bos}};
+    nn::SearchOptions search{beam, length_penalty, longest, Vocabulary::bos, Vocabulary::eos};
+    search.never = {Vocabulary::pad, Vocabulary::bos};
     for (const nn::Hypothesis& found : nn::beam_search(model, b.source, b.source_lengths, search))
       translated[*begin++] = target.decode(found.ids);
   }

@@ -53,8 +53,7 @@ int evaluate_command(std::span<const std::string> arguments) {
   const losses::TranslationLoss criterion(tokenizers.target.size(), Vocabulary::pad, settings.smoothing,
                                           settings.convention());
   const losses::LossSums sums = loss_of(model, criterion, fitting, 4096);
-  const std::vector<std::string> found =
-      translate_all(model, tokenizers.target, test.pairs, use.beam, use.length_penalty);
+  const auto found = translate_all(model, tokenizers.target, test.pairs, use.beam, use.length_penalty);
   double exact = 0;
   for (size_t i = 0; i < found.size(); ++i) {
     const bool same = found[i] == references[i];
@@ -79,10 +78,9 @@ int evaluate_command(std::span<const std::string> arguments) {
 
 int score_command(std::span<const std::string> arguments) {
   std::string hypothesis, reference;
-  Options options(
-      "translate score --hypothesis FILE --reference FILE",
-      "Corpus BLEU of translations, whoever made them, as sacreBLEU computes it: plain text, one\n"
-      "sentence a line, cut into 13a tokens here.");
+  Options options("translate score --hypothesis FILE --reference FILE",
+                  "Corpus BLEU of translations, whoever made them, as sacreBLEU computes it: plain text,\n"
+                  "one sentence a line, cut into 13a tokens here.");
   options.add("--hypothesis", &hypothesis, "FILE", "the translations");
   options.add("--reference", &reference, "FILE", "what they should say, line by line");
   if (answered(options, options.parse(arguments))) return 0;

@@ -59,8 +59,8 @@ std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokeniz
   const TensorBatch b(std::vector{pair});
   const Variable logits = model(b.source, b.source_lengths, b.target, b.target_lengths);
   const int64_t heads = model.config().transformer.heads;
-  const Tensor mean =
-      sum(attention_weights(logits, heads).back(), std::array{1}) * (1. / heads);  // [1, T, S]
+  // Over heads: [1, T, S].
+  const Tensor mean = sum(attention_weights(logits, heads).back(), std::array{1}) * (1. / heads);
   std::vector<double> columns(source.size());
   std::iota(columns.begin(), columns.end(), 0);
   std::vector<Series> map;

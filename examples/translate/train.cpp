@@ -36,8 +36,7 @@ void refuse_to_overwrite(const std::filesystem::path& folder) {
 // the files, the content counts.
 Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
                                 std::span<const std::string> arguments) {
-  constexpr std::string_view kFree =
-      " steps epochs max-minutes device source target valid-source valid-target ";
+  const std::string may_differ = " steps epochs max-minutes device source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
   std::istringstream before(c.options.dump());
   Options options("", "");
@@ -46,7 +45,7 @@ Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
   std::istringstream now(c.options.dump());
   std::string differ;
   for (std::string was, is; std::getline(before, was) && std::getline(now, is);)
-    if (was != is && kFree.find(" " + is.substr(0, is.find(' ')) + " ") == kFree.npos)
+    if (was != is && may_differ.find(" " + is.substr(0, is.find(' ')) + " ") == is.npos)
       differ += (differ.empty() ? " was made with `" : ", with `") + was + "`, now it says `" + is + "`";
   check(differ.empty(), "train --resume: ", path, differ);
   // Where it was found, whatever that was called when it began.
@@ -59,10 +58,9 @@ Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
 int train_command(std::span<const std::string> arguments) {
   std::cout << std::unitbuf;  // in a pipe, too, each line appears when it is written
   TrainOptions settings;
-  Options options(
-      "translate train (--toy | --source FILE --target FILE) [options]",
-      "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors. Ctrl-C stops\n"
-      "it and saves; --resume goes on.");
+  Options options("translate train (--toy | --source FILE --target FILE) [options]",
+                  "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors.\n"
+                  "Ctrl-C stops it and saves; --resume goes on.");
   settings.declare(options);
   const Options::Action action = options.parse(arguments);
   const std::filesystem::path out = settings.out;

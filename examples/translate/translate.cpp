@@ -75,9 +75,8 @@ Ids encoded(const Tokenizer& tokenizer, const std::string& line, int64_t number)
 int translate_command(std::span<const std::string> arguments) {
   std::ios::sync_with_stdio(false);  // so that in_avail() knows what is there
   UseOptions use;
-  Options options(
-      "translate translate --model FILE < sentences",
-      "Translates standard input, line by line; at a terminal it asks for sentences until Ctrl-D.");
+  Options options("translate translate --model FILE < sentences",
+                  "Translates standard input, line by line; at a terminal it asks, until Ctrl-D.");
   use.declare(options);
   const auto names_a_file = [](const std::string& a) { return a.starts_with("--source"); };
   check(std::ranges::none_of(arguments, names_a_file),
@@ -103,8 +102,7 @@ int translate_command(std::span<const std::string> arguments) {
         bad = error.what(), more = terminal && std::cin.good();
       }
     while (more && pairs.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
-    for (const std::string& text :
-         translate_all(model, tokenizers.target, pairs, use.beam, use.length_penalty))
+    for (const auto& text : translate_all(model, tokenizers.target, pairs, use.beam, use.length_penalty))
       std::cout << text << "\n";
     check_world(std::cout.flush().good(), "translate: cannot write to standard output");
     check_world(bad.empty() || terminal, bad);

@@ -61,6 +61,7 @@ expect 1 'nowhere: no such file' "$translate" translate --model nowhere
 expect 2 'name a model' "$translate" translate
 expect 2 'unknown option; translate reads standard input' "$translate" translate --model $model --source source
 expect 0 'Each command explains itself' "$translate" -h
+expect 0 'where to train' "$translate" train -h
 
 # A checkpoint with another text in its metadata, of the same length so that the file stays whole.
 damaged() { sed "s/$1/$2/" $model >damaged && expect 1 "$3" "$translate" translate --model damaged; }

@@ -154,7 +154,7 @@ void Options::set(const Option& option, const std::string& where, const std::str
 Options::Action Options::parse(std::span<const std::string> arguments) {
   std::vector<std::pair<const Option*, std::string>> given;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
+    const std::string argument = arguments[i] == "-h" ? "--help" : arguments[i];
     check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
     const size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);

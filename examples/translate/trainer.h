@@ -87,9 +87,7 @@ class Trainer {
   }
 
  private:
-  std::string path(const std::string& name) const {
-    return (std::filesystem::path(options_.out) / name).string();
-  }
+  std::string path(const std::string& name) const { return std::filesystem::path(options_.out) / name; }
 
   double time_used() const { return options_.max_minutes > 0 ? now_.seconds / 60 / options_.max_minutes : 0; }
 

@@ -24,9 +24,8 @@ int run(std::span<const std::string> arguments) {
   if (command == "evaluate") return evaluate_command(rest);
   if (command == "translate") return translate_command(rest);
   if (command == "score") return score_command(rest);
-  throw std::invalid_argument(message("translate: no command `", command, "`",
-                                      did_you_mean(command, {"train", "evaluate", "translate", "score"}),
-                                      "; see --help"));
+  const std::string hint = did_you_mean(command, {"train", "evaluate", "translate", "score"});
+  throw std::invalid_argument("translate: no command `" + command + "`" + hint + "; see --help");
 }
 
 }  // namespace

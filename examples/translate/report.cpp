@@ -88,11 +88,9 @@ std::string calibration_of(nn::TranslationModel& model, std::vector<IdPair> pair
   std::ranges::copy_if(all, std::back_inserter(ends), is_end);
   html::Table table{{"of", "tokens", "confidence", "accuracy", "ECE"}};
   const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
-  const auto row = [&](const char* name, const Calibration& c) {
+  const Calibration of_all = calibration(all), of_ends = calibration(ends);
+  for (const auto& [name, c] : {std::pair("all words", of_all), std::pair("end of sentence", of_ends)})
     table.add(name, c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
-  };
-  const Calibration of_all = calibration(all);
-  row("all words", of_all), row("end of sentence", calibration(ends));
   const svg::Chart chart{
       "Reliability", "Accuracy against confidence, in bins of equal width.", {"confidence"}, {"accuracy"}};
   const std::string caption = "Words of which the model was equally sure, and how many it had right.";

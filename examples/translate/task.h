@@ -20,8 +20,7 @@ struct Tokenizers {
 // truth itself on these very references, and that of the model which smoothed labels aim at. Else they are 0.
 struct HeldOut {
   std::vector<IdPair> pairs = {};
-  ParallelText text =
-      {};  // for BLEU, where it is asked for: of the toy language the most probable translation
+  ParallelText text = {};  // for BLEU alone: of the toy language with the most probable translations
   double floor = 0, smoothed_floor = 0;
 };
 

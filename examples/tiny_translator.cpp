@@ -15,11 +15,10 @@ using namespace gradus::examples;
 
 // Words become ids, sentences a padded rectangle of ids: source i32 [B, S], target i32 [B, T] with BOS and
 // EOS.
-Batch draw_batch(toy::Rng& rng, toy::Split split, size_t rows, const Vocabulary& english,
-                 const Vocabulary& french) {
+Batch draw_batch(toy::Rng& rng, size_t rows, const Vocabulary& english, const Vocabulary& french) {
   std::vector<IdPair> pairs;
   while (pairs.size() < rows) {
-    const Words source = toy::sample_source(rng, split);
+    const Words source = toy::sample_source(rng, toy::Split::train);
     pairs.push_back({english.encode(source), french.encode(toy::sample_translation(rng, source))});
   }
   return make_batch(pairs);
@@ -43,7 +42,7 @@ int main(int argc, char** argv) try {
   constexpr int kSteps = 1000, kWarmup = 200;
   losses::LossSums since;
   for (int step = 1; step <= kSteps; ++step) {
-    const Batch batch = draw_batch(rng, toy::Split::train, 64, english, french);
+    const Batch batch = draw_batch(rng, 64, english, french);
 
     model.generator().next_step();  // names this step's dropout masks
     adam.set_lr(optim::inverse_square_root(step, /*peak=*/2e-3, kWarmup));
@@ -66,11 +65,9 @@ int main(int argc, char** argv) try {
   toy::Rng unseen(7);
   for (int i = 0; i < 5; ++i) {
     const Words source = toy::sample_source(unseen, toy::Split::test);
-    const Ids ids = english.encode(source);
-    const auto length = static_cast<int64_t>(ids.size());
-    const Tensor lengths = Tensor::from(std::vector<int32_t>{static_cast<int32_t>(length)}, {1});
-    const auto found = nn::greedy_decode(model, Tensor::from(ids, {1, length}), lengths, 40, Vocabulary::bos,
-                                         Vocabulary::eos);
+    const Batch one = make_batch({{english.encode(source), {}}});
+    const auto found =
+        nn::greedy_decode(model, one.source, one.source_lengths, 40, Vocabulary::bos, Vocabulary::eos);
     const Words translated = french.decode(found[0]);
     const bool right = translated == toy::translations(source)[0].words;
     std::cout << "  " << join_words(source) << "\n  " << join_words(translated)

@@ -124,6 +124,7 @@ TEST_CASE("cli: values reach their variables") {
   CHECK(train.out == "a=b");
   CHECK(train.parse({}) == Options::Action::run);
   CHECK(train.parse({"--help"}) == Options::Action::help);
+  CHECK(Train().parse({"-h"}) == Options::Action::help);
   CHECK(Train().parse({"--dump-config"}) == Options::Action::dump_config);
 }
 

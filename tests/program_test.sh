@@ -40,6 +40,7 @@ expect 1 'nowhere: cannot be opened: No such file' "$translate" train "${text[@]
 expect 2 'heads 3 do not divide --d-model 16; did you mean 2?' "$translate" train "${text[@]}" --heads 3 --out none
 expect 2 'did you mean --tie output?' "$translate" train --toy --tie all --out none
 expect 0 'tokenizer = bpe' "$translate" train "${text[@]}" --dump-config
+expect 0 'resume = false' "$translate" train --resume --out model --dump-config
 expect 2 'best.safetensors is there already' bash -c "cp -r model kept; rm kept/last.safetensors; '$translate' train --toy --out kept"
 expect 0 "--model 'it'\\''s \$HOME/best.safetensors'" "$translate" train "${text[@]}" --out "it's \$HOME"
 expect 1 'cannot write to standard output' bash -c "set -o pipefail; '$translate' train ${text[*]} --out piped | head -1"
@@ -58,6 +59,9 @@ expect 1 'standard input, line 2, byte 1: not valid UTF-8' bash -c "printf 'one\
 expect 0 "line 1: 26 tokens, cut to the model's 20" bash -c "echo abcdefghijklmnopqrstuvwxy | '$translate' translate --model $model"
 expect 1 'nowhere: no such file' "$translate" translate --model nowhere
 expect 2 'name a model' "$translate" translate
+expect 2 'unknown option; translate reads standard input' "$translate" translate --model $model --source source
+expect 0 'Each command explains itself' "$translate" -h
+expect 0 'where to train' "$translate" train -h
 
 # A checkpoint with another text in its metadata, of the same length so that the file stays whole.
 damaged() { sed "s/$1/$2/" $model >damaged && expect 1 "$3" "$translate" translate --model damaged; }

@@ -21,24 +21,19 @@
 
 namespace gradus::exercises {
 
-inline double linear_smoothing([[maybe_unused]] double step, [[maybe_unused]] double total, double last) {
-  return last;
-}
+inline double linear_smoothing(double step, double total, double last) { return last; }
 
-inline double cosine_smoothing([[maybe_unused]] double step, [[maybe_unused]] double total, double last) {
-  return last;
-}
+inline double cosine_smoothing(double step, double total, double last) { return last; }
 
 class ConfidenceTriggered {
  public:
   ConfidenceTriggered(double last, double threshold) : last_(last), threshold_(threshold) {}
 
   // Takes the mean confidence of one more batch; returns eps for the next step.
-  double update([[maybe_unused]] double batch_confidence) { return last_; }
+  double update(double batch_confidence) { return last_; }
 
  private:
-  double last_;
-  [[maybe_unused]] double threshold_;
+  double last_, threshold_;
 };
 
 }  // namespace gradus::exercises

@@ -29,14 +29,14 @@ struct Bin {
 };
 
 // confidence [N] in [0, 1], correct [N]: 1 where the prediction was right, else 0
-inline std::vector<Bin> reliability(std::span<const double> /*confidence*/, std::span<const int> /*correct*/,
+inline std::vector<Bin> reliability(std::span<const double> confidence, std::span<const int> correct,
                                     int bins) {
   return std::vector<Bin>(bins);
 }
 
-inline double expected_calibration_error(std::span<const Bin> /*bins*/) { return 0; }
+inline double expected_calibration_error(std::span<const Bin> bins) { return 0; }
 
 // logits f64 [N, V], target i32 [N] -> T
-inline double fit_temperature(const Tensor& /*logits*/, const Tensor& /*target*/) { return 1; }
+inline double fit_temperature(const Tensor& logits, const Tensor& target) { return 1; }
 
 }  // namespace gradus::exercises

@@ -3,9 +3,8 @@
 // Some words are rare, and a weight w_j per class lets them count for more. With soft labels that can mean
 // two things. Let q = (1 - eps) onehot(y) + eps / V, and W = sum of w[y] over the rows that count.
 //
-//     per_target    L = sum over rows of  w[y] (-sum_j q_j ln p_j) / W     a row weighs what its target
-//     weighs per_class     L = sum over rows of  (-sum_j w_j q_j ln p_j) / W      each class weighs alone:
-//     PyTorch's
+//     per_target    L = sum over rows of  w[y] (-sum_j q_j ln p_j) / W     a row weighs what its target does
+//     per_class     L = sum over rows of  (-sum_j w_j q_j ln p_j) / W      each class weighs alone: PyTorch's
 //
 // Write both. Rows whose target is pad_id do not count, neither above nor in W. Where W is 0 the loss is 0.
 // Then think: minimise `per_class` for a single row, eps = 0.5, with a large weight on a class that is not
@@ -22,9 +21,8 @@ namespace gradus::exercises {
 enum class ClassWeights { per_target, per_class };
 
 // logits [N, V], target i32 [N], weight [V] of the logits' dtype -> scalar
-inline Variable class_weighted(const Variable& logits, const Tensor& target,
-                               [[maybe_unused]] const Tensor& weight, double eps,
-                               [[maybe_unused]] ClassWeights meaning, int32_t pad_id = 0) {
+inline Variable class_weighted(const Variable& logits, const Tensor& target, const Tensor& weight, double eps,
+                               ClassWeights meaning, int32_t pad_id = 0) {
   return losses::LabelSmoothingCrossEntropy(eps, pad_id)(logits, target);
 }
 

@@ -19,7 +19,7 @@
 namespace gradus::exercises {
 
 // logits [N, V], target i32 [N] -> scalar
-inline Variable confidence_penalty(const Variable& logits, const Tensor& target, [[maybe_unused]] double beta,
+inline Variable confidence_penalty(const Variable& logits, const Tensor& target, double beta,
                                    int32_t pad_id = 0) {
   return losses::CrossEntropy(pad_id)(logits, target);
 }

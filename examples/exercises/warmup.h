@@ -18,12 +18,9 @@
 
 namespace gradus::exercises {
 
-inline double noam([[maybe_unused]] double step, double d_model, double warmup) {
-  return 1 / std::sqrt(d_model * warmup);
-}
+inline double noam(double step, double d_model, double warmup) { return 1 / std::sqrt(d_model * warmup); }
 
-inline double trapezoid([[maybe_unused]] double step, double peak, [[maybe_unused]] double warmup,
-                        [[maybe_unused]] double decay_from, [[maybe_unused]] double total) {
+inline double trapezoid(double step, double peak, double warmup, double decay_from, double total) {
   return peak;
 }
 

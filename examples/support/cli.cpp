@@ -116,7 +116,7 @@ void Options::add(std::string name, Target target, std::string placeholder, std:
 Options::Action Options::parse(std::span<const std::string> arguments) {
   const auto apply = [&] {
     for (size_t i = 0; i < arguments.size(); ++i) {
-      const std::string& argument = arguments[i];
+      const std::string argument = arguments[i] == "-h" ? "--help" : arguments[i];
       check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
       const size_t equals = argument.find('=');
       const std::string name = argument.substr(0, equals);

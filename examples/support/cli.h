@@ -1,8 +1,8 @@
 // The options of one command: `--name value`, `--name=value` and flags, each bound to a variable that
 // already holds its default. The same names, without dashes, are the keys of a flat `key = value` file, so
-// a run can be written down (`--dump-config`) and repeated (`--config FILE`). There are no short options,
-// no positional arguments and no nesting. Whatever is refused is a std::invalid_argument that names the
-// option and what was expected.
+// a run can be written down (`--dump-config`) and repeated (`--config FILE`). There are no short options
+// but -h, no positional arguments and no nesting. Whatever is refused is a std::invalid_argument that names
+// the option and what was expected.
 #pragma once
 
 #include <span>

@@ -11,11 +11,12 @@ namespace {
 constexpr const char* kFormat = "gradus translate 2";
 constexpr const char* kOptimizer = "optimizer.";  // before the names of what it remembers
 
-double number(const std::string& text) {  // infinity is one: the best nll before there is any
-  double value = NAN;
+// Infinity is one, too: the best nll before there is any.
+template <class T> T number(const std::string& text, T max) {
+  T value = -1;
   const char* end = text.data() + text.size();
-  check(std::from_chars(text.data(), end, value).ptr == end && value >= 0,
-        "expected a number of at least 0, got `", text, "`");
+  check(std::from_chars(text.data(), end, value).ptr == end && value >= 0 && value <= max,
+        "expected a number from 0 to ", max, ", got `", text, "`");
   return value;
 }
 
@@ -32,13 +33,13 @@ void save_checkpoint(const std::string& path, const Checkpoint& c) {
   for (const auto& [name, tensor] : c.optimizer) tensors[kOptimizer + name] = tensor;
   write_safetensors(path, tensors,
                     {{"format", kFormat},
-                     {"options", c.options_text},
+                     {"options", c.options.dump()},
                      {"data_hash", c.data_hash},
-                     {"source_tokenizer", c.source.to_string()},
-                     {"target_tokenizer", c.target.to_string()},
-                     {"step", std::to_string(c.position.step)},
-                     {"best_nll", shortest(c.position.best_nll)},
-                     {"seconds", shortest(c.position.seconds)}});
+                     {"source_tokenizer", c.tokenizers.source.to_string()},
+                     {"target_tokenizer", c.tokenizers.target.to_string()},
+                     {"step", std::to_string(c.step)},
+                     {"best_nll", shortest(c.best_nll)},
+                     {"seconds", shortest(c.seconds)}});
 }
 
 Checkpoint load_checkpoint(const std::string& path) {
@@ -57,22 +58,19 @@ Checkpoint load_checkpoint(const std::string& path) {
     options.declare(declared);
     std::istringstream lines(text("options"));
     declared.read(lines, path);
-    const double step = number(text("step")), seconds = number(text("seconds"));
-    check(step <= 1e9 && step == std::floor(step), "no step: `", text("step"), "`");
-    check(seconds < 1e9, "no time: `", text("seconds"), "`");
-    Checkpoint c{text("options"),
-                 text("data_hash"),
-                 options,
-                 Tokenizer::parse(text("source_tokenizer")),
-                 Tokenizer::parse(text("target_tokenizer")),
-                 {int64_t(step), number(text("best_nll")), seconds}};
+    const Tokenizers tokenizers{Tokenizer::parse(text("source_tokenizer")),
+                                Tokenizer::parse(text("target_tokenizer"))};
+    Checkpoint c{options, tokenizers, text("data_hash")};
+    c.step = number<int64_t>(text("step"), 1'000'000'000);
+    c.best_nll = number<double>(text("best_nll"), INFINITY);
+    c.seconds = number<double>(text("seconds"), 1e9);
     for (const auto& [name, tensor] : file.tensors) {
       if (name.starts_with(kOptimizer)) c.optimizer[name.substr(std::string(kOptimizer).size())] = tensor;
       else c.weights[name] = tensor;
     }
     double held = 0;
     for (const auto& [name, tensor] : c.weights) held += tensor.size();
-    const double least = least_weights(options, c.source.size(), c.target.size());
+    const double least = least_weights(options, tokenizers.source.size(), tokenizers.target.size());
     check(held >= least, "its options make a model of at least ", least, " weights; it holds ", held);
     return c;
   } catch (const std::invalid_argument& error) {  // here the fault is the file's
@@ -80,28 +78,15 @@ Checkpoint load_checkpoint(const std::string& path) {
   }
 }
 
-TrainedModel load_model(const std::string& path, Device device) {
-  Checkpoint c = load_checkpoint(path);
-  try {
-    nn::TranslationModel model(c.options.model(c.source.size(), c.target.size()));
-    model.load(c.weights);
-    model.to(device);
-    return {c.options, std::move(c.source), std::move(c.target), std::move(model)};
-  } catch (const std::invalid_argument& error) {
-    throw std::runtime_error(path + ": " + error.what());
-  }
-}
-
 Checkpoint average_of(const std::vector<std::string>& paths) {
   Checkpoint mean = load_checkpoint(paths.back());
   mean.optimizer.clear();
-  for (size_t i = 0; i + 1 < paths.size(); ++i) {
-    const Checkpoint other = load_checkpoint(paths[i]);
+  for (const std::string& path : std::span(paths).first(paths.size() - 1)) {
+    Checkpoint other = load_checkpoint(path);
     for (const auto& [name, tensor] : mean.weights) {
-      const auto found = other.weights.find(name);
-      check_world(found != other.weights.end() && found->second.shape() == tensor.shape(), paths[i],
-                  ": not of the same model as ", paths.back());
-      add_to(tensor, found->second);
+      const Tensor& more = other.weights[name];
+      check_world(more && more.shape() == tensor.shape(), path, ": not of the same model as ", paths.back());
+      add_to(tensor, more);
     }
   }
   for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / paths.size());

@@ -5,36 +5,23 @@
 #pragma once
 
 #include <cmath>
+#include <map>
 
-#include "examples/support/tokenizer.h"
-#include "examples/translate/options.h"
-#include "optim/optimizer.h"
+#include "examples/translate/task.h"
 
 namespace gradus::examples {
 
-// Where training is. The next batch follows from the step.
-struct Position {
-  int64_t step = 0;
-  double best_nll = INFINITY, seconds = 0;  // seconds: of training so far; 0 unless --max-minutes counts them
-};
-
 struct Checkpoint {
-  std::string options_text, data_hash;
   TrainOptions options;
-  Tokenizer source, target;
-  Position position = {};
+  Tokenizers tokenizers;
+  std::string data_hash;
+  int64_t step = 0;                         // the next batch follows from it
+  double best_nll = INFINITY, seconds = 0;  // seconds: of training so far; 0 unless --max-minutes counts them
   std::map<std::string, Tensor> weights = {}, optimizer = {};
 };
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 Checkpoint load_checkpoint(const std::string& path);
-
-struct TrainedModel {
-  TrainOptions options;
-  Tokenizer source, target;
-  nn::TranslationModel model;
-};
-TrainedModel load_model(const std::string& path, Device device);
 
 // The mean of the weights of several checkpoints of one model; the rest is the last one's.
 Checkpoint average_of(const std::vector<std::string>& paths);

@@ -1,8 +1,8 @@
+// The commands that measure: `evaluate` a model, `score` translations whoever made them.
 #include <iomanip>
 #include <iostream>
 
 #include "examples/support/bleu.h"
-#include "examples/support/text.h"
 #include "examples/translate/commands.h"
 
 namespace gradus::examples {
@@ -18,93 +18,82 @@ losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationL
   return sums;
 }
 
-namespace {
-
-struct Test {
-  HeldOut held_out;
-  std::vector<Ids> inputs;
-  std::vector<std::string> sources, references;  // as text
-};
-
-Test toy_test(const TrainedModel& trained, int64_t count) {
-  Test test{toy_held_out(true, count, trained.options, trained.source, trained.target), {}, {}, {}};
-  for (const IdPair& pair : test.held_out.pairs) {
-    test.inputs.push_back(pair.source);
-    test.sources.push_back(trained.source.decode(pair.source));
-  }
-  for (const Words& best : test.held_out.best) test.references.push_back(join_words(best));
-  return test;
-}
-
-Test text_test(const TrainedModel& trained, const std::string& source, const std::string& target) {
-  const ParallelText text = read_pairs(source, target, std::cerr);
-  Test test{{}, {}, text.source, text.target};
-  for (size_t i = 0; i < text.source.size(); ++i) {
-    test.inputs.push_back(encoded(trained, text.source[i], text.lines[i]));
-    IdPair pair{trained.source.encode(text.source[i]), trained.target.encode(text.target[i]), text.lines[i]};
-    if (positions(pair) <= trained.options.longest) test.held_out.pairs.push_back(std::move(pair));
-  }
-  const size_t left_out = text.source.size() - test.held_out.pairs.size();
-  if (left_out > 0)
-    std::cerr << left_out << " pairs longer than " << trained.options.longest
-              << " tokens count for BLEU, not for the nll\n";
-  check_world(!test.held_out.pairs.empty(), "evaluate: no pair fits the model's ", trained.options.longest,
-              " positions");
-  return test;
-}
-
-}  // namespace
-
 int evaluate_command(std::span<const std::string> arguments) {
-  std::string device = "cpu", path, source, target;
-  int64_t count = 1000, show = 5, threads = 0;
-  Search search;
+  std::string source, target;
+  int64_t count = 1000, show = 5;
+  UseOptions use;
   Options options("translate evaluate --model FILE [--source FILE --target FILE]",
                   "Measures a model on sentences it has never seen: those of the toy language's test split "
-                  "for a model that\n"
-                  "was trained on it, else two text files.");
-  options.add("--model", &path, "FILE", "what `translate train` made");
+                  "for a model that\nwas trained on it, else two text files.");
   options.add("--source", &source, "FILE", "sentences to translate, one a line");
   options.add("--target", &target, "FILE", "their reference translations");
   options.add("--count", &count, "N", "how many toy sentences", {1, 1e6});
   options.add("--show", &show, "N", "how many translations to print", {0, 1e6});
-  options.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
-  options.add("--device", &device, "cpu|cuda", "where to compute");
-  search.declare(options);
+  use.declare(options);
   if (answered(options, options.parse(arguments))) return 0;
-  check(!path.empty(), "evaluate: name a model: --model FILE");
   check(source.empty() == target.empty(), "evaluate: --source and --target go together");
-  if (threads > 0) set_num_threads(threads);
-
-  TrainedModel trained = load_model(path, named_device(device));
-  check(trained.options.toy || !source.empty(),
-        "evaluate: name the test sentences: --source FILE --target FILE");
   const bool toy = source.empty();
-  const Test test = toy ? toy_test(trained, count) : text_test(trained, source, target);
-  const losses::TranslationLoss criterion(trained.target.size(), Vocabulary::pad, trained.options.smoothing,
-                                          trained.options.convention());
-  const losses::LossSums sums = loss_of(trained.model, criterion, test.held_out.pairs, 4096);
-  size_t exact = 0;
-  const std::vector<std::string> found = translate_all(trained.model, trained.target, test.inputs, search);
+  auto [settings, tokenizers, model] = use.load("evaluate");
+  check(settings.toy || !toy, "evaluate: name the test sentences: --source FILE --target FILE");
+
+  HeldOut test;
+  if (toy) test = toy_held_out(/*test=*/true, count, settings, tokenizers);
+  else test.text = read_pairs(source, target, std::cerr);
+  const auto& [sources, references, lines, dropped] = test.text;
+  for (size_t i = 0; !toy && i < lines.size(); ++i)
+    test.pairs.push_back({encoded(tokenizers.source, sources[i], lines[i]),
+                          tokenizers.target.encode(references[i]), lines[i]});
+  std::vector<IdPair> fitting = test.pairs;
+  const int64_t longest = settings.longest;
+  const size_t long_ones = std::erase_if(fitting, [&](const IdPair& p) { return positions(p) > longest; });
+  if (long_ones > 0)
+    std::cerr << long_ones << " pairs longer than " << longest << " tokens count for BLEU, not for the nll\n";
+  check_world(!fitting.empty(), "evaluate: no pair fits the model's ", longest, " positions");
+
+  const losses::TranslationLoss criterion(tokenizers.target.size(), Vocabulary::pad, settings.smoothing,
+                                          settings.convention());
+  const losses::LossSums sums = loss_of(model, criterion, fitting, 4096);
+  const auto found = translate_all(model, tokenizers.target, test.pairs, use.beam, use.length_penalty);
+  double exact = 0;
   for (size_t i = 0; i < found.size(); ++i) {
-    const std::string& text = found[i];
-    exact += text == test.references[i];
+    const bool same = found[i] == references[i];
+    exact += same;
     if (std::cmp_less(i, show))
-      std::cout << "source      " << test.sources[i] << "\ntranslated  " << text
-                << (text == test.references[i] ? "\n" : "\nreference   " + test.references[i] + "\n") << "\n";
+      std::cout << "source      " << sources[i] << "\ntranslated  " << found[i]
+                << (same ? "\n\n" : "\nreference   " + references[i] + "\n\n");
   }
-  const double n = found.size();
   std::cout << std::fixed << std::setprecision(2) << found.size() << " sentences, "
             << static_cast<int64_t>(sums.tokens()) << (toy ? " words" : " tokens") << " to predict\n"
-            << "BLEU " << corpus_bleu(tokenized(found), tokenized(test.references)).score << " ("
-            << bleu_signature << ")" << (toy ? ", against the most probable translation\n" : "\n")
-            << "exact match " << 100 * exact / n << " %\n"
+            << "BLEU " << corpus_bleu(tokenized(found), tokenized(references)).score << " (" << bleu_signature
+            << ")" << (toy ? ", against the most probable translation\n" : "\n") << "exact match "
+            << 100 * exact / found.size() << " %\n"
             << std::setprecision(4) << "nll " << sums.mean_nll();
   if (toy)
-    std::cout << "  (floor " << test.held_out.floor << ", optimum for smoothing " << trained.options.smoothing
-              << ": " << test.held_out.smoothed_floor << ")";
+    std::cout << "  (floor " << test.floor << ", optimum for smoothing " << settings.smoothing << ": "
+              << test.smoothed_floor << ")";
   std::cout << "\nperplexity " << sums.perplexity() << "\naccuracy " << std::setprecision(2)
             << 100 * sums.accuracy() << " %\n";
+  return 0;
+}
+
+int score_command(std::span<const std::string> arguments) {
+  std::string hypothesis, reference;
+  Options options("translate score --hypothesis FILE --reference FILE",
+                  "Corpus BLEU of translations, whoever made them, as sacreBLEU computes it: plain text,\n"
+                  "one sentence a line, cut into 13a tokens here.");
+  options.add("--hypothesis", &hypothesis, "FILE", "the translations");
+  options.add("--reference", &reference, "FILE", "what they should say, line by line");
+  if (answered(options, options.parse(arguments))) return 0;
+  check(!hypothesis.empty() && !reference.empty(), "score: name both --hypothesis FILE and --reference FILE");
+  const std::vector<std::string> found = read_lines(hypothesis), wanted = read_lines(reference);
+  check_world(found.size() == wanted.size(), "score: ", hypothesis, " has ", found.size(), " lines, ",
+              reference, " has ", wanted.size());
+  const Bleu bleu = corpus_bleu(tokenized(found), tokenized(wanted));
+  std::cout << std::fixed << std::setprecision(2) << "BLEU " << bleu.score << "  (" << bleu_signature << ")\n"
+            << "precisions ";
+  for (const double precision : bleu.precisions) std::cout << precision << " ";
+  std::cout << " brevity penalty " << std::setprecision(3) << bleu.brevity_penalty << "  lengths "
+            << bleu.hypothesis_length << " and " << bleu.reference_length << "\n";
   return 0;
 }
 

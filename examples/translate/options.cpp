@@ -18,10 +18,8 @@ void TrainOptions::declare(Options& o) {
         "without these, the share of sentences put aside instead, by a hash of the source", {0.0001, 0.5});
   o.add("--tokenizer", &tokenizer, "auto|word|bpe",
         "whole words, or byte pairs learned from both files;\nauto: word for --toy, else bpe");
-  o.add("--vocab-size", &vocab_size, "N", "byte pairs in all, or the most frequent words of each side",
-        {5, 1e6});
-  o.add("--min-count", &min_count, "N", "words seen less often become <unk>, pairs are not joined",
-        {1, kMany});
+  o.add("--vocab-size", &vocab_size, "N", "byte pairs in all, or frequent words of each side", {5, 1e6});
+  o.add("--min-count", &min_count, "N", "rarer words become <unk>, rarer pairs are not joined", {1, kMany});
   o.add("--longest", &longest, "N", "positions: pairs of sentences with more tokens are skipped", {4, 4096});
 
   o.group("The model");
@@ -32,8 +30,7 @@ void TrainOptions::declare(Options& o) {
   o.add("--dropout", &dropout, "P", "share of activations dropped in training", {0, 0.9});
   o.add("--norm", &norm, "pre|post", "layer norm before each sublayer, or after it as in the 2017 paper");
   o.add("--activation", &activation, "relu|gelu", "of the feed-forward layers");
-  o.add("--tie", &tie, "none|output|all",
-        "share the target embedding with the output layer, or all three tables");
+  o.add("--tie", &tie, "none|output|all", "share target embedding and output layer, or all three tables");
 
   o.group("The loss");
   o.add("--smoothing", &smoothing, "X", "label smoothing, eps: the mass taken from the target word", {0, 1});
@@ -42,22 +39,17 @@ void TrainOptions::declare(Options& o) {
 
   o.group("Training");
   o.add("--batch-tokens", &batch_tokens, "N", "padded target words in a batch, about", {1, 1e7});
-  o.add("--accumulate", &accumulate, "N", "batches that make one step: k of B/k words are one of B",
-        {1, 10000});
+  o.add("--accumulate", &accumulate, "N", "batches of one step: k of B/k words are one of B", {1, 10000});
   o.add("--steps", &steps, "N", "optimiser steps", {1, kMany});
-  o.add("--epochs", &epochs, "N", "passes over the text, which then give the steps; 0: as --steps says",
-        {0, kMany});
-  o.add("--max-minutes", &max_minutes, "X", "stop after so long, if the steps are not done; 0: no limit",
-        {0, kMany});
+  o.add("--epochs", &epochs, "N", "passes over the text, in place of --steps; 0: --steps", {0, kMany});
+  o.add("--max-minutes", &max_minutes, "X", "stop after so long, if steps are left; 0: no limit", {0, kMany});
   o.add("--lr", &lr, "X", "the largest learning rate", {0, 10});
   o.add("--warmup", &warmup, "N", "steps in which the learning rate rises to it", {0, kMany});
   o.add("--schedule", &schedule, "cosine|linear|inverse-sqrt", "how it falls afterwards");
   o.add("--clip", &clip, "X", "largest gradient norm", {1e-6, kMany});
-  o.add("--validate-every", &validate_every, "N", "steps between validations; each one saves a checkpoint",
-        {1, kMany});
+  o.add("--validate-every", &validate_every, "N", "steps between validations, and checkpoints", {1, kMany});
   o.add("--average", &average, "N",
-        "keep the last N checkpoints and, at the end, their mean in average.safetensors; 0: do not",
-        {0, 1000});
+        "keep the last N checkpoints, and their mean in average.safetensors; 0: do not", {0, 1000});
   o.add("--seed", &seed, "N", "of initial values, dropout and the order of the data", {0, kMany});
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
   o.add("--device", &device, "cpu|cuda", "where to train");
@@ -68,11 +60,8 @@ void TrainOptions::declare(Options& o) {
 void TrainOptions::validate() const {
   check(toy != !source.empty() && source.empty() == target.empty(),
         "train: name what to learn: either --toy alone, or both --source FILE and --target FILE");
-  check(!toy || words(), "train: the toy language is made of words: expected --tokenizer word, got ",
-        tokenizer);
-  check(!toy || tie != "all",
-        "train: the toy language has two vocabularies, which --tie all cannot share; "
-        "did you mean --tie output?");
+  check(!toy || words(), "train: --toy learns words: expected --tokenizer word, got ", tokenizer);
+  check(!toy || tie != "all", "train: --toy has two vocabularies, --tie all one; did you mean --tie output?");
   check(!toy || epochs == 0, "train: the toy language has no --epochs");
   check(valid_source.empty() == valid_target.empty() && (!toy || valid_source.empty()),
         "train: --valid-source and --valid-target go together, and with --source and --target");
@@ -92,19 +81,10 @@ std::string TrainOptions::dump() const {
 }
 
 nn::TranslationModelConfig TrainOptions::model(int64_t source_vocab, int64_t target_vocab) const {
-  return {.source_vocab = source_vocab,
-          .target_vocab = target_vocab,
-          .tie = tie == "none"  ? nn::Tie::none
-                 : tie == "all" ? nn::Tie::all
-                                : nn::Tie::output,
-          .transformer = {.d_model = d_model,
-                          .heads = heads,
-                          .layers = layers,
-                          .ff = ff,
-                          .dropout = dropout,
-                          .norm_first = norm == "pre",
-                          .activation = activation == "gelu" ? Unary::gelu : Unary::relu},
-          .longest = longest};
+  const nn::Tie tied = tie == "none" ? nn::Tie::none : tie == "all" ? nn::Tie::all : nn::Tie::output;
+  const Unary function = activation == "gelu" ? Unary::gelu : Unary::relu;
+  const nn::TransformerConfig transformer{d_model, heads, layers, ff, dropout, norm == "pre", function};
+  return {source_vocab, target_vocab, tied, transformer, longest};
 }
 
 Smoothing TrainOptions::convention() const {

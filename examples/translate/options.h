@@ -10,23 +10,21 @@ namespace gradus::examples {
 
 struct TrainOptions {
   bool toy = false, resume = false;
-  std::string source, target, out = "model";
-  std::string tokenizer = "auto", valid_source, valid_target;
+  std::string source, target, valid_source, valid_target, tokenizer = "auto", out = "model", device = "cpu";
+  double held_out = 0.02;
   int64_t vocab_size = 8000, min_count = 2, longest = 128;
   int64_t d_model = 128, heads = 4, layers = 2, ff = 512;
-  double dropout = 0, smoothing = 0.1;
   std::string norm = "pre", activation = "relu", tie = "output", label_convention = "uniform";
-  int64_t batch_tokens = 1024, accumulate = 1, steps = 1600, epochs = 0, warmup = 200;
-  int64_t validate_every = 400, average = 0;
-  double max_minutes = 0, lr = 2e-3, clip = 1, held_out = 0.02;
+  double dropout = 0, smoothing = 0.1;
+  int64_t batch_tokens = 1024, accumulate = 1, steps = 1600, epochs = 0, validate_every = 400, average = 0;
   std::string schedule = "cosine";
-  int64_t seed = 1, threads = 0;
-  std::string device = "cpu";
+  double lr = 2e-3, clip = 1, max_minutes = 0;
+  int64_t warmup = 200, seed = 1, threads = 0;
 
   void declare(Options& options);
   void validate() const;     // throws where options do not go together
   std::string dump() const;  // for the checkpoint: without what does not change the result
-  bool words() const { return tokenizer == "word" || (toy && tokenizer == "auto"); }
+  bool words() const { return tokenizer == "word"; }
   nn::TranslationModelConfig model(int64_t source_vocab, int64_t target_vocab) const;
   Smoothing convention() const;
   // step counts from 1; time_used is the share of --max-minutes that is gone: whichever of the two is nearer

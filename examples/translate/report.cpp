@@ -1,125 +1,99 @@
-#include "examples/translate/report.h"
-
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <map>
+#include <numeric>
 
 #include "examples/support/calibration.h"
 #include "examples/support/html.h"
 #include "examples/support/tape.h"
-#include "examples/support/text.h"
+#include "examples/translate/commands.h"
 
 namespace gradus::examples {
 namespace {
 
+using Log = std::vector<std::string>;  // its lines
 using svg::Series;
 
-// Fields of the log against the step, thinned to what a figure can show, and after them `more`.
-std::string curves(const std::vector<std::string>& log, const std::string& title, const std::string& unit,
-                   const std::vector<std::array<std::string, 3>>& kind_field_name,
-                   const std::vector<Series>& more = {}) {
-  std::vector<Series> all;
-  for (const auto& [kind, field, name] : kind_field_name) {
-    std::vector<std::array<double, 2>> points;
-    for (const std::string& line : log) {
-      const auto step = json_number(line, "step"), value = json_number(line, field);
-      if (json_text(line, "kind") == kind && step && value) points.push_back({*step, *value});
-    }
-    Series thinned{name, {}, {}};
-    const size_t every = points.size() / 400 + 1;
-    for (size_t i = (points.size() + every - 1) % every; i < points.size(); i += every)  // the last one, too
-      thinned.x.push_back(points[i][0]), thinned.y.push_back(points[i][1]);
-    if (!points.empty()) all.push_back(thinned);
-  }
-  if (all.empty()) return "";
-  all.insert(all.end(), more.begin(), more.end());
-  return html::figure(
-      svg::draw({title, title + " against the step.", {"step", false, 0.}, {unit, false, 0.}}, all),
-      title + ".");
-}
-
-// What became of each sentence, validation after validation.
-std::string samples(const std::vector<std::string>& log) {
-  std::map<std::string, html::Table> tables;
+// A field of the lines of one kind against the step, thinned to what a figure can show.
+Series curve(const Log& log, const std::string& kind, const std::string& field,
+             const std::string& name = "") {
+  Series all{name, {}, {}}, thinned = all;
   for (const std::string& line : log) {
-    if (json_text(line, "kind") != "sample") continue;
-    const std::string source = json_text(line, "source"), reference = json_text(line, "reference");
-    html::Table& table =
-        tables.try_emplace(source, html::Table{{"step", source}, {{"reference", reference}}}).first->second;
-    table.rows.insert(table.rows.end() - 1,
-                      {message(json_number(line, "step").value_or(0)), json_text(line, "translation")});
+    const auto step = json_number(line, "step"), value = json_number(line, field);
+    if (json_text(line, "kind") == kind && step && value) all.x.push_back(*step), all.y.push_back(*value);
   }
-  std::string body;
-  for (auto& [source, table] : tables) {
-    while (table.rows.size() > 10)  // every other one, but neither the last nor the reference
-      for (size_t i = 1; i + 2 < table.rows.size(); ++i)
-        table.rows.erase(table.rows.begin() + static_cast<std::ptrdiff_t>(i));
-    body += html::table(table);
-  }
-  return body;
+  const size_t every = all.x.size() / 400 + 1;
+  for (size_t i = (all.x.size() + every - 1) % every; i < all.x.size(); i += every)  // the last one, too
+    thinned.x.push_back(all.x[i]), thinned.y.push_back(all.y[i]);
+  return thinned;
 }
 
-std::string attention_map(nn::TranslationModel& model, const Task& task, const IdPair& pair) {
+std::string figure(const std::string& title, const std::string& unit, std::vector<Series> curves) {
+  std::erase_if(curves, [](const Series& s) { return s.x.empty(); });
+  if (curves.empty()) return "";
+  const svg::Chart chart{title, title + " against the step.", {"step", false, 0.}, {unit, false, 0.}};
+  return html::figure(svg::draw(chart, curves), title + ".");
+}
+
+// What became of a sentence, validation after validation.
+std::string samples(const Log& log, const std::string& source, const std::string& reference) {
+  html::Table table{{"step", source}};
+  for (const std::string& line : log)
+    if (line.find("\"source\": " + json_string(source)) != line.npos)
+      table.add(json_number(line, "step").value_or(0), json_text(line, "translation"));
+  while (table.rows.size() > 9)  // every other one, but not the last
+    for (size_t i = 1; i + 1 < table.rows.size(); ++i) table.rows.erase(table.rows.begin() + i);
+  return html::table(table.add("reference", reference));
+}
+
+std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokenizers, const IdPair& pair) {
   const auto words = [](const Tokenizer& tokenizer, const Ids& ids) {
     std::vector<std::string> names;
     for (const int32_t id : ids) names.push_back(tokenizer.decode(std::span(&id, 1)).substr(0, 12));
     return names;
   };
-  const std::vector<std::string> source = words(task.source_vocabulary(), pair.source);
-  std::vector<std::string> target = words(task.target_vocabulary(), pair.target);
+  const std::vector<std::string> source = words(tokenizers.source, pair.source);
+  std::vector<std::string> target = words(tokenizers.target, pair.target);
   target.push_back("(end)");
   const nn::EvalMode eval_mode(model);  // recording: the tape is what is asked
   const Batch b = make_batch({pair});
+  const Variable logits = model(b.source, b.source_lengths, b.target, b.target_lengths);
   const int64_t heads = model.config().transformer.heads;
-  const Tensor weights =
-      attention_weights(model(b.source, b.source_lengths, b.target, b.target_lengths), heads).back();
-  const int64_t rows = std::ssize(target), columns = std::ssize(source);
+  // Over heads: [1, T, S].
+  const Tensor mean = sum(attention_weights(logits, heads).back(), std::array{1}) * (1. / heads);
+  std::vector<double> columns(source.size());
+  std::iota(columns.begin(), columns.end(), 0);
   std::vector<Series> map;
-  for (int64_t t = 0; t < rows; ++t) {
-    Series& row = map.emplace_back(Series{.name = target[t], .x = {}, .y = {}, .mark = svg::Mark::cells});
-    for (int64_t s = 0; s < columns; ++s) {
-      row.x.push_back(s), row.y.push_back(0);  // y: the mean over heads
-      for (int64_t h = 0; h < heads; ++h)
-        row.y[s] += weights.data<double>()[(h * rows + t) * columns + s] / double(heads);
-    }
+  for (const double* row = mean.data<double>(); const std::string& word : target) {
+    map.push_back({word, columns, {row, row + columns.size()}, {}, {}, svg::Mark::cells});
+    row += columns.size();
   }
-  return html::figure(svg::draw({"Attention",
-                                 "Where the last decoder layer looks as it predicts each word.",
-                                 {.label = "looks at", .names = source},
-                                 {"to predict"}},
-                                map),
-                      svg::escape(task.source_vocabulary().decode(pair.source)));
+  svg::Chart chart{"Attention", "Where the last decoder layer looks as it predicts each word."};
+  chart.x = {.label = "looks at", .names = source}, chart.y.label = "to predict";
+  return html::figure(svg::draw(chart, map), svg::escape(tokenizers.source.decode(pair.source)));
 }
 
 // Of at most 500 held-out pairs, given the words of the reference; the end of sentence also apart.
-std::string calibration_of(nn::TranslationModel& model, const HeldOut& held_out) {
+std::string calibration_of(nn::TranslationModel& model, std::vector<IdPair> pairs) {
   const nn::Evaluating evaluating(model);
-  std::vector<IdPair> pairs(held_out.pairs.begin(),
-                            held_out.pairs.begin() + std::min<ptrdiff_t>(500, std::ssize(held_out.pairs)));
+  pairs.resize(std::min<size_t>(500, pairs.size()));
   std::vector<TokenPrediction> all, ends;
   for (const BatchPlan& plan : bucketed_batches(pairs, /*tokens=*/1024, 0, 0)) {
     const Batch b = make_batch(pairs, plan);
     const Tensor logits = model(b.source, b.source_lengths, b.target, b.target_lengths).value();
-    for (const TokenPrediction& token :
-         predictions(logits, b.labels().to_vector<int32_t>(), Vocabulary::pad)) {
-      all.push_back(token);
-      if (token.target == Vocabulary::eos) ends.push_back(token);
-    }
+    const auto tokens = predictions(logits, b.labels().to_vector<int32_t>(), Vocabulary::pad);
+    all.insert(all.end(), tokens.begin(), tokens.end());
   }
+  const auto is_end = [](const TokenPrediction& token) { return token.target == Vocabulary::eos; };
+  std::ranges::copy_if(all, std::back_inserter(ends), is_end);
   html::Table table{{"of", "tokens", "confidence", "accuracy", "ECE"}};
-  const auto row = [&](const char* name, const Calibration& c) {
-    const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
+  const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
+  const Calibration of_all = calibration(all), of_ends = calibration(ends);
+  for (const auto& [name, c] : {std::pair("all words", of_all), std::pair("end of sentence", of_ends)})
     table.add(name, c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
-  };
-  const Calibration of_all = calibration(all);
-  row("all words", of_all), row("end of sentence", calibration(ends));
   const svg::Chart chart{
       "Reliability", "Accuracy against confidence, in bins of equal width.", {"confidence"}, {"accuracy"}};
-  return html::figures(
-             {html::figure(svg::draw(chart, diagram(of_all.bins)),
-                           "Words of which the model was equally sure, and how many it had right.")}) +
-         html::table(table);
+  const std::string caption = "Words of which the model was equally sure, and how many it had right.";
+  return html::figures({html::figure(svg::draw(chart, diagram(of_all.bins)), caption)}) + html::table(table);
 }
 
 }  // namespace
@@ -131,33 +105,33 @@ std::vector<IdPair> shown_pairs(const HeldOut& held_out) {
   return pairs;
 }
 
-std::string report_page(const std::vector<std::string>& log, const std::string& options, const Task& task,
+std::string report_page(const Log& log, const std::string& options, const Task& task,
                         nn::TranslationModel& model) {
-  const double floor = task.validation().floor;
-  std::vector<Series> truth;
-  for (auto line = log.rbegin(); line != log.rend() && floor > 0 && truth.empty(); ++line)
-    if (const auto step = json_number(*line, "step"); step && json_text(*line, "kind") == "valid")
-      truth.push_back({"nll of the truth", {0, *step}, {floor, floor}, {}, {}, svg::Mark::reference});
+  const double floor = task.validation.floor;
+  std::vector<Series> losses{curve(log, "train", "nll", "nll"), curve(log, "valid", "nll", "held-out nll"),
+                             curve(log, "train", "loss_above_floor", "loss above its floor")};
+  if (floor > 0 && !losses[1].x.empty())
+    losses.push_back(
+        {"nll of the truth", {0, losses[1].x.back()}, {floor, floor}, {}, {}, svg::Mark::reference});
+  const auto& [source, target] = task.tokenizers;
+  std::string said;
   std::vector<std::string> maps;
-  for (const IdPair& pair : shown_pairs(task.validation())) maps.push_back(attention_map(model, task, pair));
+  for (const IdPair& pair : shown_pairs(task.validation)) {
+    said += samples(log, source.decode(pair.source), target.decode(pair.target));
+    maps.push_back(attention_map(model, task.tokenizers, pair));
+  }
+  const auto accuracy = figure("Held-out accuracy", "share of words", {curve(log, "valid", "accuracy")});
+  const auto rates = figure("Learning rate", "learning rate", {curve(log, "train", "lr")});
+  const auto norms =
+      figure("Norm of the gradient, before clipping", "norm", {curve(log, "train", "gradient_norm")});
   return html::page(
       "A training run",
       "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per word, end of sentence included.</p>\n" +
           html::details("Its options", html::code(options)),
-      {{"loss", "Loss and nll",
-        html::figures(
-            {curves(log, "Loss and nll", "nats",
-                    {{"train", "nll", "nll"},
-                     {"valid", "nll", "held-out nll"},
-                     {"train", "loss_above_floor", "loss above its floor"}},
-                    truth),
-             curves(log, "Held-out accuracy", "share of words", {{"valid", "accuracy", "accuracy"}})})},
-       {"steps", "Learning rate and gradient",
-        html::figures({curves(log, "Learning rate", "learning rate", {{"train", "lr", ""}}),
-                       curves(log, "Norm of the gradient, before clipping", "norm",
-                              {{"train", "gradient_norm", ""}})})},
-       {"samples", "What it says", samples(log)},
-       {"calibration", "How sure it is", calibration_of(model, task.validation())},
+      {{"loss", "Loss and nll", html::figures({figure("Loss and nll", "nats", losses), accuracy})},
+       {"steps", "Learning rate and gradient", html::figures({rates, norms})},
+       {"samples", "What it says", said},
+       {"calibration", "How sure it is", calibration_of(model, task.validation.pairs)},
        {"attention", "Where it looks",
         html::figures(maps) +
             "<p class=\"honest\">The mean over the heads of the last layer, with the reference as what was "

@@ -19,19 +19,12 @@ std::string shell_quoted(const std::string& text) {
   return "'" + quoted + "'";
 }
 
-// While one lives, no other training writes to this folder. It ends with the process, however that ends.
-class FolderLock {
- public:
-  explicit FolderLock(const std::string& folder) : file_(open(folder.c_str(), O_RDONLY | O_DIRECTORY)) {
-    check_world(flock(file_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
-                "train: another training is writing to ", folder, "; name another --out");
-  }
-  ~FolderLock() { close(file_); }
-  FolderLock(const FolderLock&) = delete;
-
- private:
-  int file_;
-};
+// No other training writes to this folder until this process ends, however it ends: then the file is closed.
+void lock_folder(const std::string& folder) {
+  const int file = open(folder.c_str(), O_RDONLY | O_DIRECTORY);
+  check_world(flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
+              "train: another training is writing to ", folder, "; name another --out");
+}
 
 void refuse_to_overwrite(const std::filesystem::path& folder) {
   for (const char* file : {"last.safetensors", "best.safetensors", "average.safetensors"})
@@ -43,20 +36,20 @@ void refuse_to_overwrite(const std::filesystem::path& folder) {
 // the files, the content counts.
 Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
                                 std::span<const std::string> arguments) {
-  constexpr std::string_view kFree =
-      " steps epochs max-minutes threads device out source target valid-source valid-target ";
+  const std::string may_differ = " steps epochs max-minutes device source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
+  std::istringstream before(c.options.dump());
   Options options("", "");
   c.options.declare(options);
   options.parse(arguments);
-  c.options.resume = false;
-  std::istringstream before(c.options_text), now(options.dump());
+  std::istringstream now(c.options.dump());
   std::string differ;
   for (std::string was, is; std::getline(before, was) && std::getline(now, is);)
-    if (was != is && kFree.find(" " + is.substr(0, is.find(' ')) + " ") == kFree.npos)
+    if (was != is && may_differ.find(" " + is.substr(0, is.find(' ')) + " ") == is.npos)
       differ += (differ.empty() ? " was made with `" : ", with `") + was + "`, now it says `" + is + "`";
   check(differ.empty(), "train --resume: ", path, differ);
-  c.options.out = out;  // where it was found, whatever that was called when it began
+  // Where it was found, whatever that was called when it began.
+  c.options.out = out, c.options.resume = false;
   return c;
 }
 
@@ -65,20 +58,18 @@ Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
 int train_command(std::span<const std::string> arguments) {
   std::cout << std::unitbuf;  // in a pipe, too, each line appears when it is written
   TrainOptions settings;
-  Options options(
-      "translate train (--toy | --source FILE --target FILE) [options]",
-      "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors. Ctrl-C stops\n"
-      "it and saves; --resume goes on.");
+  Options options("translate train (--toy | --source FILE --target FILE) [options]",
+                  "Trains a Transformer to translate, and keeps the best model in DIR/best.safetensors.\n"
+                  "Ctrl-C stops it and saves; --resume goes on.");
   settings.declare(options);
   const Options::Action action = options.parse(arguments);
   const std::filesystem::path out = settings.out;
-  const std::string last = (out / "last.safetensors").string();
-  std::unique_ptr<FolderLock> lock;  // kept until the end
+  const std::string last = out / "last.safetensors";
   std::optional<Checkpoint> begun;
   if (settings.resume && action != Options::Action::help) {
     check_world(std::filesystem::exists(last), "train --resume: there is no ", last,
                 " to go on from; without --resume training begins anew");
-    lock = std::make_unique<FolderLock>(out);
+    lock_folder(out);
     begun = checkpoint_to_resume(last, settings.out, arguments);
     settings = begun->options;
   }
@@ -96,18 +87,17 @@ int train_command(std::span<const std::string> arguments) {
     std::error_code error;
     std::filesystem::create_directories(out, error);
     check_world(!error, "train: cannot make the folder --out ", out, ": ", error.message());
-    lock = std::make_unique<FolderLock>(out);
+    lock_folder(out);
     refuse_to_overwrite(out);  // another training may have ended meanwhile
   }
   std::cout << describe(device) << "\n";
   const std::string program = shell_quoted(program_invocation_name);
   if (!trainer.run()) {
-    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out.string())
-              << "\n";
+    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out) << "\n";
     return 128 + interrupted();  // as a shell tells of a signal
   }
   const std::string model =
-      shell_quoted((out / (settings.average > 0 ? "average.safetensors" : "best.safetensors")).string());
+      shell_quoted(out / (settings.average > 0 ? "average.safetensors" : "best.safetensors"));
   std::cout << "\nTo translate:  " << program << " translate --model " << model
             << "\nTo measure:    " << program << " evaluate --model " << model
             << (settings.toy ? "" : " --source FILE --target FILE") << "\n";

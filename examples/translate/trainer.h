@@ -14,52 +14,42 @@
 #include "examples/support/program.h"
 #include "examples/support/text.h"
 #include "examples/translate/commands.h"
-#include "examples/translate/report.h"
 #include "optim/adam.h"
 #include "tensor/safetensors.h"
 
 namespace gradus::examples {
 
-inline std::string fixed(double value, int digits) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(digits) << value;
-  return out.str();
-}
-
 class Trainer {
  public:
   Trainer(const TrainOptions& options, Device device, std::ostream& out)
       : options_(options), out_(out), task_(make_task(options, out)),
-        model_(options.model(task_->source_vocabulary().size(), task_->target_vocabulary().size())),
-        criterion_(task_->target_vocabulary().size(), Vocabulary::pad, options.smoothing,
-                   options.convention(), Reduction::sum),
-        kept_{options.dump(), task_->data_hash(), options, task_->source_vocabulary(),
-              task_->target_vocabulary()},
-        at_(kept_.position) {
-    if (options.epochs > 0)
-      options_.steps =
-          (options.epochs * task_->batches_per_epoch() + options.accumulate - 1) / options.accumulate;
+        model_(options.model(task_.tokenizers.source.size(), task_.tokenizers.target.size())),
+        criterion_(model_.config().target_vocab, Vocabulary::pad, options.smoothing, options.convention(),
+                   Reduction::sum),
+        now_{options, task_.tokenizers, task_.data_hash} {
+    const int64_t batches = options.epochs * task_.batches_per_epoch, k = options.accumulate;
+    if (batches > 0) options_.steps = (batches + k - 1) / k;
     model_.init(options.seed);
     model_.to(device);
     adam_.emplace(model_.parameters(), optim::AdamOptions{.beta2 = 0.98, .eps = 1e-9});
-    const TargetDistribution q = TargetDistribution::of(options.convention(), options.smoothing,
-                                                        task_->target_vocabulary().size(), Vocabulary::pad);
-    label_floor_ = -q.negative_entropy();
+    label_floor_ = -TargetDistribution::of(options.convention(), options.smoothing,
+                                           model_.config().target_vocab, Vocabulary::pad)
+                        .negative_entropy();
     out_ << model_.parameter_count() << " parameters\n";
   }
 
   void go_on_from(const Checkpoint& c) {
-    check(c.data_hash == task_->data_hash(), "train --resume: other data than in ", path("last.safetensors"),
-          ": content hashes ", task_->data_hash(), "; there ", c.data_hash);
-    check(c.source.to_string() == task_->source_vocabulary().to_string() &&
-              c.target.to_string() == task_->target_vocabulary().to_string(),
+    check(c.data_hash == task_.data_hash, "train --resume: other data than in ", path("last.safetensors"),
+          ": content hashes ", task_.data_hash, "; there ", c.data_hash);
+    check(c.tokenizers.source.to_string() == task_.tokenizers.source.to_string() &&
+              c.tokenizers.target.to_string() == task_.tokenizers.target.to_string(),
           "train --resume: the tokenizers learned now are not those of ", path("last.safetensors"));
     model_.load(c.weights);
     adam_->load(c.optimizer);
-    at_ = c.position;
-    check(adam_->state().at("adam.step").item() == at_.step, "train --resume: Adam's step is not ", at_.step);
-    if (!std::filesystem::exists(path("best.safetensors"))) at_.best_nll = INFINITY;
-    out_ << "going on after step " << at_.step << "\n";
+    check(adam_->state().at("adam.step").item() == c.step, "train --resume: Adam's step is not ", c.step);
+    now_.step = c.step, now_.seconds = c.seconds;
+    if (std::filesystem::exists(path("best.safetensors"))) now_.best_nll = c.best_nll;
+    out_ << "going on after step " << now_.step << "\n";
   }
 
   // False if it was interrupted; what was learned is saved then, too.
@@ -69,17 +59,17 @@ class Trainer {
     if (last)
       out_ << "all is done that was asked for; a larger --steps, --epochs or --max-minutes asks for more\n";
     Progress progress(out_, {.total = options_.steps, .start = done(), .columns = terminal_columns(1)});
-    if (at_.step > 0) write_report(progress);  // it may have been killed before it could
-    const double begun = seconds_now() - at_.seconds;
+    if (now_.step > 0) write_report(progress);  // it may have been killed before it could
+    const double begun = seconds_now() - now_.seconds;
     losses::LossSums since;
     double since_time = seconds_now();
     while (!last) {
-      if (options_.max_minutes > 0) at_.seconds = seconds_now() - begun;
-      ++at_.step;
+      if (options_.max_minutes > 0) now_.seconds = seconds_now() - begun;
+      ++now_.step;
       since += train_step();
       last = done() >= options_.steps;
-      const bool validates = at_.step % options_.validate_every == 0 || last;
-      if (at_.step % 20 == 0 || validates) {
+      const bool validates = now_.step % options_.validate_every == 0 || last;
+      if (now_.step % 20 == 0 || validates) {
         report(progress, since, since.tokens() / (seconds_now() - since_time));
         if (validates) validate(progress);
         since = {};
@@ -87,7 +77,7 @@ class Trainer {
       }
       if (last || !interrupted()) continue;
       save(path("last.safetensors"));
-      progress.say(message("stopped after step ", at_.step));
+      progress.say(message("stopped after step ", now_.step));
       return false;
     }
     if (options_.average > 0) average(progress);
@@ -95,14 +85,12 @@ class Trainer {
   }
 
  private:
-  std::string path(const std::string& name) const {
-    return (std::filesystem::path(options_.out) / name).string();
-  }
+  std::string path(const std::string& name) const { return std::filesystem::path(options_.out) / name; }
 
-  double time_used() const { return options_.max_minutes > 0 ? at_.seconds / 60 / options_.max_minutes : 0; }
+  double time_used() const { return options_.max_minutes > 0 ? now_.seconds / 60 / options_.max_minutes : 0; }
 
   // Steps made, or as many as the share of --max-minutes that is gone, whichever is nearer to the end.
-  int64_t done() const { return std::max(at_.step, int64_t(std::min(time_used(), 1.) * options_.steps)); }
+  int64_t done() const { return std::max(now_.step, int64_t(std::min(time_used(), 1.) * options_.steps)); }
 
   // The log of a run that goes on holds what was before its checkpoint, once. What killed runs left half
   // written goes.
@@ -112,11 +100,9 @@ class Trainer {
         std::filesystem::remove(file.path());
     std::string kept;
     std::ifstream before(path("log.jsonl"));
-    for (std::string line; at_.step > 0 && std::getline(before, line);) {
-      const size_t step = line.find("\"step\":");
-      if (step != line.npos && line.ends_with('}') && std::atoll(line.c_str() + step + 7) <= at_.step)
+    for (std::string line; std::getline(before, line);)
+      if (const auto step = json_number(line, "step"); step && *step <= now_.step && line.ends_with('}'))
         kept += line + '\n';
-    }
     atomic_write_file(path("log.jsonl"), kept);
     log_.open(path("log.jsonl"), std::ios::app);
   }
@@ -127,16 +113,15 @@ class Trainer {
     std::vector<Batch> batches;
     double tokens = 0;
     for (int64_t i = 0; i < options_.accumulate; ++i) {
-      const int64_t number = (at_.step - 1) * options_.accumulate + i;
-      if (options_.epochs > 0 && number >= options_.epochs * task_->batches_per_epoch()) break;
-      batches.push_back(task_->batch(number));
+      const int64_t number = (now_.step - 1) * options_.accumulate + i;
+      if (options_.epochs > 0 && number >= options_.epochs * task_.batches_per_epoch) break;
+      batches.push_back(task_.batch(number));
       tokens += batches.back().target_tokens;
     }
-    model_.generator().set_step(at_.step);
+    model_.generator().set_step(now_.step);
     losses::LossSums sums;
     for (const Batch& b : batches) {
-      const losses::TranslationOutput out =
-          criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
+      const auto out = criterion_(model_(b.source, b.source_lengths, b.target, b.target_lengths), b.target);
       out.loss.backward(Tensor::full({}, 1 / tokens));
       sums += out.sums;
     }
@@ -144,7 +129,7 @@ class Trainer {
   }
 
   losses::LossSums train_step() {
-    adam_->set_lr(options_.learning_rate(at_.step, time_used()));
+    adam_->set_lr(options_.learning_rate(now_.step, time_used()));
     adam_->zero_grad();
     const losses::LossSums sums = losses_of_step();
     gradient_norm_ = adam_->clip_gradients(options_.clip).item();
@@ -165,7 +150,7 @@ class Trainer {
     } catch (const std::runtime_error& error) {
       cause = error.what();
     }
-    throw std::runtime_error(message("train: the loss or gradient of step ", at_.step,
+    throw std::runtime_error(message("train: the loss or gradient of step ", now_.step,
                                      " is not finite; the step was not made. ", cause,
                                      ". A lower --lr may help. ", what_is_kept()));
   }
@@ -177,40 +162,40 @@ class Trainer {
   }
 
   void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
-    progress.update(done(), message("loss ", fixed(s.mean_smoothed(), 4), " (",
-                                    fixed(s.mean_smoothed() - label_floor_, 4), " above its floor)  nll ",
-                                    fixed(s.mean_nll(), 4), "  ppl ", fixed(s.perplexity(), 2), "  acc ",
-                                    fixed(100 * s.accuracy(), 1), "%  ",
-                                    static_cast<int64_t>(tokens_per_second), " tok/s"));
-    write_log("train", s, tokens_per_second);
+    progress.update(done(),
+                    message(std::fixed, std::setprecision(4), "loss ", s.mean_smoothed(), " (",
+                            s.mean_smoothed() - label_floor_, " above its floor)  nll ", s.mean_nll(),
+                            std::setprecision(2), "  ppl ", s.perplexity(), std::setprecision(1), "  acc ",
+                            100 * s.accuracy(), "%  ", int64_t(tokens_per_second), " tok/s"));
+    JsonLine line = log_line("train", s);
+    write_line(line.add("gradient_norm", gradient_norm_).add("tokens_per_second", tokens_per_second));
   }
 
   losses::LossSums validation_loss(Progress& progress, const std::string& of) {
-    const HeldOut& held_out = task_->validation();
-    const losses::LossSums s = loss_of(model_, criterion_, held_out.pairs, options_.batch_tokens);
-    progress.say(message(of, ": on held-out sentences nll ", fixed(s.mean_nll(), 4),
-                         held_out.floor > 0
-                             ? message(" (floor ", fixed(held_out.floor, 4), ", smoothed optimum ",
-                                       fixed(held_out.smoothed_floor, 4), ")")
-                             : "",
-                         ", accuracy ", fixed(100 * s.accuracy(), 1), "%"));
+    const auto& [pairs, text, floor, smoothed_floor] = task_.validation;
+    const losses::LossSums s = loss_of(model_, criterion_, pairs, options_.batch_tokens);
+    std::ostringstream line;
+    line << std::fixed << std::setprecision(4) << of << ": on held-out sentences nll " << s.mean_nll();
+    if (floor > 0) line << " (floor " << floor << ", smoothed optimum " << smoothed_floor << ")";
+    line << ", accuracy " << std::setprecision(1) << 100 * s.accuracy() << "%";
+    progress.say(line.str());
     return s;
   }
 
   std::string step_file(int64_t step) const { return path("step-" + std::to_string(step) + ".safetensors"); }
 
   void validate(Progress& progress) {
-    const losses::LossSums s = validation_loss(progress, message("step ", at_.step));
-    check_world(std::isfinite(s.mean_nll()), "train: the held-out nll after step ", at_.step, " is ",
+    const losses::LossSums s = validation_loss(progress, message("step ", now_.step));
+    check_world(std::isfinite(s.mean_nll()), "train: the held-out nll after step ", now_.step, " is ",
                 s.mean_nll(), ": training diverges, and nothing was saved of it. ", what_is_kept());
-    write_log("valid", s, 0);
+    write_line(log_line("valid", s));
     log_samples();
-    const bool best = s.mean_nll() < at_.best_nll;
-    if (best) at_.best_nll = s.mean_nll();
+    const bool best = s.mean_nll() < now_.best_nll;
+    if (best) now_.best_nll = s.mean_nll();
     if (options_.average > 0) {
-      save(step_file(at_.step), /*optimizer=*/false);
+      save(step_file(now_.step), /*optimizer=*/false);
       const int64_t every = options_.validate_every;
-      std::filesystem::remove(step_file((at_.step - 1) / every * every - (options_.average - 1) * every));
+      std::filesystem::remove(step_file((now_.step - 1) / every * every - (options_.average - 1) * every));
     }
     if (best) save(path("best.safetensors"));
     save(path("last.safetensors"));  // after the others: from here a killed run goes on
@@ -218,26 +203,21 @@ class Trainer {
   }
 
   void log_samples() {
-    const std::vector<IdPair> pairs = shown_pairs(task_->validation());
-    std::vector<Ids> sources;
-    for (const IdPair& pair : pairs) sources.push_back(pair.source);
-    const std::vector<std::string> said =
-        translate_all(model_, task_->target_vocabulary(), sources, {.beam = 1});
-    for (size_t i = 0; i < pairs.size(); ++i)
-      write_line(JsonLine()
-                     .add("kind", "sample")
-                     .add("step", at_.step)
-                     .add("source", task_->source_vocabulary().decode(pairs[i].source))
-                     .add("reference", task_->target_vocabulary().decode(pairs[i].target))
-                     .add("translation", said[i]));
+    const std::vector<IdPair> pairs = shown_pairs(task_.validation);
+    const auto& [source, target] = task_.tokenizers;
+    const std::vector<std::string> said = translate_all(model_, target, pairs, /*beam=*/1, 0.6);
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      JsonLine line;
+      line.add("kind", "sample").add("step", now_.step).add("source", source.decode(pairs[i].source));
+      line.add("reference", target.decode(pairs[i].target)).add("translation", said[i]);
+      write_line(line);
+    }
   }
 
   void write_report(Progress& progress) {  // no run ends because of its report
     try {
-      std::ifstream in(path("log.jsonl"));
-      std::vector<std::string> log;
-      for (std::string line; std::getline(in, line);) log.push_back(line);
-      atomic_write_file(path("report.html"), report_page(log, kept_.options_text, *task_, model_));
+      const std::vector<std::string> log = read_lines(path("log.jsonl"));
+      atomic_write_file(path("report.html"), report_page(log, now_.options.dump(), task_, model_));
     } catch (const std::exception& error) {
       progress.say(message("warning: ", path("report.html"), " is not written: ", error.what()));
     }
@@ -248,11 +228,10 @@ class Trainer {
   void average(Progress& progress) {
     std::vector<std::string> files;
     const int64_t every = options_.validate_every;
-    for (int64_t step = at_.step, n = 0; step > 0 && n < options_.average;
+    for (int64_t step = now_.step, n = 0; step > 0 && n < options_.average;
          step = (step - 1) / every * every, ++n)
-      if (std::filesystem::exists(step_file(step))) files.push_back(step_file(step));
+      if (std::filesystem::exists(step_file(step))) files.insert(files.begin(), step_file(step));
     if (files.empty()) return progress.say("no checkpoint is left to take the mean of");
-    std::reverse(files.begin(), files.end());
     const Checkpoint mean = average_of(files);
     model_.load(mean.weights);
     validation_loss(progress, message("mean of ", files.size(), " checkpoints"));
@@ -260,19 +239,17 @@ class Trainer {
   }
 
   void save(const std::string& file, bool optimizer = true) {
-    kept_.weights = model_.state();
-    kept_.optimizer = optimizer ? adam_->state() : std::map<std::string, Tensor>();
-    save_checkpoint(file, kept_);
+    now_.weights = model_.state();
+    now_.optimizer = optimizer ? adam_->state() : std::map<std::string, Tensor>();
+    save_checkpoint(file, now_);
   }
 
-  void write_log(const char* kind, const losses::LossSums& s, double tokens_per_second) {
+  JsonLine log_line(const char* kind, const losses::LossSums& s) const {
     JsonLine line;
-    line.add("kind", std::string(kind)).add("step", at_.step).add("loss", s.mean_smoothed());
+    line.add("kind", kind).add("step", now_.step).add("loss", s.mean_smoothed());
     line.add("loss_above_floor", s.mean_smoothed() - label_floor_).add("nll", s.mean_nll());
     line.add("perplexity", s.perplexity()).add("accuracy", s.accuracy()).add("lr", adam_->lr());
-    if (tokens_per_second > 0)
-      line.add("gradient_norm", gradient_norm_).add("tokens_per_second", tokens_per_second);
-    write_line(line);
+    return line;
   }
 
   void write_line(const JsonLine& line) {
@@ -282,11 +259,10 @@ class Trainer {
 
   TrainOptions options_;
   std::ostream& out_;
-  std::unique_ptr<Task> task_;
+  Task task_;
   nn::TranslationModel model_;
   losses::TranslationLoss criterion_;
-  Checkpoint kept_;  // as it would be saved now, but for the tensors
-  Position& at_;
+  Checkpoint now_;  // as it would be saved now, but for the tensors
   std::optional<optim::Adam> adam_;
   std::ofstream log_;
   double label_floor_ = 0, gradient_norm_ = 0;

@@ -25,9 +25,9 @@ int main() {
   const double smoothed = losses::LabelSmoothingCrossEntropy(0.4, -1)(logits(), y).value().item(),
                hard = losses::CrossEntropy(-1, Reduction::mean, weight)(logits(), y).value().item();
 
-  for (const auto& [name, meaning] :
-       {std::pair("per_target", ClassWeights::per_target), std::pair("per_class", ClassWeights::per_class)}) {
-    const auto title = [name = std::string(name)](const char* what) { return name + ": " + what; };
+  for (const ClassWeights meaning : {ClassWeights::per_target, ClassWeights::per_class}) {
+    const std::string name = meaning == ClassWeights::per_target ? "per_target" : "per_class";
+    const auto title = [&](const char* what) { return name + ": " + what; };
     grader.expect(
         title("weights of 1"), [&] { return loss(y, ones, 0.4, meaning); }, {smoothed},
         "with all weights 1 both meanings are plain label smoothing");

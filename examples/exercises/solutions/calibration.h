@@ -24,10 +24,8 @@ inline std::vector<Bin> reliability(std::span<const double> confidence, std::spa
     bin.confidence += confidence[i];
     bin.accuracy += correct[i];
   }
-  for (Bin& bin : result) {
-    bin.confidence /= std::max<int64_t>(bin.count, 1);
-    bin.accuracy /= std::max<int64_t>(bin.count, 1);
-  }
+  for (Bin& bin : result)
+    if (bin.count > 0) bin.confidence /= bin.count, bin.accuracy /= bin.count;
   return result;
 }
 

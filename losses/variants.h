@@ -60,11 +60,16 @@ class ClassWeightedSmoothing : public SmoothedLoss {
 
 // -H(p) = sum_j p_j ln p_j, the mean over tokens (Pereyra et al. 2017): large where a model is sure of
 // itself. Add it to a loss: loss + beta * penalty(logits, target). Its gradient is p_j (ln p_j + H). It sets
-// no floor under the p_j of a wrong class, as smoothing does: its pull vanishes with p_j.
+// no floor under the p_j of a wrong class, as smoothing does: its pull vanishes with p_j. With a threshold
+// (their section 3.1) it is max(0, threshold - H): rows whose entropy is above it are left alone, with 0 all.
+// Their other form, annealed, is a beta that grows: beta * linear_smoothing(step, total, 0, 1).
 class ConfidencePenalty {
  public:
-  explicit ConfidencePenalty(int32_t pad_id = 0, Reduction reduction = Reduction::mean)
-      : pad_id_(pad_id), reduction_(reduction) {}
+  explicit ConfidencePenalty(int32_t pad_id = 0, Reduction reduction = Reduction::mean,
+                             double threshold = INFINITY)
+      : pad_id_(pad_id), reduction_(reduction), threshold_(threshold) {
+    check(threshold >= 0, "confidence penalty: expected a threshold of at least 0, got ", threshold);
+  }
 
   // As cross-entropy has it: logits [B, T, V], target i32 [B, T], or [N, V] and [N]; rows whose target is the
   // pad id do not count.
@@ -79,7 +84,10 @@ class ConfidencePenalty {
           " is neither -1 nor in [0, ", z[-1], ")");
     if (pad_id_ >= 0) counted.rows(pad_id_, pad_id_ + 1).assign(counted.rows(0, 1) * 0.);
     counted = embedding(Variable(counted), {rows, 0, rows.shape()[1]}).value().reshape(z.without_last());
-    const Variable penalty = sum(x_log_x(softmax(logits)), {-1}) * Variable(counted);
+    Variable penalty = sum(x_log_x(softmax(logits)), {-1});
+    if (threshold_ < INFINITY)
+      penalty = relu(penalty + Variable(Tensor::full({1}, threshold_, counted.dtype(), counted.device())));
+    penalty = penalty * Variable(counted);
     if (reduction_ == Reduction::none) return penalty;
     if (reduction_ == Reduction::sum) return sum(penalty);
     return sum(penalty) * (1 / std::max(gradus::sum(counted).item(), 1.));
@@ -88,6 +96,7 @@ class ConfidencePenalty {
  private:
   int32_t pad_id_;
   Reduction reduction_;
+  double threshold_;
 };
 
 }  // namespace gradus::losses

@@ -56,6 +56,12 @@ std::vector<std::string> filled(std::vector<std::string> texts, const Placeholde
   return texts;
 }
 
+std::string Demo::honest() const {
+  std::string all;
+  for (const std::string& key : says) all += (all.empty() ? "" : " ") + text(name, key);
+  return all;
+}
+
 void Demo::draw(const std::string& key, const std::function<std::string(svg::Chart)>& figure,
                 const Placeholders& own) {
   const auto t = filled({text(name, key), text(name, key + ".shows"), text(name, key + ".caption"),
@@ -91,10 +97,9 @@ std::string shown(const std::string& name) {
 }
 
 html::Section section(int number, const Demo& demo) {
-  std::vector<std::string> texts;
-  for (const char* key : {"title", "claim", "formula", "honest", "seeds"})
-    texts.push_back(text(demo.name, key));
-  texts = filled(texts, demo.words);
+  const auto one = [&](const char* key) { return text(demo.name, key); };
+  const auto texts =
+      filled({one("title"), one("claim"), one("formula"), demo.honest(), one("seeds")}, demo.words);
   std::string body =
       "<p>" + texts[1] + "</p>\n<p class=\"formula\">" + texts[2] + "</p>\n" + html::figures(demo.figures);
   std::string links;

@@ -1,8 +1,7 @@
-// The variants that the course sets as exercises (losses/variants.h, adaptive_smoothing.h) and explain, in
+// The variants that the course sets as exercises (losses/variants.h) and explain, in
 // f64 against their definitions written the slow way; their gradients against finite differences to 1e-8.
 #include "autograd/gradcheck.h"
 #include "compare.h"
-#include "losses/adaptive_smoothing.h"
 #include "losses/explain.h"
 #include "losses/variants.h"
 

@@ -40,6 +40,8 @@ TEST_CASE("every demo has all its parts, is well-formed, and is the same each ti
     CHECK(lab::section(7, make({})).body == section.body);
     const string code = lab::shown(lab::text(demo.name, "code"));
     CHECK(!demo.figures.empty());
+    const string table = lab::text(demo.name, "table", /*may_be_empty=*/true);
+    CHECK((table.empty() || rows(demo, table).size() > 0));  // else it would stand nowhere
     REQUIRE(!demo.data.empty());
     for (const lab::Data& data : demo.data) {
       CHECK(!data.table.rows.empty());

@@ -103,9 +103,9 @@ html::Section section(int number, const Demo& demo) {
   std::string body =
       "<p>" + texts[1] + "</p>\n<p class=\"formula\">" + texts[2] + "</p>\n" + html::figures(demo.figures);
   std::string links;
-  for (const Data& data : demo.data) {
-    if (data.on_the_page) body += html::table(data.table);
-    links += (links.empty() ? "" : ", ") + ("<a href=\"" + data.name + ".csv\">" + data.name + ".csv</a>");
+  for (const auto& [name, table] : demo.data) {
+    if (name == text(demo.name, "table", true)) body += html::table(table);
+    links += (links.empty() ? "" : ", ") + ("<a href=\"" + name + ".csv\">" + name + ".csv</a>");
   }
   body += "<p class=\"honest\">" + texts[3] + "</p>\n" +
           html::details("The lines that made it", html::code(shown(text(demo.name, "code")))) +

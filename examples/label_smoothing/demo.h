@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 
 #include "examples/support/html.h"
@@ -28,7 +29,6 @@ struct Settings {
 struct Data {  // NAME.csv beside the page
   std::string name;
   html::Table table;
-  bool on_the_page = false;  // a short one is shown, too
 };
 
 // What a figure shows of a table: y against x, a series for each value of `by`; and what else it shows.
@@ -46,9 +46,12 @@ struct Demo {
   std::string name;  // letters, digits and _: of its part, and of its place on the page
   Placeholders words = {};
   std::vector<std::string> figures = {};
-  std::vector<Data> data = {};
+  std::list<Data> data = {};
   std::vector<std::string> says = {"honest"};  // the texts that say what it shows, by their keys
 
+  html::Table& table(const std::string& csv, std::vector<std::string> columns) {
+    return data.emplace_back(Data{csv, {std::move(columns)}}).table;
+  }
   std::string honest() const;  // these texts, one after the other
   // Adds a figure with the texts `key`, key.shows and key.caption, and key.x and key.y on its axes, or the
   // names of the columns. Its placeholders are its own.

@@ -38,15 +38,12 @@ int run(std::span<const std::string> arguments) {
   about.pop_back();  // the file's last newline
   Options options("label_smoothing [--out DIR] [options]", about);
   options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
-  options.add("--quick", &settings.quick, "",
-              "small models and 3 seeds, at most 10 minutes on 2 cores: the default");
+  options.add("--quick", &settings.quick, "", "3 seeds, at most 10 minutes on 2 cores: the default");
   options.add("--full", &settings.full, "", "20 paired seeds in two regimes: half an hour");
   options.add("--only", &only, "N,M,...", "these demos alone, by their numbers, on a page demos.html");
-  options.add("--source", &settings.source, "FILE",
-              "repeat sweep and calibration on this text, one sentence a line");
+  options.add("--source", &settings.source, "FILE", "sweep and calibrate on this text, a sentence a line");
   options.add("--target", &settings.target, "FILE", "and its translation, line by line");
-  options.add("--runs", &settings.runs, "DIR",
-              "where finished runs are kept and looked for: else quick-runs or full-runs under --out");
+  options.add("--runs", &settings.runs, "DIR", "of finished runs; else quick-runs or full-runs in --out");
   options.add("--threads", &settings.threads, "N", "CPU threads; 0: all cores", {0, 1024});
   std::vector<std::string> words(arguments.begin(), arguments.end());
   if (const auto at = std::find(words.begin(), words.end(), "--data"); at != words.end()) {

@@ -54,8 +54,8 @@ std::string regime_text(const Settings& settings, const std::string& regime) {
 Demo overconfidence(const Settings& settings) {
   const Results results = eps_sweep(settings);
   Demo demo{"overconfidence", {{"fresh", regime_text(settings, "fresh")}}};
-  html::Table curves{{"model", "step", "nll per token", "low", "high"}},
-      table{{"smoothing", "confidence", "share of tokens"}};
+  auto& table = demo.table("overconfidence", {"smoothing", "confidence", "share of tokens"});
+  auto& curves = demo.table("overconfidence_curves", {"model", "step", "nll per token", "low", "high"});
   for (const auto& [model, eps] : {std::pair<std::string, double>("hard", 0), {"0.1", 0.1}}) {
     const Outcomes& outcomes = results.at(kind("overfit", eps));
     add_curve(curves, {model + ", training"}, outcomes, "curve", 1);
@@ -69,7 +69,6 @@ Demo overconfidence(const Settings& settings) {
   demo.draw("nll", curves, {"model", "step", "nll per token"},
             {{"pairs", message(base_run(lesson_of(settings), "overfit").pairs)}});
   demo.draw("confidence", table, {"smoothing", "confidence", "share of tokens", svg::Mark::bars});
-  demo.data = {{"overconfidence", table}, {"overconfidence_curves", curves}};
   return answered(demo, results);
 }
 
@@ -77,34 +76,27 @@ Demo smoothing_sweep(const Settings& settings) {
   const Results results = eps_sweep(settings);
   Demo demo{"smoothing_sweep"};
   for (const std::string& regime : kRegimes) demo.words[regime] = regime_text(settings, regime);
-  html::Table means{{"regime", "smoothing", "measure", "mean", "low", "high", "runs"}},
-      differences{{"regime", "smoothing", "measure", "minus hard", "low", "high", "runs"}},
-      paired{{"0.1 minus hard", demo.words["overfit"], demo.words["fresh"]}};
-  for (const auto& [measure, name] : {std::pair<std::string, std::string>("bleu", "BLEU"),
-                                      {"nll", "unsmoothed nll"},
-                                      {"ece", "ECE"},
-                                      {"accuracy", "accuracy"},
-                                      {"entropy", "mean entropy"},
-                                      {"top", "mean confidence"},
-                                      {"brier", "Brier score"},
-                                      {"free_ece", "ECE, free-running"},
-                                      {"eos_ece", "ECE at end of sentence"}}) {
+  auto& all = demo.table("smoothing_sweep", {"regime", "smoothing", "measure", "mean", "low", "high", "runs",
+                                             "minus hard", "low", "high"});
+  auto& paired =
+      demo.table("smoothing_paired", {"0.1 minus hard", demo.words["overfit"], demo.words["fresh"]});
+  constexpr const char* kMeasures[][2] = {
+      {"bleu", "BLEU"},         {"nll", "unsmoothed nll"},         {"ece", "ECE"},
+      {"accuracy", "accuracy"}, {"entropy", "mean entropy"},       {"top", "mean confidence"},
+      {"brier", "Brier score"}, {"free_ece", "ECE, free-running"}, {"eos_ece", "ECE at end of sentence"}};
+  for (const auto& [measure, name] : kMeasures) {
     std::vector<std::string> row{name};
     for (const std::string& regime : kRegimes)
       for (double eps : eps_of(settings)) {
         const Outcomes &hard = results.at(kind(regime, 0)), &outcomes = results.at(kind(regime, eps));
         const Interval mean = mean_of(outcomes, measure), minus = difference(hard, outcomes, measure);
-        means.add(demo.words[regime], eps, name, mean.mean, mean.low, mean.high, mean.n);
-        if (eps > 0)
-          differences.add(demo.words[regime], eps, name, minus.mean, minus.low, minus.high, minus.n);
+        all.add(demo.words[regime], eps, name, mean.mean, mean.low, mean.high, mean.n, minus.mean, minus.low,
+                minus.high);
         if (eps == 0.1) row.push_back(cell(minus));
       }
     paired.add_row(row);
-    demo.draw("measure", means.where("measure", {name}), {"regime", "smoothing", "mean"},
-              {{"measure", name}});
+    demo.draw("measure", all.where("measure", {name}), {"regime", "smoothing", "mean"}, {{"measure", name}});
   }
-  demo.data = {
-      {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", paired, true}};
   const auto ece = [&](const std::string& regime) {
     return difference(results.at(kind(regime, 0)), results.at(kind(regime, 0.1)), "ece");
   };
@@ -116,7 +108,7 @@ Demo smoothing_sweep(const Settings& settings) {
 Demo reliability_diagrams(const Settings& settings) {
   const Results results = eps_sweep(settings);
   Demo demo{"reliability", {{"fresh", regime_text(settings, "fresh")}}};
-  html::Table table{{"regime", "model", "bin", "tokens", "confidence", "accuracy"}};
+  auto& table = demo.table("reliability", {"regime", "model", "bin", "tokens", "confidence", "accuracy"});
   const auto draw = [&](const std::string& regime, double eps, const std::string& model,
                         const std::string& series, const std::string& ece) {
     const Outcomes& outcomes = results.at(kind(regime, eps));
@@ -132,7 +124,6 @@ Demo reliability_diagrams(const Settings& settings) {
       draw(regime, eps, eps == 0 ? "hard" : message("smoothing ", eps), "reliability", "ece");
     draw(regime, 0, "hard, temperature-scaled", "scaled", "scaled_ece");
   }
-  demo.data = {{"reliability", table}};
   return answered(demo, results);
 }
 
@@ -143,7 +134,8 @@ Demo population_optimum(const Settings& settings) {
   Kinds kinds;
   for (double eps : kOf) kinds.emplace_back(kind("fresh", eps), optimum_run(lesson, eps));
   const Results results = sweep(settings, "optimum", kinds, /*seeds=*/settings.full ? 3 : 1);
-  html::Table table{{"smoothing", "q", "mean p", "the line", "rectified"}};
+  Demo demo{"population_optimum"};
+  auto& table = demo.table("population_optimum", {"smoothing", "q", "mean p", "the line", "rectified"});
   std::vector<svg::Series> theory;
   double worst = 0;
   const double vocab = lesson.target.size();
@@ -159,16 +151,15 @@ Demo population_optimum(const Settings& settings) {
     }
     theory.push_back({"", {0, 1}, {eps / vocab, 1 - eps + eps / vocab}, {}, {}, svg::Mark::reference});
   }
-  Demo demo{"population_optimum", {{"worst", message(std::round(1000 * worst) / 1000)}}};
+  demo.words["worst"] = message(std::round(1000 * worst) / 1000);
   demo.draw("line", table, {"smoothing", "q", "mean p", svg::Mark::points, false, theory});
-  demo.data = {{"population_optimum", table, true}};
   return answered(demo, results);
 }
 
 Demo beam_and_length(const Settings& settings) {
   const Results results = eps_sweep(settings);
   Demo demo{"beam_and_length"};
-  html::Table all{{"regime", "measure", "model", "beam", "mean", "low", "high"}};
+  auto& all = demo.table("beam_and_length", {"regime", "measure", "model", "beam", "mean", "low", "high"});
   for (const std::string& regime : kRegimes) {
     const std::string words = demo.words[regime] = regime_text(settings, regime);
     const Outcomes &hard = results.at(kind(regime, 0)), &soft = results.at(kind(regime, 0.1));
@@ -181,7 +172,6 @@ Demo beam_and_length(const Settings& settings) {
                 {{"measure", measure}, {"regime", words}});
     }
   }
-  demo.data = {{"beam_and_length", all}};
   demo.says.push_back(settings.source.empty() ? "toy" : "text");
   return answered(demo, results);
 }

@@ -46,34 +46,36 @@ std::vector<double> target_of(const SmoothedLoss& loss, int64_t vocab, int32_t y
 
 Demo soft_targets(const Settings&) {
   Demo demo{"soft_targets"};
-  html::Table table{{"convention", "class", "q"}}, sums{{"convention", "target", "another", "pad", "sum"}};
+  auto& table = demo.table("soft_targets", {"convention", "class", "q"});
+  auto& sums = demo.table("soft_targets_sums", {"convention", "target", "another", "pad", "sum"});
   const auto add = [&](const std::string& name, const std::vector<double>& q) {
     for (size_t j = 0; j < q.size(); ++j) table.add(name, kClasses[j], q[j]);
     if (name != "hard") sums.add(name, q[3], q[1], q[0], std::accumulate(q.begin(), q.end(), 0.));
   };
   add("hard", {0, 0, 0, 1, 0, 0});
-  for (const auto& [convention, name] : {std::pair(Smoothing::uniform, "uniform"),
-                                         {Smoothing::as_printed, "as_printed"},
-                                         {Smoothing::others, "others"},
-                                         {Smoothing::others_not_pad, "others_not_pad"}})
+  constexpr std::pair<Smoothing, const char*> kConventions[] = {
+      {Smoothing::uniform, "uniform"},
+      {Smoothing::as_printed, "as_printed"},
+      {Smoothing::others, "others"},
+      {Smoothing::others_not_pad, "others_not_pad"}};
+  for (const auto& [convention, name] : kConventions)
     add(name,
-        target_of(LabelSmoothingCrossEntropy(/*smoothing=*/0.1, /*pad_id=*/0, convention, Reduction::sum),
-                  /*vocab=*/6, /*y=*/3));
+        target_of(LabelSmoothingCrossEntropy(0.1, /*pad_id=*/0, convention, Reduction::sum), 6, /*y=*/3));
   demo.draw("four", table, {"convention", "class", "q", svg::Mark::cells});
   demo.draw("masses", table.where("convention", {"hard", "uniform", "others_not_pad"}),
             {"convention", "class", "q", svg::Mark::bars});
-  demo.data = {{"soft_targets", table}, {"soft_targets_sums", sums, /*on_the_page=*/true}};
   return demo;
 }
 
 Demo sparse_or_dense(const Settings&) {
   constexpr int64_t kVocab = 10;
   Demo demo{"sparse_or_dense"};
-  html::Table table{
-      {"p of the target", "smoothing", "class", "gradient by log-probabilities", "gradient by logits"}};
-  html::Table counts{{"p of the target", "smoothing", "not 0 by log-probs", "not 0 by logits",
-                      "target's logit", "norm by log-probs", "norm by logits"}};
-  html::Table norms{{"gradient", "p of the target", "norm"}};
+  auto& table = demo.table("sparse_or_dense", {"p of the target", "smoothing", "class",
+                                               "gradient by log-probabilities", "gradient by logits"});
+  auto& counts = demo.table("sparse_or_dense_counts",
+                            {"p of the target", "smoothing", "not 0 by log-probs", "not 0 by logits",
+                             "target's logit", "norm by log-probs", "norm by logits"});
+  auto& norms = demo.table("gradient_norms", {"gradient", "p of the target", "norm"});
   for (const double p : {0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.91, 0.95, 0.99, 0.999}) {
     for (const double smoothing : {0., 0.1}) {
       // shown: sparse_or_dense
@@ -101,22 +103,19 @@ Demo sparse_or_dense(const Settings&) {
                    norm(by_logits));
     }
   }
+  const svg::Series zero{"", {0.1, 0.999}, {0, 0}, {}, {}, svg::Mark::reference};
   demo.draw("target", table.where("class", {"0"}),
-            {.by = "smoothing",
-             .x = "p of the target",
-             .y = "gradient by logits",
-             .more = {{"", {0.1, 0.999}, {0, 0}, {}, {}, svg::Mark::reference}}});
+            {"smoothing", "p of the target", "gradient by logits", svg::Mark::line, false, {zero}});
   demo.draw("norms", norms, {"gradient", "p of the target", "norm"});
-  demo.data = {
-      {"sparse_or_dense", table}, {"sparse_or_dense_counts", counts, true}, {"gradient_norms", norms}};
   return demo;
 }
 
 Demo loss_and_confidence(const Settings&) {
   constexpr int64_t kVocab = 10;
   Demo demo{"loss_and_confidence"};
-  html::Table curves{{"smoothing", "p of the target", "loss"}},
-      floors{{"V", "smoothing", "floor of the loss", "p there", "logit gap there"}};
+  auto& curves = demo.table("loss_and_confidence", {"smoothing", "p of the target", "loss"});
+  auto& floors =
+      demo.table("loss_floors", {"V", "smoothing", "floor of the loss", "p there", "logit gap there"});
   for (const double smoothing : {0., 0.1, 0.2, 0.3}) {
     const LabelSmoothingCrossEntropy criterion(smoothing, /*pad_id=*/-1);
     for (int i = 10; i < 200; ++i)
@@ -138,7 +137,6 @@ Demo loss_and_confidence(const Settings&) {
     floors.add(vocab, 0.1, floor, low, gap);
   }
   demo.draw("curves", curves, {"smoothing", "p of the target", "loss"});
-  demo.data = {{"loss_and_confidence", curves}, {"loss_floors", floors, true}};
   return demo;
 }
 
@@ -160,8 +158,9 @@ Demo kl_and_ce(const Settings&) {
   const auto printed = run(LabelSmoothingLoss(kVocab, 0.1, -1, Smoothing::as_printed, kRow));
   const auto nll = run(CrossEntropy(-1, kRow)).first;
   // end shown
-  html::Table rows{{"listing", "nll", "CE", "KL", "CE - KL"}},
-      summary{{"the CE listing against", "CE - KL is between", "gradients differ by"}};
+  auto& rows = demo.table("kl_and_ce", {"listing", "nll", "CE", "KL", "CE - KL"});
+  auto& summary = demo.table("kl_and_ce_summary",
+                             {"the CE listing against", "CE - KL is between", "gradients differ by"});
   for (const auto& [name, other] : {std::pair("KL, uniform", kl), std::pair("KL, as printed", printed)}) {
     std::vector<double> gaps;
     double worst = 0;
@@ -176,12 +175,11 @@ Demo kl_and_ce(const Settings&) {
   }
   demo.draw("scale", rows, {"listing", "CE", "KL", svg::Mark::points});
   demo.draw("closer", rows, {"listing", "nll", "CE - KL", svg::Mark::points});
-  demo.data = {{"kl_and_ce", rows}, {"kl_and_ce_summary", summary, true}};
   return demo;
 }
 
 void draw_wrong_word(Demo& demo) {
-  html::Table table{{"loss", "p of the wrong word", "gradient on its logit"}};
+  auto& table = demo.table("penalty_pull", {"loss", "p of the wrong word", "gradient on its logit"});
   const auto add = [&](const std::string& name, const auto& loss) {
     for (double p = 1e-6; p < 0.011; p *= std::pow(10, 0.25)) {
       std::vector<double> z(10, std::log((1 - p) * 0.1 / 8));
@@ -193,16 +191,14 @@ void draw_wrong_word(Demo& demo) {
   const CrossEntropy hard(/*pad_id=*/-1);
   add("hard", hard);
   add("smoothing 0.1", LabelSmoothingCrossEntropy(0.1, /*pad_id=*/-1));
-  add("penalty 1",
-      [&](const Variable& z, const Tensor& y) { return hard(z, y) + ConfidencePenalty(-1)(z, y); });
+  add("penalty 1", [&](const auto& z, const auto& y) { return hard(z, y) + ConfidencePenalty(-1)(z, y); });
   demo.draw("pull", table, {"loss", "p of the wrong word", "gradient on its logit", svg::Mark::line, true});
-  demo.data.push_back({"penalty_pull", table});
 }
 
 void draw_targets(Demo& demo) {
   const Tensor counts = Tensor::from(std::vector<double>{0, 15, 8, 3, 3, 1}, {6});
   const Tensor weight = Tensor::from(std::vector<double>{1, 0.25, 1 / 3., 0.5, 0.5, std::sqrt(0.5)}, {6});
-  html::Table table{{"loss", "class", "weight"}};
+  auto& table = demo.table("targets_of_variants", {"loss", "class", "weight"});
   const auto add = [&](const std::string& name, const SmoothedLoss& loss) {
     const std::vector<double> q = target_of(loss, /*vocab=*/6, /*y=*/3);
     for (size_t j = 0; j < q.size(); ++j) table.add(name, kClasses[j], q[j]);
@@ -214,7 +210,6 @@ void draw_targets(Demo& demo) {
   add("per_target", ClassWeightedSmoothing(weight, ClassWeighting::per_target, 0.3, 0, kSum));
   add("per_class", ClassWeightedSmoothing(weight, ClassWeighting::per_class, 0.3, 0, kSum));
   demo.draw("targets", table, {"loss", "class", "weight", svg::Mark::cells});
-  demo.data.push_back({"targets_of_variants", table});
 }
 
 }  // namespace gradus::examples::lab

@@ -126,9 +126,7 @@ Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& 
                const std::vector<Run>& runs) {
   const std::filesystem::path folder = settings.runs;
   const std::string file = folder / (name + (lesson.truth.empty() ? "-" + lesson.name : "") + ".csv");
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  check_world(!error, "label_smoothing: cannot make the folder ", folder, ": ", error.message());
+  std::filesystem::create_directories(folder);
   Outcomes outcomes = std::filesystem::exists(file) ? from_csv(file, runs) : Outcomes(runs.size());
   int64_t done = std::ranges::count_if(outcomes, finished);
   Progress progress(std::cerr, {.total = std::ssize(runs), .start = done});

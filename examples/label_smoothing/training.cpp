@@ -8,7 +8,6 @@
 #include "examples/support/interrupt.h"
 #include "examples/support/tensor_batch.h"
 #include "examples/support/toy_language.h"
-#include "losses/adaptive_smoothing.h"
 #include "losses/label_smoothing.h"
 #include "losses/translation_loss.h"
 #include "losses/variants.h"
@@ -99,7 +98,7 @@ class Student {
   }
 
   // Weights for rare classes: the inverse root of their count, 1 on average over tokens.
-  Tensor class_weight() const {
+  Tensor weights() const {
     std::vector<float> w;
     double mass = 0, tokens = 0;
     for (double n : counts_) {
@@ -125,20 +124,18 @@ class Student {
   // shown: methods
   Variable loss_of(const Variable& z, const Tensor& y, int64_t step, double smoothing) const {
     using namespace losses;
-    const std::string& method = run_.method;
-    const double strength = run_.strength;
-    if (method == "penalty") return CrossEntropy()(z, y) + strength * ConfidencePenalty()(z, y);
-    if (method == "hinge")  // only where the entropy is below 1
-      return CrossEntropy()(z, y) + strength * ConfidencePenalty(0, Reduction::mean, 1)(z, y);
-    if (method == "annealed") {
-      const double beta = strength * linear_smoothing(step, static_cast<double>(run_.steps), 0, 1);
-      return CrossEntropy()(z, y) + beta * ConfidencePenalty()(z, y);
-    }
-    if (method == "unigram") return UnigramSmoothing(prior(), strength)(z, y);
-    if (method == "per_target")
-      return ClassWeightedSmoothing(class_weight(), ClassWeighting::per_target, strength)(z, y);
-    if (method == "per_class")
-      return ClassWeightedSmoothing(class_weight(), ClassWeighting::per_class, strength)(z, y);
+    using enum ClassWeighting;
+    const double strength = run_.strength, steps = static_cast<double>(run_.steps);
+    const auto penalized = [&](double beta, double threshold = INFINITY) {
+      return CrossEntropy()(z, y) +
+             beta * ConfidencePenalty(Vocabulary::pad, Reduction::mean, threshold)(z, y);
+    };
+    if (run_.method == "penalty") return penalized(strength);
+    if (run_.method == "hinge") return penalized(strength, /*threshold=*/1);
+    if (run_.method == "annealed") return penalized(strength * linear_smoothing(step, steps, 0, 1));
+    if (run_.method == "unigram") return UnigramSmoothing(prior(), strength)(z, y);
+    if (run_.method == "per_target") return ClassWeightedSmoothing(weights(), per_target, strength)(z, y);
+    if (run_.method == "per_class") return ClassWeightedSmoothing(weights(), per_class, strength)(z, y);
     return LabelSmoothingCrossEntropy(smoothing)(z, y);
   }
   // end shown
@@ -241,28 +238,25 @@ class Student {
   }
 
   // Of the first `count` test sentences.
-  std::vector<Ids> translated(size_t count, int64_t beam = 1, double rectify = 0) {
+  std::vector<nn::Hypothesis> translated(size_t count, int64_t beam = 1, double rectify = 0) {
     const TensorBatch b({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)});
     // shown: beams
     const int64_t longest = lesson_.truth.empty() ? 40 : 16;
     nn::SearchOptions how{
         .length_penalty = 0, .longest = longest, .bos = Vocabulary::bos, .eos = Vocabulary::eos};
     how.beam = beam, how.rectify = rectify, how.never = {Vocabulary::pad, Vocabulary::bos};
-    const auto found = nn::beam_search(model_, b.source, b.source_lengths, how);
+    return nn::beam_search(model_, b.source, b.source_lengths, how);
     // end shown
-    std::vector<Ids> ids;
-    for (const nn::Hypothesis& h : found) ids.push_back(h.ids);
-    return ids;
   }
 
-  Bleu bleu_of(const std::vector<Ids>& found) const {
+  Bleu bleu_of(const std::vector<nn::Hypothesis>& found) const {
     std::vector<Words> words;
-    for (const Ids& ids : found) words.push_back(lesson_.target.decode(ids));
+    for (const nn::Hypothesis& h : found) words.push_back(lesson_.target.decode(h.ids));
     return corpus_bleu(words, {lesson_.best.begin(), lesson_.best.begin() + std::ssize(found)});
   }
 
   void measure_translations() {
-    const std::vector<Ids> found = translated(lesson_.test.size());
+    const std::vector<nn::Hypothesis> found = translated(lesson_.test.size());
     outcome_.values["bleu"] = bleu_of(found).score;
     measure_free_running(found);
     const int64_t widest = lesson_.truth.empty() ? 16 : 64;  // a text takes longer
@@ -275,16 +269,16 @@ class Student {
   }
 
   // The model reads what it has said; whether a word is right, the reference's word in the same place tells.
-  void measure_free_running(const std::vector<Ids>& found) {
+  void measure_free_running(const std::vector<nn::Hypothesis>& found) {
     std::vector<IdPair> said;
-    for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i]});
+    for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i].ids});
     const TensorBatch b(said);
     Ids right = b.labels().to_vector<int32_t>();
     const size_t width = right.size() / found.size();
     for (size_t i = 0; i < found.size(); ++i) {
       Ids reference = lesson_.target.encode(lesson_.best[i]);
       reference.push_back(Vocabulary::eos), reference.resize(width, -1);
-      std::copy_n(reference.begin(), found[i].size() + 1, right.begin() + std::ptrdiff_t(i * width));
+      std::copy_n(reference.begin(), found[i].ids.size() + 1, right.begin() + std::ptrdiff_t(i * width));
     }
     record("free_", "free", calibration(predictions(logits(b).value(), right, Vocabulary::pad)));
   }

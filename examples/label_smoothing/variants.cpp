@@ -37,8 +37,8 @@ std::pair<std::string, std::string> quality(const Settings& settings) {  // few 
 // What differs from the hard model, on the page; and all measures, in a file.
 void compare(Demo& demo, const Settings& settings, const Results& results, Names methods) {
   const auto& [measure, name] = quality(settings);
-  html::Table minus{{"minus hard", "ECE", "nll", name}},
-      all{{"loss", "measure", "mean", "low", "high", "minus hard", "low", "high"}};
+  auto& minus = demo.table(demo.name + "_minus_hard", {"minus hard", "ECE", "nll", name});
+  auto& all = demo.table(demo.name, {"loss", "measure", "mean", "low", "high", "minus hard", "low", "high"});
   methods.insert(methods.begin(), "hard");
   for (const std::string& kind : kinds_of(results, methods)) {
     const auto change = [&](const std::string& value) {
@@ -50,8 +50,6 @@ void compare(Demo& demo, const Settings& settings, const Results& results, Names
       all.add(kind, value, mean.mean, mean.low, mean.high, d.mean, d.low, d.high);
     }
   }
-  demo.data.push_back({demo.name + "_minus_hard", minus, /*on_the_page=*/true});
-  demo.data.push_back({demo.name, all});
 }
 
 }  // namespace
@@ -60,7 +58,8 @@ Demo confidence_penalty(const Settings& settings) {
   const Results results = variant_sweep(settings);
   const auto& [value, name] = quality(settings);
   Demo demo{"confidence_penalty"};
-  html::Table table{{"loss", "measure", "mean entropy of p", "mean", "low", "high"}};
+  auto& table =
+      demo.table("penalty_entropy", {"loss", "measure", "mean entropy of p", "mean", "low", "high"});
   for (const auto& [measure, title] : {std::pair<std::string, std::string>("ece", "ECE"), {value, name}}) {
     for (const char* method : {"smoothing", "penalty", "hinge", "annealed"})
       for (const std::string& kind : kinds_of(results, {"hard", method})) {
@@ -79,20 +78,20 @@ Demo weights_and_priors(const Settings& settings) {
   const Results results = variant_sweep(settings);
   Demo demo{"weights_and_priors"};
   draw_targets(demo);
-  html::Table table{{"loss", "mean count in training", "recall", "low", "high"}};
+  auto& table =
+      demo.table("recall_by_frequency", {"loss", "mean count in training", "recall", "low", "high"});
   for (const std::string& kind :
        kinds_of(results, {"hard", "smoothing 0.1", "unigram", "per_target", "per_class"}))
     add_curve(table, {kind}, results.at(kind), "recall", 2, /*x=*/1);
   demo.draw("recall", table, {.by = "loss", .x = "mean count in training", .y = "recall", .log = true});
   compare(demo, settings, results, {"smoothing 0.1", "unigram", "per_target", "per_class"});
-  demo.data.push_back({"recall_by_frequency", table});
   return answered(demo, results);
 }
 
 Demo adaptive_smoothing(const Settings& settings) {
   const Results results = variant_sweep(settings);
   Demo demo{"adaptive_smoothing"};
-  html::Table curves{{"curve", "loss", "step", "mean", "low", "high"}};
+  auto& curves = demo.table("adaptive_curves", {"curve", "loss", "step", "mean", "low", "high"});
   for (const std::string& kind : kinds_of(results, {"hard", "smoothing", "linear", "cosine", "triggered"})) {
     add_curve(curves, {"eps", kind}, results.at(kind), "eps", 1);
     add_curve(curves, {"nll", kind}, results.at(kind), "curve", 2);
@@ -100,7 +99,6 @@ Demo adaptive_smoothing(const Settings& settings) {
   for (const char* curve : {"eps", "nll"})
     demo.draw(curve, curves.where("curve", {curve}), {"loss", "step", "mean"});
   compare(demo, settings, results, {"smoothing", "linear", "cosine", "triggered"});
-  demo.data.push_back({"adaptive_curves", curves});
   return answered(demo, results);
 }
 
@@ -121,17 +119,17 @@ Demo learning_rates(const Settings& settings) {
       run.norm_first = pre, run.warmup = warmup, run.layers = 4, run.peak = 8e-3;
     }
   const Results results = sweep(settings, "schedules", kinds, /*seeds=*/settings.full ? 5 : 1);
-  html::Table rates{{"run", "step", "learning rate"}}, nll{{"run", "step", "held-out nll", "low", "high"}};
+  Demo demo{"learning_rates"};
+  auto& rates = demo.table("learning_rates", {"run", "step", "learning rate"});
+  auto& nll = demo.table("learning_rates_nll", {"run", "step", "held-out nll", "low", "high"});
   for (const auto& [name, run] : kinds) {
     add_curve(nll, {name}, results.at(name), "curve", 2);
     for (const auto& [step, training, held_out] : results.at(name)[0].series.at("curve"))
       rates.add(name, step, learning_rate(run, static_cast<int64_t>(step)));
   }
-  Demo demo{"learning_rates"};
   demo.draw("rates", rates.where("run", schedules), {"run", "step", "learning rate"});
   demo.draw("schedules", nll.where("run", schedules), {"run", "step", "held-out nll"});
   demo.draw("norms", nll.where("run", norms), {"run", "step", "held-out nll"});
-  demo.data = {{"learning_rates", rates}, {"learning_rates_nll", nll}};
   return answered(demo, results);
 }
 

@@ -47,8 +47,8 @@ Demo attention_and_tape(const Settings&) {
   };
   const Variable logits = logits_of(tiny_batch());
   const Variable loss = criterion(logits, tiny_batch().target).loss;
-  const std::vector<Tensor> weights =
-      attention_weights(loss, kHeads);  // encoder, decoder, decoder to encoder
+  // Of the encoder, the decoder, and from decoder to encoder.
+  const std::vector<Tensor> weights = attention_weights(loss, kHeads);
   const std::vector<svg::Step> tape = steps_of(loss, model.parameters());
   // end shown
   Demo demo{"attention_and_tape", {{"seed", message(kSeed)}}};
@@ -56,8 +56,9 @@ Demo attention_and_tape(const Settings&) {
   auto& changes = demo.table("padding_changes", {"what is changed", "largest change of a logit"});
   auto& lines = demo.table("tape", {"step", "operation", "takes steps"});
   const std::vector<std::string> source{"a", "b", "c", "pad", "pad again"}, target{"BOS", "x", "EOS", "pad"};
+  // Of head 0, in the second sentence.
   const auto draw_map = [&](const std::string& title, const Tensor& map, const auto& rows,
-                            const auto& columns) {  // of head 0, in the second sentence
+                            const auto& columns) {
     const int64_t T = std::ssize(rows), S = std::ssize(columns);
     for (int64_t t = 0; t < T; ++t)
       for (int64_t s = 0; s < S; ++s)

@@ -1,5 +1,3 @@
-#include <sstream>
-
 #include "examples/label_smoothing/training.h"
 #include "examples/support/corpus.h"
 #include "examples/support/toy_language.h"
@@ -44,9 +42,7 @@ Lesson text_lesson(const std::string& source_path, const std::string& target_pat
     for (const std::string& word : split_words(text.target[i])) ++counts[1][word];
     all += text.source[i] + '\n' + text.target[i] + '\n';
   }
-  std::ostringstream name;
-  name << std::hex << content_hash(all);
-  Lesson lesson{name.str(), Vocabulary::from_counts(counts[0], 2000, 2),
+  Lesson lesson{message(std::hex, content_hash(all)), Vocabulary::from_counts(counts[0], 2000, 2),
                 Vocabulary::from_counts(counts[1], 2000, 2)};
   for (size_t i = 0; i < text.source.size(); ++i) {
     const Words source = split_words(text.source[i]), target = split_words(text.target[i]);

@@ -50,7 +50,7 @@ double number(const std::string& text, const std::string& where) {
 
 bool finished(const Outcome& outcome) { return !outcome.values.empty(); }
 
-std::string to_csv(const std::vector<Run>& runs, const Outcomes& outcomes) {
+std::string to_csv(const Runs& runs, const Outcomes& outcomes) {
   html::Table table{header()};
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!finished(outcomes[i])) continue;
@@ -68,18 +68,17 @@ std::string to_csv(const std::vector<Run>& runs, const Outcomes& outcomes) {
 }
 
 // What a file has of these runs; those that it has not stay unfinished.
-Outcomes from_csv(const std::string& file, const std::vector<Run>& runs) {
+Outcomes from_csv(const std::string& file, const Runs& runs) {
   Outcomes outcomes(runs.size());
   std::map<std::string, Outcome*> wanted;
   for (size_t i = 0; i < runs.size(); ++i) wanted[key(runs[i])] = &outcomes[i];
-  const std::vector<std::string> lines = read_lines(file), columns = header();
-  check_world(split(lines[0], ',') == columns, file,
+  const std::vector<std::string> lines = read_lines(file), names = header();
+  check_world(split(lines[0], ',') == names, file,
               ", line 1: these are not the columns of a sweep of this version; move the file away");
   for (size_t i = 1; i < lines.size(); ++i) {
     const std::string where = message(file, ", line ", i + 1, ": ");
     const std::vector<std::string> row = split(lines[i], ',');
-    check_world(row.size() == columns.size(), where, "expected ", columns.size(), " columns, got ",
-                row.size());
+    check_world(row.size() == names.size(), where, "expected ", names.size(), " columns, got ", row.size());
     auto cell = row.begin();
     std::string key = *cell++;
     while (cell < row.begin() + std::ssize(kFields)) key += " " + *cell++;
@@ -122,8 +121,7 @@ Run optimum_run(const Lesson& lesson, double eps, int64_t seed) {
   return run;
 }
 
-Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson,
-               const std::vector<Run>& runs) {
+Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson, const Runs& runs) {
   const std::filesystem::path folder = settings.runs;
   const std::string file = folder / (name + (lesson.truth.empty() ? "-" + lesson.name : "") + ".csv");
   std::filesystem::create_directories(folder);
@@ -155,7 +153,7 @@ Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& 
 }
 
 Results sweep(const Settings& settings, const std::string& name, const Kinds& kinds, int64_t seeds) {
-  std::vector<Run> runs;
+  Runs runs;
   for (int64_t seed = 1; seed <= seeds; ++seed)
     for (const auto& [kind, run] : kinds) runs.emplace_back(run).seed = seed;
   Results results;
@@ -165,15 +163,14 @@ Results sweep(const Settings& settings, const std::string& name, const Kinds& ki
 }
 
 // Student's t from tables up to 30, from there by its expansion about the normal quantile.
-double t_quantile(int64_t degrees_of_freedom) {
+double t_quantile(int64_t n) {
   constexpr double kTable[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
                                2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
                                2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
-  check(degrees_of_freedom >= 1, "t quantile: expected at least 1 degree of freedom, got ",
-        degrees_of_freedom);
-  if (degrees_of_freedom <= 30) return kTable[degrees_of_freedom - 1];
-  const double z = 1.959964, n = static_cast<double>(degrees_of_freedom);
-  return z + (z * z * z + z) / (4 * n);
+  check(n >= 1, "t quantile: expected at least 1 degree of freedom, got ", n);
+  if (n <= 30) return kTable[n - 1];
+  const double z = 1.959964;
+  return z + (z * z * z + z) / (4 * static_cast<double>(n));
 }
 
 Interval interval(const std::vector<double>& x) {
@@ -207,12 +204,11 @@ Interval mean_of(const Outcomes& outcomes, const std::string& measure) {
   return interval(x);
 }
 
-Interval difference(const Outcomes& a, const Outcomes& b, const std::string& measure,
-                    const std::string& measure_a) {
+Interval difference(const Outcomes& a, const Outcomes& b, const std::string& of_b, const std::string& of_a) {
   check(a.size() == b.size(), "difference: ", a.size(), " runs beside ", b.size());
   std::vector<double> x;
   for (size_t i = 0; i < a.size(); ++i)
-    x.push_back(measured(b[i], measure) - measured(a[i], measure_a.empty() ? measure : measure_a));
+    x.push_back(measured(b[i], of_b) - measured(a[i], of_a.empty() ? of_b : of_a));
   return interval(x);
 }
 

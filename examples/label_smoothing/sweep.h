@@ -17,9 +17,9 @@ Run optimum_run(const Lesson& lesson, double eps, int64_t seed = 1);
 // The outcomes of these runs, in their order; `name` is that of the file in settings.runs. Rows there that
 // are none of them are refused (std::runtime_error), by file, line and run: they were made with other
 // options.
+using Runs = std::vector<Run>;
 using Outcomes = std::vector<Outcome>;
-Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson,
-               const std::vector<Run>& runs);
+Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson, const Runs& runs);
 // The same for named kinds of runs, with seeds from 1 on: the outcomes of each kind, in the order of the
 // seeds.
 using Kinds = std::vector<std::pair<std::string, Run>>;
@@ -40,9 +40,9 @@ double t_quantile(int64_t degrees_of_freedom);  // 97.5 %
 // lowest; `longer`, by how much the widest beam lengthens the output; `rare_recall`, of the rarest quarter.
 double measured(const Outcome& outcome, const std::string& measure);
 Interval mean_of(const Outcomes& outcomes, const std::string& measure);
-// measure of b - measure of a, or measure_a, seed by seed.
-Interval difference(const Outcomes& a, const Outcomes& b, const std::string& measure,
-                    const std::string& measure_a = "");
+// Seed by seed: measure of_b of b minus measure of_a of a, or the same measure.
+Interval difference(const Outcomes& a, const Outcomes& b, const std::string& of_b,
+                    const std::string& of_a = "");
 
 std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
 std::string cell(const Interval& i);  // of a table: the text, and ~ where it may be 0

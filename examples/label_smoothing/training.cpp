@@ -127,8 +127,7 @@ class Student {
     using enum ClassWeighting;
     const double strength = run_.strength, steps = static_cast<double>(run_.steps);
     const auto penalized = [&](double beta, double threshold = INFINITY) {
-      return CrossEntropy()(z, y) +
-             beta * ConfidencePenalty(Vocabulary::pad, Reduction::mean, threshold)(z, y);
+      return CrossEntropy()(z, y) + beta * ConfidencePenalty(0, Reduction::mean, threshold)(z, y);
     };
     if (run_.method == "penalty") return penalized(strength);
     if (run_.method == "hinge") return penalized(strength, /*threshold=*/1);

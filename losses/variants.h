@@ -43,11 +43,10 @@ class UnigramSmoothing : public SmoothedLoss {
   }
 };
 
-// Row n has target y; both meanings divide by the sum of w[y] over the rows that count.
-enum class ClassWeighting {
-  per_target,  // w[y] (-sum_j q_j ln p_j): how much a row counts; what it pulls to stays q
-  per_class,   // -sum_j w[j] q_j ln p_j, PyTorch's: a heavy class also gets more of everybody's smoothing
-};
+// Row n has target y; both meanings divide by the sum of w[y] over the rows that count. per_target: w[y]
+// (-sum_j q_j ln p_j), how much a row counts; what it pulls to stays q. per_class, PyTorch's: -sum_j w[j] q_j
+// ln p_j, where a heavy class also gets more of everybody's smoothing.
+enum class ClassWeighting { per_target, per_class };
 
 class ClassWeightedSmoothing : public SmoothedLoss {
  public:
@@ -68,39 +67,34 @@ class ClassWeightedSmoothing : public SmoothedLoss {
 // no floor under the p_j of a wrong class, as smoothing does: its pull vanishes with p_j. With a threshold
 // (their section 3.1) it is max(0, threshold - H): rows whose entropy is above it are left alone, with 0 all.
 // Their other form, annealed, is a beta that grows: beta * linear_smoothing(step, total, 0, 1).
-class ConfidencePenalty {
+class ConfidencePenalty : SmoothedLoss {  // for its checks
  public:
   explicit ConfidencePenalty(int32_t pad_id = 0, Reduction reduction = Reduction::mean,
                              double threshold = INFINITY)
-      : pad_id_(pad_id), reduction_(reduction), threshold_(threshold) {
+      : SmoothedLoss("confidence penalty", kAnyVocab, 0, {Smoothing::uniform, reduction, pad_id}),
+        threshold_(threshold) {
     check(threshold >= 0, "confidence penalty: expected a threshold of at least 0, got ", threshold);
   }
 
   // As cross-entropy has it: logits [B, T, V], target i32 [B, T], or [N, V] and [N]; rows whose target is the
   // pad id do not count.
   Variable operator()(const Variable& logits, const Tensor& target) const {
+    const IdColumns columns = columns_of(logits, target);
     const Shape& z = logits.shape();
-    check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(),
-          "confidence penalty: expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z,
-          " and ", target.shape());
-    const Tensor rows = z.rank() == 3 ? target : target.reshape({1, z[0]});
+    check_vocab(z[-1]);
     Tensor counted = Tensor::full({z[-1], 1}, 1, logits.value().dtype(), logits.value().device());
-    check(pad_id_ >= -1 && pad_id_ < z[-1], "confidence penalty: pad id ", pad_id_,
-          " is neither -1 nor in [0, ", z[-1], ")");
-    if (pad_id_ >= 0) counted.rows(pad_id_, pad_id_ + 1).assign(counted.rows(0, 1) * 0.);
-    counted = embedding(Variable(counted), {rows, 0, rows.shape()[1]}).value().reshape(z.without_last());
+    if (spec_.pad_id >= 0) counted.rows(spec_.pad_id, spec_.pad_id + 1).assign(counted.rows(0, 1) * 0.);
+    counted = embedding(Variable(counted), columns).value().reshape(z.without_last());
     Variable penalty = sum(x_log_x(softmax(logits)), {-1});
     if (threshold_ < INFINITY)
       penalty = relu(penalty + Variable(Tensor::full({1}, threshold_, counted.dtype(), counted.device())));
     penalty = penalty * Variable(counted);
-    if (reduction_ == Reduction::none) return penalty;
-    if (reduction_ == Reduction::sum) return sum(penalty);
+    if (spec_.reduction == Reduction::none) return penalty;
+    if (spec_.reduction == Reduction::sum) return sum(penalty);
     return sum(penalty) * (1 / std::max(gradus::sum(counted).item(), 1.));
   }
 
  private:
-  int32_t pad_id_;
-  Reduction reduction_;
   double threshold_;
 };
 

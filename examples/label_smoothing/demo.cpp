@@ -14,8 +14,9 @@ namespace lab {
 namespace {
 
 // Parts begin with a line [name] and have lines `key: text`, which lines that begin with a space continue.
-std::map<std::string, Placeholders> parse(const std::string& texts) {
-  std::map<std::string, Placeholders> parts;
+// The text of a key is under `name/key`.
+Placeholders parse(const std::string& texts) {
+  Placeholders all;
   std::string part, *text = nullptr;
   std::istringstream in(texts);
   for (std::string line; std::getline(in, line);) {
@@ -26,20 +27,19 @@ std::map<std::string, Placeholders> parse(const std::string& texts) {
     else {
       check(colon != line.npos && !part.empty(), "demos.txt: expected `[part]` or `key: text`, got `", line,
             "`");
-      text = &(parts[part][line.substr(0, colon)] = line.substr(colon + 2));
+      text = &(all[part + "/" + line.substr(0, colon)] = line.substr(colon + 2));
     }
   }
-  return parts;
+  return all;
 }
 
 }  // namespace
 
 std::string text(const std::string& part, const std::string& key, bool may_be_empty) {
-  static const std::map<std::string, Placeholders> parts = parse(kLabTexts);
-  const auto found = parts.find(part);
-  const bool there = found != parts.end() && found->second.contains(key);
-  check(there || may_be_empty, "demos.txt: there is no `", key, "` in [", part, "]");
-  return there ? found->second.at(key) : "";
+  static const Placeholders all = parse(kLabTexts);
+  const auto found = all.find(part + "/" + key);
+  check(found != all.end() || may_be_empty, "demos.txt: there is no `", key, "` in [", part, "]");
+  return found != all.end() ? found->second : "";
 }
 
 std::vector<std::string> filled(std::vector<std::string> texts, const Placeholders& words) {

@@ -62,10 +62,9 @@ int run(std::span<const std::string> arguments) {
   if (settings.runs.empty()) settings.runs = settings.out + (settings.full ? "/full-runs" : "/quick-runs");
   if (settings.threads > 0) set_num_threads(settings.threads);
 
-  const std::filesystem::path out = settings.out;
   std::error_code error;
-  std::filesystem::create_directories(out, error);
-  check_world(!error, "label_smoothing: cannot make the folder --out ", out, ": ", error.message());
+  std::filesystem::create_directories(settings.out, error);
+  check_world(!error, "label_smoothing: cannot make the folder --out ", settings.out, ": ", error.message());
   watch_interrupts();
   std::vector<html::Section> sections;
   for (const auto& [number, make, of_a_text] : kDemos) {
@@ -74,13 +73,13 @@ int run(std::span<const std::string> arguments) {
     std::cout << "demo " << number << " ... ";
     const double begun = seconds_now();
     const Demo demo = make(settings);
-    for (const Data& d : demo.data) atomic_write_file((out / (d.name + ".csv")).string(), d.table.csv());
+    for (const Data& d : demo.data) atomic_write_file(settings.out + "/" + d.name + ".csv", d.table.csv());
     sections.push_back(section(number, demo));
     std::cout << text(demo.name, "title") << " (" << int(seconds_now() - begun + 0.5) << " s)\n";
     check_world(!interrupted(), "label_smoothing: stopped; the page is not written, finished runs are kept");
   }
   check(!sections.empty(), "label_smoothing: there is no demo ", only);
-  const std::string page = (out / (only.empty() ? "index.html" : "demos.html")).string();
+  const std::string page = settings.out + (only.empty() ? "/index.html" : "/demos.html");
   atomic_write_file(page, html::page(text("page", "title"), text("page", "lead"), sections));
   std::cout << "The page: " << page << "\n";
   return 0;

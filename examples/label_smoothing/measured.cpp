@@ -45,8 +45,7 @@ std::vector<ReliabilityBin> pooled(const Outcomes& outcomes, const std::string& 
 }
 
 std::string regime_text(const Settings& settings, const std::string& regime) {
-  if (regime == "overfit") return "few pairs, many times";
-  return settings.source.empty() ? "fresh pairs without end" : "all pairs";
+  return text("page", settings.source.empty() || regime == "overfit" ? regime : "all");
 }
 
 }  // namespace

@@ -46,9 +46,10 @@ struct Demo {
   std::string name;  // letters, digits and _: of its part, and of its place on the page
   Placeholders words = {};
   std::vector<std::string> figures = {};
-  std::list<Data> data = {};
+  std::list<Data> data = {};                   // whose tables stay in their places while others are added
   std::vector<std::string> says = {"honest"};  // the texts that say what it shows, by their keys
 
+  // A new table of `data`, to be filled.
   html::Table& table(const std::string& csv, std::vector<std::string> columns) {
     return data.emplace_back(Data{csv, {std::move(columns)}}).table;
   }
@@ -75,7 +76,7 @@ html::Section section(int number, const Demo& demo);
 void draw_wrong_word(Demo& demo);
 void draw_targets(Demo& demo);
 
-// main.cpp has their numbers.
+// Their numbers are in kDemos.
 using MakeDemo = Demo(const Settings& settings);
 MakeDemo overconfidence, soft_targets, sparse_or_dense, loss_and_confidence, kl_and_ce, smoothing_sweep,
     reliability_diagrams, population_optimum, confidence_penalty, weights_and_priors, adaptive_smoothing,

@@ -124,7 +124,9 @@ Run optimum_run(const Lesson& lesson, double eps, int64_t seed) {
 Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson, const Runs& runs) {
   const std::filesystem::path folder = settings.runs;
   const std::string file = folder / (name + (lesson.truth.empty() ? "-" + lesson.name : "") + ".csv");
-  std::filesystem::create_directories(folder);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check_world(!error, "label_smoothing: cannot make the folder --runs ", folder, ": ", error.message());
   Outcomes outcomes = std::filesystem::exists(file) ? from_csv(file, runs) : Outcomes(runs.size());
   int64_t done = std::ranges::count_if(outcomes, finished);
   Progress progress(std::cerr, {.total = std::ssize(runs), .start = done});

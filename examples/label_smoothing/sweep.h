@@ -35,9 +35,9 @@ struct Interval {
 Interval interval(const std::vector<double>& x);
 double t_quantile(int64_t degrees_of_freedom);  // 97.5 %
 
-// One of kValues, or what is read off a series: `early_nll` and `final_nll`, held out, after a quarter of the
-// steps and at the end; `turn`, how far that is above the
-// lowest; `longer`, by how much the widest beam lengthens the output; `rare_recall`, of the rarest quarter.
+// One of kValues, or what is read off a series. Held out, `early_nll` is that after a quarter of the steps,
+// `final_nll` that at the end, and `turn` says how far that is above the lowest; `longer`: by how much the
+// widest beam lengthens the output; `rare_recall`: of the rarest quarter.
 double measured(const Outcome& outcome, const std::string& measure);
 Interval mean_of(const Outcomes& outcomes, const std::string& measure);
 // Seed by seed: measure of_b of b minus measure of_a of a, or the same measure.
@@ -46,8 +46,7 @@ Interval difference(const Outcomes& a, const Outcomes& b, const std::string& of_
 
 std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
 std::string cell(const Interval& i);  // of a table: the text, and ~ where it may be 0
-// "the ECE falls by 0.123 [0.110, 0.136]", or that it does not change for certain, where the interval holds
-// 0.
+// "the ECE falls by 0.123 [0.110, 0.136]", or that it does not change for certain: the interval holds 0.
 std::string verdict(const std::string& what, const Interval& difference);
 // The demo with its `seeds`, and the numbers that its honest texts ask for: {ece of KIND} is a mean, {the
 // ECE: ece of KIND > ece of KIND} the verdict on a difference, {the turn: turn of KIND} on a mean.

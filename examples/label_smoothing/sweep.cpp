@@ -50,7 +50,7 @@ double number(const std::string& text, const std::string& where) {
 
 bool finished(const Outcome& outcome) { return !outcome.values.empty(); }
 
-std::string to_csv(const Runs& runs, const Outcomes& outcomes) {
+std::string to_csv(const std::vector<Run>& runs, const Outcomes& outcomes) {
   html::Table table{header()};
   for (size_t i = 0; i < runs.size(); ++i) {
     if (!finished(outcomes[i])) continue;
@@ -68,7 +68,7 @@ std::string to_csv(const Runs& runs, const Outcomes& outcomes) {
 }
 
 // What a file has of these runs; those that it has not stay unfinished.
-Outcomes from_csv(const std::string& file, const Runs& runs) {
+Outcomes from_csv(const std::string& file, const std::vector<Run>& runs) {
   Outcomes outcomes(runs.size());
   std::map<std::string, Outcome*> wanted;
   for (size_t i = 0; i < runs.size(); ++i) wanted[key(runs[i])] = &outcomes[i];
@@ -115,18 +115,22 @@ Run base_run(const Lesson& lesson, const std::string& regime) {
   return run;
 }
 
-Run optimum_run(const Lesson& lesson, double eps, int64_t seed) {
+Run optimum_run(const Lesson& lesson, double eps) {
   Run run = base_run(lesson, "fresh");
-  run.strength = eps, run.seed = seed, run.steps = 2500, run.width = 64, run.peak = 5e-3;
+  run.strength = eps, run.steps = 2500, run.width = 64, run.peak = 5e-3;
   return run;
 }
 
-Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson, const Runs& runs) {
+Results sweep(const Settings& settings, const std::string& name, const Kinds& kinds, int64_t seeds) {
+  const Lesson& lesson = lesson_of(settings);
   const std::filesystem::path folder = settings.runs;
   const std::string file = folder / (name + (lesson.truth.empty() ? "-" + lesson.name : "") + ".csv");
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   check_world(!error, "label_smoothing: cannot make the folder --runs ", folder, ": ", error.message());
+  std::vector<Run> runs;
+  for (int64_t seed = 1; seed <= seeds; ++seed)
+    for (const auto& [kind, run] : kinds) runs.emplace_back(run).seed = seed;
   Outcomes outcomes = std::filesystem::exists(file) ? from_csv(file, runs) : Outcomes(runs.size());
   int64_t done = std::ranges::count_if(outcomes, finished);
   Progress progress(std::cerr, {.total = std::ssize(runs), .start = done});
@@ -151,15 +155,7 @@ Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& 
   }
   if (failure) std::rethrow_exception(failure);
   check_world(!interrupted(), "label_smoothing: stopped; finished runs are kept in ", file);
-  return outcomes;
-}
-
-Results sweep(const Settings& settings, const std::string& name, const Kinds& kinds, int64_t seeds) {
-  Runs runs;
-  for (int64_t seed = 1; seed <= seeds; ++seed)
-    for (const auto& [kind, run] : kinds) runs.emplace_back(run).seed = seed;
   Results results;
-  const Outcomes outcomes = sweep(settings, name, lesson_of(settings), runs);
   for (size_t i = 0; i < runs.size(); ++i) results[kinds[i % kinds.size()].first].push_back(outcomes[i]);
   return results;
 }

@@ -12,17 +12,13 @@ const Lesson& lesson_of(const Settings& settings);  // made once
 // How the two regimes train. In "overfit" the hard model does: 400 pairs, 64 times over.
 Run base_run(const Lesson& lesson, const std::string& regime);
 // Fresh pairs, and long enough to come near what smoothed labels aim at.
-Run optimum_run(const Lesson& lesson, double eps, int64_t seed = 1);
+Run optimum_run(const Lesson& lesson, double eps);
 
-// The outcomes of these runs, in their order; `name` is that of the file in settings.runs. Rows there that
-// are none of them are refused (std::runtime_error), by file, line and run: they were made with other
-// options.
-using Runs = std::vector<Run>;
-using Outcomes = std::vector<Outcome>;
-Outcomes sweep(const Settings& settings, const std::string& name, const Lesson& lesson, const Runs& runs);
-// The same for named kinds of runs, with seeds from 1 on: the outcomes of each kind, in the order of the
-// seeds.
+// A kind of run is a run but for its seed, and has a name. Of each kind the outcomes with seeds from 1 on, in
+// this order; `name` is that of the file in settings.runs. Rows there that are none of these runs are refused
+// (std::runtime_error), by file, line and run: they were made with other options.
 using Kinds = std::vector<std::pair<std::string, Run>>;
+using Outcomes = std::vector<Outcome>;
 using Results = std::map<std::string, Outcomes>;
 Results sweep(const Settings& settings, const std::string& name, const Kinds& kinds, int64_t seeds);
 

@@ -19,12 +19,7 @@ class SmoothedLoss {
   // Rows whose target is the pad id do not count; a batch of nothing else has loss 0 and gradient 0 (PyTorch:
   // NaN).
   Variable operator()(const Variable& logits, const Tensor& target) const {
-    const Shape& z = logits.shape();
-    check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name_,
-          ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ",
-          target.shape());
-    const Tensor rows = z.rank() == 3 ? target : target.reshape({1, z[0]});
-    return compute(logits, {rows, 0, rows.shape()[1]}).loss;
+    return compute(logits, columns_of(logits, target)).loss;
   }
 
   // For schedules, between steps: a loss that is not yet walked backward sees the change, too.
@@ -41,6 +36,15 @@ class SmoothedLoss {
     check_smoothing(name, smoothing);
     spec_.smoothing = Tensor::full({1}, smoothing, DType::f64);
     if (vocab_size != kAnyVocab) check_vocab(vocab_size);
+  }
+
+  IdColumns columns_of(const Variable& logits, const Tensor& target) const {
+    const Shape& z = logits.shape();
+    check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name_,
+          ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ",
+          target.shape());
+    const Tensor rows = z.rank() == 3 ? target : target.reshape({1, z[0]});
+    return {rows, 0, rows.shape()[1]};
   }
 
   CrossEntropyOutput compute(const Variable& logits, const IdColumns& target) const {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <iomanip>
-#include <numeric>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -34,40 +33,38 @@ inline std::string explain(const Tensor& logits, int32_t target, const Explain& 
   const LabelSmoothingCrossEntropy criterion(options.smoothing, options.pad_id, options.convention);
   const Variable loss = criterion(leaf, Tensor::from(std::vector<int32_t>{target}, {1}));
   loss.backward();
-  const std::vector<double> gradient = leaf.grad().to_vector<double>(), p = softmax(z).to_vector<double>(),
-                            log_p = log_softmax(z).to_vector<double>();
+  check(!std::isnan(loss.value().item()), "explain: the loss of these logits is not a number");
+  const auto gradient = leaf.grad().to_vector<double>(), p = softmax(z).to_vector<double>(),
+             log_p = log_softmax(z).to_vector<double>();
   const auto q = TargetDistribution::of(options.convention, options.smoothing, vocab, options.pad_id);
 
-  check(!std::isnan(loss.value().item()), "explain: the loss of these logits is not a number");
-
   using Row = std::array<double, 4>;  // p, q, share, gradient
-  const auto row = [&](int64_t j) {
+  std::vector<std::pair<std::string, Row>> lines;
+  for (int64_t j = 0; j < vocab; ++j) {
     const double mass = j == target ? q.on : j == q.excluded ? 0 : q.off;
-    return Row{p[j], mass, mass > 0 ? -mass * log_p[j] : 0, gradient[j]};
-  };
-  std::vector<int64_t> order(vocab);
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return (a == target) != (b == target) ? a == target : p[a] > p[b];
-  });
+    const std::string name = options.names.empty() ? std::to_string(j) : options.names[j];
+    lines.emplace_back(name, Row{p[j], mass, mass > 0 ? -mass * log_p[j] : 0, gradient[j]});
+  }
+  std::rotate(lines.begin(), lines.begin() + target, lines.begin() + target + 1);
+  lines[0].first += " (target)";
+  std::stable_sort(lines.begin() + 1, lines.end(),
+                   [](const auto& a, const auto& b) { return a.second[0] > b.second[0]; });
+
   std::ostringstream out;
   out << std::fixed << std::setprecision(6);
-  const auto print = [&](const std::string& name, const Row& r) {
+  const auto print = [&](const std::string& name, const Row& row) {
     out << std::left << std::setw(16) << name << std::right;
-    for (double x : r) out << std::setw(12) << (std::abs(x) < 5e-7 ? 0 : x);  // never -0.000000
+    for (double x : row) out << std::setw(12) << (std::abs(x) < 5e-7 ? 0 : x);  // never -0.000000
     out << "\n";
   };
-  out << std::left << std::setw(16) << "class"
-      << "           p           q     -q ln p    gradient\n";
-  const size_t shown = order.size() <= options.rows ? order.size() : options.rows;
+  out << "class                      p           q     -q ln p    gradient\n";
   Row rest{}, all{};
-  for (size_t i = 0; i < order.size(); ++i) {
-    const Row r = row(order[i]);
-    for (size_t c = 0; c < 4; ++c) all[c] += r[c], rest[c] += i < shown ? 0 : r[c];
-    const std::string name = options.names.empty() ? std::to_string(order[i]) : options.names[order[i]];
-    if (i < shown) print(i == 0 ? name + " (target)" : name, r);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const auto& [name, row] = lines[i];
+    for (size_t c = 0; c < 4; ++c) all[c] += row[c], rest[c] += i < options.rows ? 0 : row[c];
+    if (i < options.rows) print(name, row);
   }
-  if (shown < order.size()) print(message(order.size() - shown, " others"), rest);
+  if (options.rows < lines.size()) print(message(lines.size() - options.rows, " others"), rest);
   print("sum", all);
   return out.str();
 }

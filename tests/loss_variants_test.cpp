@@ -1,8 +1,7 @@
-// The variants that the course sets as exercises (losses/variants.h, adaptive_smoothing.h) and explain, in
+// The variants that the course sets as exercises (losses/variants.h) and explain, in
 // f64 against their definitions written the slow way; their gradients against finite differences to 1e-8.
 #include "autograd/gradcheck.h"
 #include "compare.h"
-#include "losses/adaptive_smoothing.h"
 #include "losses/explain.h"
 #include "losses/variants.h"
 
@@ -159,6 +158,44 @@ TEST_CASE("confidence penalty: -H(p), and gradient p (ln p + H)") {
   CHECK(ConfidencePenalty()(Variable(kLogits), ints({0, 0, 0, 0})).value().item() == 0);
   CHECK(contains(error_of([] { ConfidencePenalty()(Variable(kLogits), ints({1})); }), "[4, 5] and [1]"));
   CHECK(contains(error_of([] { ConfidencePenalty(7)(Variable(kLogits), kTarget); }), "pad id 7"));
+}
+
+TEST_CASE("confidence penalty with a threshold: max(0, threshold - H); annealed: by a beta that grows") {
+  const std::vector<double> minus_h =
+      values(ConfidencePenalty(-1, Reduction::none)(Variable(kLogits), kTarget).value());
+  const auto [least, most] = std::ranges::minmax(minus_h);
+  const double between = -(least + most) / 2;  // above some rows' entropy and below others'
+  const ConfidencePenalty rows(-1, Reduction::none, between);
+  const std::vector<double> hinged = values(rows(Variable(kLogits), kTarget).value());
+  for (size_t row = 0; row < 4; ++row)
+    CHECK(std::fabs(hinged[row] - std::max(0., between + minus_h[row])) <= 1e-14);
+  CHECK(std::ranges::count(hinged, 0.) > 0);
+  CHECK(std::ranges::count(hinged, 0.) < 4);
+  check_gradient(ConfidencePenalty(0, Reduction::mean, between));
+  check_gradient(ConfidencePenalty(-1, Reduction::sum, between));
+  // Above the entropy of every row it pulls as the penalty without a threshold does; at 0 it is neutral.
+  CHECK(equal(gradient(ConfidencePenalty(0, Reduction::mean, 2)), gradient(ConfidencePenalty())));
+  const losses::CrossEntropy plain;
+  const auto with = [&](const ConfidencePenalty& penalty, double beta) {
+    return [&plain, penalty, beta](const Variable& z, const Tensor& target) {
+      return plain(z, target) + beta * penalty(z, target);
+    };
+  };
+  const ConfidencePenalty neutral(0, Reduction::mean, 0);
+  CHECK(equal(gradient(with(neutral, 1)), gradient(plain)));
+  CHECK(with(neutral, 1)(Variable(kLogits), kTarget).value().item() ==
+        plain(Variable(kLogits), kTarget).value().item());
+  const Tensor logits32 = kLogits.to(DType::f32);
+  CHECK(equal(gradient(with(neutral, 1), logits32), gradient(plain, logits32)));
+  const auto annealed = [&](double step) {
+    return with(ConfidencePenalty(), 2.5 * losses::linear_smoothing(step, 101, 0, 1));
+  };
+  CHECK(equal(gradient(annealed(1)), gradient(plain)));
+  CHECK(equal(gradient(annealed(51)), gradient(with(ConfidencePenalty(), 1.25))));
+  CHECK(equal(gradient(annealed(500)), gradient(with(ConfidencePenalty(), 2.5))));
+  check_gradient(annealed(51));
+  CHECK(contains(error_of([] { ConfidencePenalty(0, Reduction::mean, -1); }), "at least 0, got -1"));
+  CHECK(contains(error_of([] { ConfidencePenalty(0, Reduction::mean, NAN); }), "at least 0, got nan"));
 }
 
 TEST_CASE("adaptive smoothing: eps by step and by confidence") {

@@ -40,6 +40,8 @@ TEST_CASE("every demo has all its parts, is well-formed, and is the same each ti
     CHECK(lab::section(7, make({})).body == section.body);
     const string code = lab::shown(lab::text(demo.name, "code"));
     CHECK(!demo.figures.empty());
+    const string table = lab::text(demo.name, "table", /*may_be_empty=*/true);
+    CHECK((table.empty() || rows(demo, table).size() > 0));  // else it would stand nowhere
     REQUIRE(!demo.data.empty());
     for (const lab::Data& data : demo.data) {
       CHECK(!data.table.rows.empty());
@@ -82,6 +84,31 @@ TEST_CASE("soft targets: the four conventions") {
   }
 }
 
+TEST_CASE("demos 9 and 10: what a loss pulls to, and how hard, against formulas typed here") {
+  lab::Demo penalty{"confidence_penalty"}, weights{"weights_and_priors"};
+  lab::draw_wrong_word(penalty), lab::draw_targets(weights);
+  for (const auto& row : rows(penalty, "penalty_pull")) {
+    const double p = number(row[1]), target = 0.9 * (1 - p), other = 0.1 * (1 - p) / 8;
+    const double entropy = -p * std::log(p) - target * std::log(target) - 8 * other * std::log(other);
+    const double expected = row[0] == "hard"            ? p
+                            : row[0] == "smoothing 0.1" ? p - 0.1 / 10
+                                                        : p + p * (std::log(p) + entropy);
+    CHECK(std::abs(number(row[2]) - expected) < 1e-12);
+  }
+  const std::map<string, double> counts{{"pad", 0}, {"1", 15}, {"2", 8}, {"y", 3}, {"4", 3}, {"5", 1}};
+  for (const auto& row : rows(weights, "targets_of_variants")) {
+    const double on = row[1] == "y" ? 0.7 : 0, count = counts.at(row[1]), q = on + 0.3 / 6;
+    const double expected = row[0] == "uniform"          ? q
+                            : row[0] == "others_not_pad" ? (row[1] == "pad" ? 0
+                                                            : on > 0        ? on
+                                                                            : 0.3 / 4)
+                            : row[0] == "unigram"        ? on + 0.3 * count / 30
+                            : row[0] == "per_target"     ? q / 2
+                                                         : q / std::sqrt(count + 1);
+    CHECK(std::abs(number(row[2]) - expected) < 1e-12);
+  }
+}
+
 TEST_CASE("fact 4: sparse with respect to log-probabilities, dense with respect to logits") {
   for (const auto& row : rows(lab::sparse_or_dense({}), "sparse_or_dense")) {
     const double p = number(row[0]), eps = number(row[1]), v = 10;
@@ -93,6 +120,9 @@ TEST_CASE("fact 4: sparse with respect to log-probabilities, dense with respect 
   for (const auto& row : rows(lab::sparse_or_dense({}), "sparse_or_dense_counts")) {
     CHECK(row[2] == (row[1] == "0" ? "1" : "10"));
     CHECK(row[3] == "10");
+    const double p = number(row[0]), eps = number(row[1]), v = 10, on = 1 - eps + eps / v, off = eps / v;
+    CHECK(number(row[5]) == Approx(std::hypot(on, std::sqrt(v - 1) * off)).epsilon(1e-9));
+    CHECK(number(row[6]) == Approx(std::sqrt(v / (v - 1)) * std::abs(p - on)).epsilon(1e-9));
   }
 }
 

@@ -14,8 +14,9 @@ namespace lab {
 namespace {
 
 // Parts begin with a line [name] and have lines `key: text`, which lines that begin with a space continue.
-std::map<std::string, Placeholders> parse(const std::string& texts) {
-  std::map<std::string, Placeholders> parts;
+// The text of a key is under `name/key`.
+Placeholders parse(const std::string& texts) {
+  Placeholders all;
   std::string part, *text = nullptr;
   std::istringstream in(texts);
   for (std::string line; std::getline(in, line);) {
@@ -26,20 +27,19 @@ std::map<std::string, Placeholders> parse(const std::string& texts) {
     else {
       check(colon != line.npos && !part.empty(), "demos.txt: expected `[part]` or `key: text`, got `", line,
             "`");
-      text = &(parts[part][line.substr(0, colon)] = line.substr(colon + 2));
+      text = &(all[part + "/" + line.substr(0, colon)] = line.substr(colon + 2));
     }
   }
-  return parts;
+  return all;
 }
 
 }  // namespace
 
 std::string text(const std::string& part, const std::string& key, bool may_be_empty) {
-  static const std::map<std::string, Placeholders> parts = parse(kLabTexts);
-  const auto found = parts.find(part);
-  const bool there = found != parts.end() && found->second.contains(key);
-  check(there || may_be_empty, "demos.txt: there is no `", key, "` in [", part, "]");
-  return there ? found->second.at(key) : "";
+  static const Placeholders all = parse(kLabTexts);
+  const auto found = all.find(part + "/" + key);
+  check(found != all.end() || may_be_empty, "demos.txt: there is no `", key, "` in [", part, "]");
+  return found != all.end() ? found->second : "";
 }
 
 std::vector<std::string> filled(std::vector<std::string> texts, const Placeholders& words) {
@@ -54,6 +54,12 @@ std::vector<std::string> filled(std::vector<std::string> texts, const Placeholde
     }
   for (const auto& [name, word] : words) check(used.contains(name), "demos.txt: no text uses `{", name, "}`");
   return texts;
+}
+
+std::string Demo::honest() const {
+  std::string all;
+  for (const std::string& key : says) all += (all.empty() ? "" : " ") + text(name, key);
+  return all;
 }
 
 void Demo::draw(const std::string& key, const std::function<std::string(svg::Chart)>& figure,
@@ -91,16 +97,15 @@ std::string shown(const std::string& name) {
 }
 
 html::Section section(int number, const Demo& demo) {
-  std::vector<std::string> texts;
-  for (const char* key : {"title", "claim", "formula", "honest", "seeds"})
-    texts.push_back(text(demo.name, key));
-  texts = filled(texts, demo.words);
+  const auto one = [&](const char* key) { return text(demo.name, key); };
+  const auto texts =
+      filled({one("title"), one("claim"), one("formula"), demo.honest(), one("seeds")}, demo.words);
   std::string body =
       "<p>" + texts[1] + "</p>\n<p class=\"formula\">" + texts[2] + "</p>\n" + html::figures(demo.figures);
   std::string links;
-  for (const Data& data : demo.data) {
-    if (data.on_the_page) body += html::table(data.table);
-    links += (links.empty() ? "" : ", ") + ("<a href=\"" + data.name + ".csv\">" + data.name + ".csv</a>");
+  for (const auto& [name, table] : demo.data) {
+    if (name == text(demo.name, "table", true)) body += html::table(table);
+    links += (links.empty() ? "" : ", ") + ("<a href=\"" + name + ".csv\">" + name + ".csv</a>");
   }
   body += "<p class=\"honest\">" + texts[3] + "</p>\n" +
           html::details("The lines that made it", html::code(shown(text(demo.name, "code")))) +

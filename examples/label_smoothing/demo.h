@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 
 #include "examples/support/html.h"
@@ -28,7 +29,6 @@ struct Settings {
 struct Data {  // NAME.csv beside the page
   std::string name;
   html::Table table;
-  bool on_the_page = false;  // a short one is shown, too
 };
 
 // What a figure shows of a table: y against x, a series for each value of `by`; and what else it shows.
@@ -46,8 +46,14 @@ struct Demo {
   std::string name;  // letters, digits and _: of its part, and of its place on the page
   Placeholders words = {};
   std::vector<std::string> figures = {};
-  std::vector<Data> data = {};
+  std::list<Data> data = {};                   // whose tables stay in their places while others are added
+  std::vector<std::string> says = {"honest"};  // the texts that say what it shows, by their keys
 
+  // A new table of `data`, to be filled.
+  html::Table& table(const std::string& csv, std::vector<std::string> columns) {
+    return data.emplace_back(Data{csv, {std::move(columns)}}).table;
+  }
+  std::string honest() const;  // these texts, one after the other
   // Adds a figure with the texts `key`, key.shows and key.caption, and key.x and key.y on its axes, or the
   // names of the columns. Its placeholders are its own.
   void draw(const std::string& key, const html::Table& table, const View& view, const Placeholders& own = {});
@@ -66,19 +72,14 @@ std::string shown(const std::string& name);
 // The section of the page for demo number `number` of the course's list.
 html::Section section(int number, const Demo& demo);
 
-Demo soft_targets(const Settings& settings);          // 2
-Demo sparse_or_dense(const Settings& settings);       // 3
-Demo loss_and_confidence(const Settings& settings);   // 4
-Demo kl_and_ce(const Settings& settings);             // 5
-Demo overconfidence(const Settings& settings);        // 1
-Demo smoothing_sweep(const Settings& settings);       // 6
-Demo reliability_diagrams(const Settings& settings);  // 7
-Demo population_optimum(const Settings& settings);    // 8
-Demo confidence_penalty(const Settings& settings);    // 9
-Demo weights_and_priors(const Settings& settings);    // 10
-Demo adaptive_smoothing(const Settings& settings);    // 11
-Demo learning_rates(const Settings& settings);        // 12
-Demo beam_and_length(const Settings& settings);       // 13
-Demo attention_and_tape(const Settings& settings);    // 15
+// What demos 9 and 10 show without training: how losses pull on a wrong word, and what they pull to.
+void draw_wrong_word(Demo& demo);
+void draw_targets(Demo& demo);
+
+// Their numbers are in kDemos.
+using MakeDemo = Demo(const Settings& settings);
+MakeDemo overconfidence, soft_targets, sparse_or_dense, loss_and_confidence, kl_and_ce, smoothing_sweep,
+    reliability_diagrams, population_optimum, confidence_penalty, weights_and_priors, adaptive_smoothing,
+    learning_rates, beam_and_length, attention_and_tape;
 
 }  // namespace gradus::examples::lab

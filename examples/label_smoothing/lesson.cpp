@@ -1,5 +1,3 @@
-#include <sstream>
-
 #include "examples/label_smoothing/training.h"
 #include "examples/support/text.h"
 #include "examples/support/toy_language.h"
@@ -39,9 +37,8 @@ Lesson text_lesson(const std::string& source_path, const std::string& target_pat
   const ParallelText text = read_parallel(source_path, target_path);
   std::string all;
   for (size_t i = 0; i < text.source.size(); ++i) all += text.source[i] + '\n' + text.target[i] + '\n';
-  std::ostringstream name;
-  name << std::hex << content_hash(all);
-  Lesson lesson{name.str(), Vocabulary::learn(text.source, 2000, 2), Vocabulary::learn(text.target, 2000, 2)};
+  Lesson lesson{message(std::hex, content_hash(all)), Vocabulary::learn(text.source, 2000, 2),
+                Vocabulary::learn(text.target, 2000, 2)};
   for (size_t i = 0; i < text.source.size(); ++i) {
     const Words source = split_words(text.source[i]), target = split_words(text.target[i]);
     if (source.size() > 20 || target.size() > 20) continue;

@@ -36,15 +36,12 @@ int run(std::span<const std::string> arguments) {
   about.pop_back();  // the file's last newline
   Options options("label_smoothing [--out DIR] [options]", about);
   options.add("--out", &settings.out, "DIR", "where index.html and the CSV files go");
-  options.add("--quick", &settings.quick, "",
-              "small models and 3 seeds, at most 10 minutes on 2 cores: the default");
+  options.add("--quick", &settings.quick, "", "3 seeds, at most 10 minutes on 2 cores: the default");
   options.add("--full", &settings.full, "", "20 paired seeds in two regimes: half an hour");
   options.add("--only", &only, "N,M,...", "these demos alone, by their numbers, on a page demos.html");
-  options.add("--source", &settings.source, "FILE",
-              "repeat sweep and calibration on this text, one sentence a line");
+  options.add("--source", &settings.source, "FILE", "sweep and calibrate on this text, a sentence a line");
   options.add("--target", &settings.target, "FILE", "and its translation, line by line");
-  options.add("--runs", &settings.runs, "DIR",
-              "where finished runs are kept and looked for: else quick-runs or full-runs under --out");
+  options.add("--runs", &settings.runs, "DIR", "of finished runs; else quick-runs or full-runs in --out");
   options.add("--threads", &settings.threads, "N", "CPU threads; 0: all cores", {0, 1024});
   std::vector<std::string> words(arguments.begin(), arguments.end());
   if (const auto at = std::find(words.begin(), words.end(), "--data"); at != words.end()) {
@@ -63,10 +60,9 @@ int run(std::span<const std::string> arguments) {
   if (settings.runs.empty()) settings.runs = settings.out + (settings.full ? "/full-runs" : "/quick-runs");
   if (settings.threads > 0) set_num_threads(settings.threads);
 
-  const std::filesystem::path out = settings.out;
   std::error_code error;
-  std::filesystem::create_directories(out, error);
-  check_world(!error, "label_smoothing: cannot make the folder --out ", out, ": ", error.message());
+  std::filesystem::create_directories(settings.out, error);
+  check_world(!error, "label_smoothing: cannot make the folder --out ", settings.out, ": ", error.message());
   watch_interrupts();
   std::vector<html::Section> sections;
   for (const auto& [number, make, of_a_text] : kDemos) {
@@ -75,13 +71,13 @@ int run(std::span<const std::string> arguments) {
     std::cout << "demo " << number << " ... ";
     const double begun = seconds_now();
     const Demo demo = make(settings);
-    for (const Data& d : demo.data) atomic_write_file((out / (d.name + ".csv")).string(), d.table.csv());
+    for (const Data& d : demo.data) atomic_write_file(settings.out + "/" + d.name + ".csv", d.table.csv());
     sections.push_back(section(number, demo));
     std::cout << text(demo.name, "title") << " (" << int(seconds_now() - begun + 0.5) << " s)\n";
     check_world(!interrupted(), "label_smoothing: stopped; the page is not written, finished runs are kept");
   }
   check(!sections.empty(), "label_smoothing: there is no demo ", only);
-  const std::string page = (out / (only.empty() ? "index.html" : "demos.html")).string();
+  const std::string page = settings.out + (only.empty() ? "/index.html" : "/demos.html");
   atomic_write_file(page, html::page(text("page", "title"), text("page", "lead"), sections));
   std::cout << "The page: " << page << "\n";
   return 0;

@@ -16,168 +16,132 @@ std::vector<double> eps_of(const Settings& settings) {  // a text takes longer
   return {0, 0.1, 0.3};
 }
 
-Kind smoothed(const std::string& regime, double eps) { return {regime, "smoothing", eps}; }
+std::string kind(const std::string& regime, double eps) { return message(regime, " ", eps); }
 
-std::vector<Finished> eps_sweep(const Settings& settings) {
-  const Lesson& lesson = lesson_of(settings);
-  std::vector<Run> runs;
-  for (int64_t seed = 1; seed <= settings.seeds(); ++seed)
-    for (const std::string& regime : kRegimes)
-      for (double eps : eps_of(settings)) {
-        Run run = base_run(lesson, regime);
-        run.strength = eps, run.seed = seed, run.beams = eps == 0 || eps == 0.1;
-        runs.push_back(run);
-      }
-  return sweep(settings, "eps", lesson, runs);
+Results eps_sweep(const Settings& settings) {
+  Kinds kinds;
+  for (const std::string& regime : kRegimes)
+    for (double eps : eps_of(settings)) {
+      Run run = base_run(lesson_of(settings), regime);
+      run.strength = eps, run.beams = eps == 0 || eps == 0.1;
+      kinds.emplace_back(kind(regime, eps), run);
+    }
+  return sweep(settings, "eps", kinds, settings.seeds());
 }
 
 // The pooled bins of several runs. Each series holds tokens, mean confidence, accuracy of each bin.
-std::vector<ReliabilityBin> pooled(const std::vector<const Outcome*>& outcomes, const std::string& name) {
+std::vector<ReliabilityBin> pooled(const Outcomes& outcomes, const std::string& name) {
   std::vector<ReliabilityBin> bins(15);
-  for (const Outcome* o : outcomes)
-    for (size_t b = 0; b < bins.size(); ++b) {
-      const auto& [tokens, confidence, accuracy] = o->series.at(name).at(b);
-      bins[b].confidence += tokens * confidence, bins[b].accuracy += tokens * accuracy;
-      bins[b].count += static_cast<int64_t>(tokens);
+  for (size_t b = 0; b < bins.size(); ++b) {
+    double all = 0;
+    for (const Outcome& o : outcomes) {
+      const auto& [tokens, confidence, accuracy] = o.series.at(name).at(b);
+      bins[b].confidence += tokens * confidence, bins[b].accuracy += tokens * accuracy, all += tokens;
     }
-  for (ReliabilityBin& bin : bins)
-    if (bin.count > 0)
-      bin.confidence /= static_cast<double>(bin.count), bin.accuracy /= static_cast<double>(bin.count);
+    bins[b].confidence /= std::max(all, 1.), bins[b].accuracy /= std::max(all, 1.);
+    bins[b].count = static_cast<int64_t>(all);
+  }
   return bins;
 }
 
 std::string regime_text(const Settings& settings, const std::string& regime) {
-  if (regime == "overfit") return "few pairs, many times";
-  return settings.source.empty() ? "fresh pairs without end" : "all pairs";
+  return text("page", settings.source.empty() || regime == "overfit" ? regime : "all");
 }
 
 }  // namespace
 
 Demo overconfidence(const Settings& settings) {
-  const std::vector<Finished> rows = eps_sweep(settings);
-  Demo demo{"overconfidence", {{"seeds", seeds_text(settings)}, {"fresh", regime_text(settings, "fresh")}}};
-  html::Table curves{{"model", "step", "nll per token", "low", "high"}},
-      table{{"smoothing", "confidence", "share of tokens"}};
-  const auto turn = [](const Outcome& o) {  // how far the held-out nll ends above its lowest
-    const Triples& curve = o.series.at("curve");
-    return curve.back()[2] - std::ranges::min(curve, {}, [](const auto& point) { return point[2]; })[2];
-  };
-  for (const auto& [name, kind] : {std::pair<std::string, Kind>("hard", smoothed("overfit", 0)),
-                                   {"soft", smoothed("overfit", 0.1)},
-                                   {"fresh", smoothed("fresh", 0)}}) {
-    demo.words[name + ".confidence"] = text(mean_of(rows, kind, "top"));
-    demo.words[name + ".accuracy"] = text(mean_of(rows, kind, "accuracy"));
-    demo.words[name + ".turn"] = text(mean_of(rows, kind, turn));
-    if (name == "fresh") continue;
-    const auto outcomes = select(rows, kind);
-    const std::string model = name == "hard" ? name : "0.1";
+  const Results results = eps_sweep(settings);
+  Demo demo{"overconfidence", {{"fresh", regime_text(settings, "fresh")}}};
+  auto& table = demo.table("overconfidence", {"smoothing", "confidence", "share of tokens"});
+  auto& curves = demo.table("overconfidence_curves", {"model", "step", "nll per token", "low", "high"});
+  for (const auto& [model, eps] : {std::pair<std::string, double>("hard", 0), {"0.1", 0.1}}) {
+    const Outcomes& outcomes = results.at(kind("overfit", eps));
     add_curve(curves, {model + ", training"}, outcomes, "curve", 1);
     add_curve(curves, {model + ", held out"}, outcomes, "curve", 2);
     const std::vector<ReliabilityBin> bins = pooled(outcomes, "reliability");
     double all = 0;
     for (const ReliabilityBin& bin : bins) all += static_cast<double>(bin.count);
     for (size_t b = 0; b < bins.size(); ++b)
-      table.add(model, message("to ", std::round(100 * (b + 1) / 15.) / 100),
-                bins[b].count / std::max(all, 1.));
+      table.add(model, message("to ", std::round(100 * (b + 1) / 15.) / 100), bins[b].count / all);
   }
   demo.draw("nll", curves, {"model", "step", "nll per token"},
             {{"pairs", message(base_run(lesson_of(settings), "overfit").pairs)}});
   demo.draw("confidence", table, {"smoothing", "confidence", "share of tokens", svg::Mark::bars});
-  demo.data = {{"overconfidence", table}, {"overconfidence_curves", curves}};
-  return demo;
+  return answered(demo, results);
 }
 
 Demo smoothing_sweep(const Settings& settings) {
-  const std::vector<Finished> rows = eps_sweep(settings);
-  const std::vector<std::pair<std::string, std::string>> measures{
+  const Results results = eps_sweep(settings);
+  Demo demo{"smoothing_sweep"};
+  for (const std::string& regime : kRegimes) demo.words[regime] = regime_text(settings, regime);
+  auto& all = demo.table("smoothing_sweep", {"regime", "smoothing", "measure", "mean", "low", "high", "runs",
+                                             "minus hard", "low", "high"});
+  auto& paired =
+      demo.table("smoothing_paired", {"0.1 minus hard", demo.words["overfit"], demo.words["fresh"]});
+  constexpr const char* kMeasures[][2] = {
       {"bleu", "BLEU"},         {"nll", "unsmoothed nll"},         {"ece", "ECE"},
       {"accuracy", "accuracy"}, {"entropy", "mean entropy"},       {"top", "mean confidence"},
       {"brier", "Brier score"}, {"free_ece", "ECE, free-running"}, {"eos_ece", "ECE at end of sentence"}};
-  Demo demo{"smoothing_sweep", {{"seeds", seeds_text(settings)}}};
-  html::Table means{{"regime", "smoothing", "measure", "mean", "low", "high", "runs"}},
-      differences{{"regime", "smoothing", "measure", "minus hard", "low", "high", "runs"}},
-      paired{{"0.1 minus hard", regime_text(settings, kRegimes[0]), regime_text(settings, kRegimes[1])}};
-  for (const auto& [value, name] : measures) {
+  for (const auto& [measure, name] : kMeasures) {
     std::vector<std::string> row{name};
-    for (const std::string& regime : kRegimes) {
-      const std::string words = regime_text(settings, regime);
+    for (const std::string& regime : kRegimes)
       for (double eps : eps_of(settings)) {
-        const Interval mean = mean_of(rows, smoothed(regime, eps), value),
-                       minus = difference(rows, smoothed(regime, 0), smoothed(regime, eps), value);
-        means.add(words, eps, name, mean.mean, mean.low, mean.high, mean.n);
-        if (eps > 0) differences.add(words, eps, name, minus.mean, minus.low, minus.high, minus.n);
+        const Outcomes &hard = results.at(kind(regime, 0)), &outcomes = results.at(kind(regime, eps));
+        const Interval mean = mean_of(outcomes, measure), minus = difference(hard, outcomes, measure);
+        all.add(demo.words[regime], eps, name, mean.mean, mean.low, mean.high, mean.n, minus.mean, minus.low,
+                minus.high);
         if (eps == 0.1) row.push_back(cell(minus));
       }
-    }
     paired.add_row(row);
-    demo.draw("measure", means.where("measure", {name}), {"regime", "smoothing", "mean"},
-              {{"measure", name}});
+    demo.draw("measure", all.where("measure", {name}), {"regime", "smoothing", "mean"}, {{"measure", name}});
   }
-  demo.data = {
-      {"smoothing_sweep", means}, {"smoothing_differences", differences}, {"smoothing_paired", paired, true}};
-  const auto change = [&](const std::string& regime, const std::string& value, double eps = 0.1) {
-    return difference(rows, smoothed(regime, 0), smoothed(regime, eps), value);
+  const auto ece = [&](const std::string& regime) {
+    return difference(results.at(kind(regime, 0)), results.at(kind(regime, 0.1)), "ece");
   };
-  Placeholders bleu;
-  for (const std::string& regime : kRegimes) {
-    demo.words[regime] = bleu[regime] = regime_text(settings, regime);
-    for (const auto& [value, name] :
-         {std::pair("ece", "the ECE"), {"nll", "the unsmoothed nll"}, {"accuracy", "the accuracy"}})
-      demo.words[regime + "." + value] = verdict(name, change(regime, value));
-    bleu[regime + ".bleu"] = verdict("BLEU", change(regime, "bleu"));
-  }
-  const bool depends = change("overfit", "ece").high < 0 && change("fresh", "ece").low > 0;
-  demo.words["depends"] = depends ? text(demo.name, "depends") + " " : "";
-  if (settings.full) bleu["most.bleu"] = verdict("BLEU", change("overfit", "bleu", 0.5));
-  demo.words["bleu"] = settings.full ? filled({text(demo.name, "bleu")}, bleu)[0] : text(demo.name, "few");
-  return demo;
+  if (ece("overfit").high < 0 && ece("fresh").low > 0) demo.says.push_back("depends");
+  demo.says.push_back(settings.full ? "bleu" : "few");
+  return answered(demo, results);
 }
 
 Demo reliability_diagrams(const Settings& settings) {
-  const std::vector<Finished> rows = eps_sweep(settings);
-  Demo demo{"reliability", {{"seeds", seeds_text(settings)}, {"fresh", regime_text(settings, "fresh")}}};
-  html::Table table{{"regime", "model", "bin", "tokens", "confidence", "accuracy"}};
-  const auto draw = [&](const std::string& regime, double eps, const std::string& series,
-                        const std::string& ece, const std::string& model) {
-    const std::vector<ReliabilityBin> bins = pooled(select(rows, smoothed(regime, eps)), series);
+  const Results results = eps_sweep(settings);
+  Demo demo{"reliability", {{"fresh", regime_text(settings, "fresh")}}};
+  auto& table = demo.table("reliability", {"regime", "model", "bin", "tokens", "confidence", "accuracy"});
+  const auto draw = [&](const std::string& regime, double eps, const std::string& model,
+                        const std::string& series, const std::string& ece) {
+    const Outcomes& outcomes = results.at(kind(regime, eps));
+    const std::vector<ReliabilityBin> bins = pooled(outcomes, series);
     for (size_t b = 0; b < bins.size(); ++b)
       table.add(regime, model, b, bins[b].count, bins[b].confidence, bins[b].accuracy);
-    demo.draw("diagram", [&](const svg::Chart& chart) { return svg::draw(chart, diagram(bins)); },
-              {{"model", model},
-               {"ece", text(mean_of(rows, smoothed(regime, eps), ece))},
-               {"regime", regime_text(settings, regime)}});
+    demo.draw(
+        "diagram", [&](const svg::Chart& chart) { return svg::draw(chart, diagram(bins)); },
+        {{"model", model}, {"ece", text(mean_of(outcomes, ece))}, {"regime", regime_text(settings, regime)}});
   };
   for (const std::string& regime : kRegimes) {
     for (double eps : {0., 0.1, 0.3})
-      draw(regime, eps, "reliability", "ece", eps == 0 ? "hard" : message("smoothing ", eps));
-    draw(regime, 0, "scaled", "scaled_ece", "hard, temperature-scaled");
-    demo.words[regime + ".scaled"] =
-        verdict(regime == "overfit" ? "the ECE" : "it",
-                difference(rows, smoothed(regime, 0.1), smoothed(regime, 0), "scaled_ece", "ece"));
+      draw(regime, eps, eps == 0 ? "hard" : message("smoothing ", eps), "reliability", "ece");
+    draw(regime, 0, "hard, temperature-scaled", "scaled", "scaled_ece");
   }
-  demo.words["fresh.ece"] =
-      verdict("the ECE", difference(rows, smoothed("fresh", 0), smoothed("fresh", 0.1), "ece"));
-  demo.data = {{"reliability", table}};
-  return demo;
+  return answered(demo, results);
 }
 
 Demo population_optimum(const Settings& settings) {
   constexpr double kOf[] = {0, 0.1, 0.3};
   check(settings.source.empty(), "population_optimum: of a text the truth is not known");
   const Lesson& lesson = lesson_of(settings);
-  const int64_t seeds = settings.full ? 3 : 1;
-  std::vector<Run> runs;
-  for (int64_t seed = 1; seed <= seeds; ++seed)
-    for (double eps : kOf) runs.push_back(optimum_run(lesson, eps, seed));
-  const std::vector<Finished> rows = sweep(settings, "optimum", lesson, runs);
-  html::Table table{{"smoothing", "q", "mean p", "the line", "rectified"}};
+  Kinds kinds;
+  for (double eps : kOf) kinds.emplace_back(kind("fresh", eps), optimum_run(lesson, eps));
+  const Results results = sweep(settings, "optimum", kinds, /*seeds=*/settings.full ? 3 : 1);
+  Demo demo{"population_optimum"};
+  auto& table = demo.table("population_optimum", {"smoothing", "q", "mean p", "the line", "rectified"});
   std::vector<svg::Series> theory;
   double worst = 0;
   const double vocab = lesson.target.size();
   for (double eps : kOf) {
-    std::map<double, std::array<double, 2>> by_q;
-    for (const Outcome* o : select(rows, smoothed("fresh", eps)))
-      for (const auto& [q, words, p] : o->series.at("optimum")) by_q[q][0] += words, by_q[q][1] += words * p;
+    std::map<double, std::array<double, 2>> by_q;  // words, and the sum of their p
+    for (const Outcome& o : results.at(kind("fresh", eps)))
+      for (const auto& [q, words, p] : o.series.at("optimum")) by_q[q][0] += words, by_q[q][1] += words * p;
     for (const auto& [q, n] : by_q) {
       const double p = n[1] / n[0], line = (1 - eps) * q + eps / vocab;
       if (n[0] < 30) continue;  // too few to say anything
@@ -186,25 +150,18 @@ Demo population_optimum(const Settings& settings) {
     }
     theory.push_back({"", {0, 1}, {eps / vocab, 1 - eps + eps / vocab}, {}, {}, svg::Mark::reference});
   }
-  Demo demo{"population_optimum",
-            {{"seeds", message("1 to ", seeds)}, {"worst", message(std::round(1000 * worst) / 1000)}}};
+  demo.words["worst"] = message(std::round(1000 * worst) / 1000);
   demo.draw("line", table, {"smoothing", "q", "mean p", svg::Mark::points, false, theory});
-  demo.data = {{"population_optimum", table, true}};
-  return demo;
+  return answered(demo, results);
 }
 
 Demo beam_and_length(const Settings& settings) {
-  const std::vector<Finished> rows = eps_sweep(settings);
-  Demo demo{"beam_and_length",
-            {{"seeds", seeds_text(settings)},
-             {"limit", text("beam_and_length", settings.source.empty() ? "limit.toy" : "limit.text")}}};
-  html::Table all{{"regime", "measure", "model", "beam", "mean", "low", "high"}};
-  const auto longer = [](const Outcome& o) {
-    return o.series.at("beams").back()[1] - o.series.at("beams").front()[1];
-  };
+  const Results results = eps_sweep(settings);
+  Demo demo{"beam_and_length"};
+  auto& all = demo.table("beam_and_length", {"regime", "measure", "model", "beam", "mean", "low", "high"});
   for (const std::string& regime : kRegimes) {
     const std::string words = demo.words[regime] = regime_text(settings, regime);
-    const auto hard = select(rows, smoothed(regime, 0)), soft = select(rows, smoothed(regime, 0.1));
+    const Outcomes &hard = results.at(kind(regime, 0)), &soft = results.at(kind(regime, 0.1));
     for (const auto& [column, measure] : {std::pair(1, "length of output / of reference"), {2, "BLEU"}}) {
       add_curve(all, {words, measure, "hard"}, hard, "beams", column);
       add_curve(all, {words, measure, "smoothing 0.1"}, soft, "beams", column);
@@ -213,13 +170,9 @@ Demo beam_and_length(const Settings& settings) {
                 {.by = "model", .x = "beam", .y = "mean", .log = true},
                 {{"measure", measure}, {"regime", words}});
     }
-    demo.words[regime + ".hard"] =
-        verdict("the hard model's length ratio", mean_of(rows, smoothed(regime, 0), longer));
-    demo.words[regime + ".soft"] =
-        verdict("the smoothed one's", mean_of(rows, smoothed(regime, 0.1), longer));
   }
-  demo.data = {{"beam_and_length", all}};
-  return demo;
+  demo.says.push_back(settings.source.empty() ? "toy" : "text");
+  return answered(demo, results);
 }
 
 }  // namespace gradus::examples::lab

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "examples/support/batch.h"
 #include "examples/support/bleu.h"
 #include "examples/support/calibration.h"
 #include "examples/support/program.h"
 #include "examples/support/toy_language.h"
-#include "losses/adaptive_smoothing.h"
 #include "losses/label_smoothing.h"
 #include "losses/translation_loss.h"
 #include "losses/variants.h"
@@ -46,45 +44,33 @@ double learning_rate(const Run& run, int64_t step) {
   return optim::noam(step, static_cast<double>(run.width), std::max(1., warmup));
 }
 
-// shown: adaptive
-double adaptive_eps(const Run& run, int64_t step) {
-  const double total = static_cast<double>(run.steps);
-  return run.method == "linear" ? losses::linear_smoothing(step, total, /*first=*/0, /*last=*/run.strength)
-                                : losses::cosine_smoothing(step, total, /*first=*/0, /*last=*/run.strength);
-}
-// end shown
-
 namespace {
 
-using LossFunction = std::function<Variable(const Variable& logits, const Tensor& labels)>;
+nn::TranslationModelConfig config_of(const Lesson& lesson, const Run& run) {
+  nn::TransformerConfig layers{.d_model = run.width, .heads = 2, .layers = run.layers, .ff = 2 * run.width};
+  layers.dropout = 0, layers.norm_first = run.norm_first;
+  return {lesson.source.size(), lesson.target.size(), nn::Tie::output, layers, /*longest=*/64};
+}
 
 class Student {
  public:
   Student(const Lesson& lesson, const Run& run)
-      : lesson_(lesson), run_(run), rng_(static_cast<uint64_t>(run.seed)),
-        model_({.source_vocab = lesson.source.size(),
-                .target_vocab = lesson.target.size(),
-                .transformer = {.d_model = run.width,
-                                .heads = 2,
-                                .layers = run.layers,
-                                .ff = 2 * run.width,
-                                .dropout = 0,
-                                .norm_first = run.norm_first},
-                .longest = 64}),
+      : lesson_(lesson), run_(run), rng_(static_cast<uint64_t>(run.seed)), model_(config_of(lesson, run)),
         pairs_(lesson.train), counts_(static_cast<size_t>(lesson.target.size()), 0) {
+    const auto size = static_cast<size_t>(run.pairs);
     model_.init(static_cast<uint64_t>(run.seed));
-    const bool toy = lesson.train.empty(), small = run.regime == "overfit";
     shuffle();
-    if (!toy && small) pairs_.resize(std::min(pairs_.size(), static_cast<size_t>(run.pairs)));
-    for (int64_t i = 0; toy && small && i < run.pairs; ++i) pairs_.push_back(draw());
+    if (run.regime == "overfit" && pairs_.size() > size) pairs_.resize(size);
+    while (run.regime == "overfit" && lesson.train.empty() && pairs_.size() < size) pairs_.push_back(draw());
     std::vector<IdPair> sample = pairs_;
     toy::Rng others(0);
-    while (sample.size() < 1000 && !small && toy)
+    while (pairs_.empty() && sample.size() < 1000)
       sample.push_back(toy_pair(others, toy::Split::train, lesson));
     for (const IdPair& pair : sample) {
       ++counts_[Vocabulary::eos];
       for (int32_t id : pair.target) ++counts_[static_cast<size_t>(id)];
     }
+    for (const std::string& name : kSeries) outcome_.series[name];
   }
 
   Outcome run() {
@@ -101,21 +87,16 @@ class Student {
   void shuffle() {
     for (size_t i = pairs_.size(); i > 1; --i) std::swap(pairs_[i - 1], pairs_[rng_.below(i)]);
   }
-
-  Batch next_batch() {
-    std::vector<IdPair> chosen;
-    while (chosen.size() < 32) {
-      if (!pairs_.empty() && at_ == 0) shuffle();
-      chosen.push_back(pairs_.empty() ? draw() : pairs_[at_]);
-      if (!pairs_.empty()) at_ = (at_ + 1) % pairs_.size();
-    }
-    return make_batch(chosen);
+  IdPair next_pair() {
+    if (pairs_.empty()) return draw();
+    if (at_ % pairs_.size() == 0) shuffle();
+    return pairs_[at_++ % pairs_.size()];
   }
 
   Variable logits(const Batch& b) { return model_(b.source, b.source_lengths, b.target, b.target_lengths); }
 
   // Weights for rare classes: the inverse root of their count, 1 on average over tokens.
-  Tensor class_weight() const {
+  Tensor weights() const {
     std::vector<float> w;
     double mass = 0, tokens = 0;
     for (double n : counts_) {
@@ -125,46 +106,51 @@ class Student {
     return Tensor::from(w, {lesson_.target.size()}) * (tokens / mass);
   }
   Tensor prior() const {
-    std::vector<float> counts(counts_.begin(), counts_.end());
-    return losses::unigram_prior(Tensor::from(counts, {lesson_.target.size()}));
+    return losses::unigram_prior(Tensor::from(counts_, {lesson_.target.size()}).to(DType::f32));
   }
 
-  // shown: methods
-  LossFunction loss() const {
-    using namespace losses;
-    const double strength = run_.strength;
-    if (run_.method == "penalty")
-      return [=](const Variable& z, const Tensor& y) {
-        return CrossEntropy()(z, y) + strength * ConfidencePenalty()(z, y);
-      };
-    if (run_.method == "unigram") return UnigramSmoothing(prior(), strength);
-    if (run_.method == "per_target")
-      return ClassWeightedSmoothing(class_weight(), ClassWeighting::per_target, strength);
-    if (run_.method == "per_class")
-      return ClassWeightedSmoothing(class_weight(), ClassWeighting::per_class, strength);
-    return criterion_;
+  // shown: adaptive
+  double smoothing_at(int64_t step) {
+    const double steps = static_cast<double>(run_.steps), strength = run_.strength;
+    if (run_.method == "linear") return losses::linear_smoothing(step, steps, /*first=*/0, /*last=*/strength);
+    if (run_.method == "cosine") return losses::cosine_smoothing(step, steps, /*first=*/0, /*last=*/strength);
+    if (run_.method == "triggered") return trigger_(nll_);  // of the batch before
+    return run_.method == "smoothing" ? strength : 0;
   }
   // end shown
 
-  void adapt(int64_t step, double mean_nll) {
-    if (run_.method == "linear" || run_.method == "cosine")
-      criterion_.set_smoothing(adaptive_eps(run_, step));
-    if (run_.method == "triggered") criterion_.set_smoothing(trigger_(mean_nll));
+  // shown: methods
+  Variable loss_of(const Variable& z, const Tensor& y, int64_t step, double smoothing) const {
+    using namespace losses;
+    using enum ClassWeighting;
+    const double strength = run_.strength, steps = static_cast<double>(run_.steps);
+    const auto penalized = [&](double beta, double threshold = INFINITY) {
+      return CrossEntropy()(z, y) + beta * ConfidencePenalty(0, Reduction::mean, threshold)(z, y);
+    };
+    if (run_.method == "penalty") return penalized(strength);
+    if (run_.method == "hinge") return penalized(strength, /*threshold=*/1);
+    if (run_.method == "annealed") return penalized(strength * linear_smoothing(step, steps, 0, 1));
+    if (run_.method == "unigram") return UnigramSmoothing(prior(), strength)(z, y);
+    if (run_.method == "per_target") return ClassWeightedSmoothing(weights(), per_target, strength)(z, y);
+    if (run_.method == "per_class") return ClassWeightedSmoothing(weights(), per_class, strength)(z, y);
+    return LabelSmoothingCrossEntropy(smoothing)(z, y);
   }
+  // end shown
 
   void learn() {
     optim::Adam adam(model_.parameters(), {.beta2 = 0.98, .eps = 1e-9});
-    const LossFunction criterion = loss();  // shares its smoothing with criterion_
     const int64_t every = std::max<int64_t>(1, run_.steps / 20);
     losses::LossSums since;
     double smoothed = 0;
     for (int64_t step = 1; step <= run_.steps && !interrupted(); ++step) {
-      adapt(step, nll_);
+      const double smoothing = smoothing_at(step);
+      std::vector<IdPair> pairs(32);
+      for (IdPair& pair : pairs) pair = next_pair();
       // shown: train_step
-      const Batch batch = next_batch();
+      const Batch batch = make_batch(pairs);
       adam.set_lr(learning_rate(run_, step));
       adam.zero_grad();
-      const Variable z = logits(batch), loss = criterion(z, batch.labels());
+      const Variable z = logits(batch), loss = loss_of(z, batch.labels(), step, smoothing);
       const losses::LossSums sums = plain_(z.detach(), batch.target).sums;
       since += sums, nll_ = sums.mean_nll(), smoothed += loss.value().item() / static_cast<double>(every);
       loss.backward();
@@ -174,7 +160,7 @@ class Student {
       if (step % every != 0) continue;
       const double now = static_cast<double>(step);
       outcome_.series["curve"].push_back({now, since.mean_nll(), validation_nll()});
-      outcome_.series["eps"].push_back({now, criterion_.smoothing(), smoothed});
+      outcome_.series["eps"].push_back({now, smoothing, smoothed});
       outcome_.values["train_nll"] = since.mean_nll();
       since = {}, smoothed = 0;
     }
@@ -186,34 +172,29 @@ class Student {
     return plain_(logits(b), b.target).nll_loss();
   }
 
-  static Triples triples(const Calibration& c) {
-    Triples bins;
-    for (const ReliabilityBin& b : c.bins) bins.push_back({double(b.count), b.confidence, b.accuracy});
-    return bins;
+  void record(const std::string& prefix, const std::string& bins, const Calibration& c) {
+    auto& v = outcome_.values;
+    v[prefix + "nll"] = c.nll, v[prefix + "ece"] = c.ece, v[prefix + "brier"] = c.brier;
+    v[prefix + "accuracy"] = c.accuracy, v[prefix + "entropy"] = c.entropy, v[prefix + "top"] = c.confidence;
+    for (const ReliabilityBin& b : c.bins)
+      outcome_.series[bins].push_back({double(b.count), b.confidence, b.accuracy});
   }
 
   void measure_tokens() {
-    auto& v = outcome_.values;
     const Batch valid = make_batch(lesson_.valid), test = make_batch(lesson_.test);
     const Ids valid_ids = valid.labels().to_vector<int32_t>(), ids = test.labels().to_vector<int32_t>();
     // shown: reliability
     const Tensor z = logits(test).value();
     const double t = fit_temperature(logits(valid).value(), valid_ids, Vocabulary::pad);
-    const std::vector<TokenPrediction> tokens = predictions(z, ids, Vocabulary::pad);
-    const Calibration plain = calibration(tokens),
-                      scaled = calibration(predictions(z, ids, Vocabulary::pad, t));
+    std::vector<TokenPrediction> tokens = predictions(z, ids, Vocabulary::pad);
+    record("", "reliability", calibration(tokens));
+    record("scaled_", "scaled", calibration(predictions(z, ids, Vocabulary::pad, t)));
     // end shown
-    v["nll"] = plain.nll, v["ece"] = plain.ece, v["brier"] = plain.brier, v["accuracy"] = plain.accuracy;
-    v["entropy"] = plain.entropy, v["top"] = plain.confidence, v["temperature"] = t;
-    v["scaled_nll"] = scaled.nll, v["scaled_ece"] = scaled.ece;
-    std::vector<TokenPrediction> ends;
-    std::ranges::copy_if(tokens, std::back_inserter(ends),
-                         [](const TokenPrediction& p) { return p.predicted == Vocabulary::eos; });
-    const Calibration eos = calibration(ends);
-    v["eos_ece"] = eos.ece, v["eos_top"] = eos.confidence;
-    outcome_.series["reliability"] = triples(plain), outcome_.series["scaled"] = triples(scaled);
-    measure_recall(tokens);
+    outcome_.values["temperature"] = t;
     measure_distance(softmax(z).to_vector<float>(), ids);
+    measure_recall(tokens);
+    std::erase_if(tokens, [](const TokenPrediction& p) { return p.predicted != Vocabulary::eos; });
+    record("eos_", "eos", calibration(tokens));
   }
 
   // By quarters of the tokens, from those whose word is rare in training to the frequent ones.
@@ -221,9 +202,9 @@ class Student {
     const auto count = [&](const TokenPrediction& p) { return counts_[static_cast<size_t>(p.target)]; };
     std::ranges::stable_sort(tokens, {}, count);
     Triples& recall = outcome_.series["recall"];
+    recall.resize(4);
     for (size_t i = 0; i < tokens.size(); ++i) {
-      if (recall.size() * tokens.size() <= 4 * i) recall.push_back({0, 0, 0});
-      auto& [n, mean_count, right] = recall.back();
+      auto& [n, mean_count, right] = recall[4 * i / tokens.size()];
       ++n, mean_count += count(tokens[i]), right += tokens[i].correct();
     }
     for (auto& [n, mean_count, right] : recall) mean_count /= n, right /= n;
@@ -254,31 +235,25 @@ class Student {
   }
 
   // Of the first `count` test sentences.
-  std::vector<Ids> translated(size_t count, int64_t beam = 1, double rectify = 0) {
+  std::vector<nn::Hypothesis> translated(size_t count, int64_t beam = 1, double rectify = 0) {
     const Batch b = make_batch({lesson_.test.begin(), lesson_.test.begin() + std::ptrdiff_t(count)});
     // shown: beams
-    const auto found = nn::beam_search(model_, b.source, b.source_lengths,
-                                       {.beam = beam,
-                                        .length_penalty = 0,
-                                        .longest = lesson_.truth.empty() ? 40 : 16,
-                                        .bos = Vocabulary::bos,
-                                        .eos = Vocabulary::eos,
-                                        .rectify = rectify,
-                                        .never = {Vocabulary::pad, Vocabulary::bos}});
+    const int64_t longest = lesson_.truth.empty() ? 40 : 16;
+    nn::SearchOptions how{
+        .length_penalty = 0, .longest = longest, .bos = Vocabulary::bos, .eos = Vocabulary::eos};
+    how.beam = beam, how.rectify = rectify, how.never = {Vocabulary::pad, Vocabulary::bos};
+    return nn::beam_search(model_, b.source, b.source_lengths, how);
     // end shown
-    std::vector<Ids> ids;
-    for (const nn::Hypothesis& h : found) ids.push_back(h.ids);
-    return ids;
   }
 
-  Bleu bleu_of(const std::vector<Ids>& found) const {
+  Bleu bleu_of(const std::vector<nn::Hypothesis>& found) const {
     std::vector<Words> words;
-    for (const Ids& ids : found) words.push_back(lesson_.target.decode(ids));
+    for (const nn::Hypothesis& h : found) words.push_back(lesson_.target.decode(h.ids));
     return corpus_bleu(words, {lesson_.best.begin(), lesson_.best.begin() + std::ssize(found)});
   }
 
   void measure_translations() {
-    const std::vector<Ids> found = translated(lesson_.test.size());
+    const std::vector<nn::Hypothesis> found = translated(lesson_.test.size());
     outcome_.values["bleu"] = bleu_of(found).score;
     measure_free_running(found);
     const int64_t widest = lesson_.truth.empty() ? 16 : 64;  // a text takes longer
@@ -291,20 +266,18 @@ class Student {
   }
 
   // The model reads what it has said; whether a word is right, the reference's word in the same place tells.
-  void measure_free_running(const std::vector<Ids>& found) {
+  void measure_free_running(const std::vector<nn::Hypothesis>& found) {
     std::vector<IdPair> said;
-    for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i]});
+    for (size_t i = 0; i < found.size(); ++i) said.push_back({lesson_.test[i].source, found[i].ids});
     const Batch b = make_batch(said);
     Ids right = b.labels().to_vector<int32_t>();
     const size_t width = right.size() / found.size();
     for (size_t i = 0; i < found.size(); ++i) {
       Ids reference = lesson_.target.encode(lesson_.best[i]);
       reference.push_back(Vocabulary::eos), reference.resize(width, -1);
-      std::copy_n(reference.begin(), found[i].size() + 1, right.begin() + std::ptrdiff_t(i * width));
+      std::copy_n(reference.begin(), found[i].ids.size() + 1, right.begin() + std::ptrdiff_t(i * width));
     }
-    const Calibration c = calibration(predictions(logits(b).value(), right, Vocabulary::pad));
-    outcome_.values["free_ece"] = c.ece;
-    outcome_.series["free"] = triples(c);
+    record("free_", "free", calibration(predictions(logits(b).value(), right, Vocabulary::pad)));
   }
 
   const Lesson& lesson_;
@@ -313,9 +286,8 @@ class Student {
   nn::TranslationModel model_;
   std::vector<IdPair> pairs_;   // the training set, or none: fresh ones are drawn
   std::vector<double> counts_;  // of each target word in training
-  size_t at_ = 0;
+  size_t at_ = 0;               // pairs taken so far
   const losses::TranslationLoss plain_{lesson_.target.size(), Vocabulary::pad, 0.};
-  losses::LabelSmoothingCrossEntropy criterion_{run_.method == "smoothing" ? run_.strength : 0.};
   losses::ConfidenceTriggered trigger_{run_.method == "triggered" ? run_.strength : 0.};
   double nll_ = std::log(double(lesson_.target.size()));  // of the last batch
   Outcome outcome_;

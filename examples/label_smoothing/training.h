@@ -29,7 +29,7 @@ Lesson text_lesson(const std::string& source_path, const std::string& target_pat
 struct Run {
   std::string data = "toy";          // Lesson::name
   std::string regime = "overfit";    // `pairs` pairs, again and again; or "fresh": drawn without end, or all
-  std::string method = "smoothing";  // what `strength` is told to: Student::loss() has the list
+  std::string method = "smoothing";  // what `strength` is told to: training.cpp has the list
   double strength = 0;               // eps, or beta of the confidence penalty
   int64_t seed = 1, steps = 1000, pairs = 400, width = 32, layers = 1;
   std::string schedule = "cosine";        // noam, inverse_sqrt
@@ -48,6 +48,5 @@ extern const std::vector<std::string> kValues, kSeries;
 
 Outcome train_and_measure(const Lesson& lesson, const Run& run);  // an empty one if interrupted
 double learning_rate(const Run& run, int64_t step);
-double adaptive_eps(const Run& run, int64_t step);  // of the methods linear and cosine
 
 }  // namespace gradus::examples::lab

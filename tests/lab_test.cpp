@@ -154,6 +154,34 @@ TEST_CASE("every method trains; hard labels are its neutral setting") {
     const bool waits = method == std::string("triggered") || method == std::string("hinge");
     if (!waits) CHECK(train_and_measure(lesson, run).values != values);
   }
+  Run unknown = tiny(1);
+  unknown.method = "hinje";
+  CHECK_THROWS_WITH_AS(train_and_measure(lesson, unknown), "lab: there is no method hinje",
+                       std::invalid_argument);
+}
+
+TEST_CASE("the hinge and the trigger act on a model that is sure") {
+  const Lesson lesson = toy_lesson();
+  Run hard{.steps = 150, .pairs = 8, .width = 8, .peak = 2e-2};
+  const auto values = train_and_measure(lesson, hard).values;
+  for (const char* method : {"hinge", "triggered"}) {
+    Run run = hard;
+    run.method = method, run.strength = 1;
+    CHECK(train_and_measure(lesson, run).values != values);
+  }
+}
+
+TEST_CASE("a sweep that cannot keep what is finished says so, from within its threads") {
+  const Folder folder;
+  CHECK_THROWS_AS(sweep(folder.settings(), "no folder/s", {{"tiny", tiny(0)}}, 2), std::runtime_error);
+}
+
+TEST_CASE("what is not measured of a kind of run is an error") {
+  Outcome outcome = train_and_measure(toy_lesson(), tiny(1));
+  CHECK_THROWS_WITH_AS(measured(outcome, "longer"), "lab: `longer` is not measured of this kind of run",
+                       std::invalid_argument);
+  CHECK_THROWS_AS(measured(outcome, "early_nll"), std::invalid_argument);
+  CHECK_THROWS_AS(measured(outcome, "luck"), std::invalid_argument);
 }
 
 TEST_CASE("intervals: Student's t on paired differences") {

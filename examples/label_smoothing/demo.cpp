@@ -1,6 +1,5 @@
 #include "examples/label_smoothing/demo.h"
 
-#include <algorithm>
 #include <set>
 #include <sstream>
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
+#include <mutex>
 #include <numeric>
 #include <regex>
 
@@ -14,14 +15,6 @@
 
 namespace gradus::examples::lab {
 namespace {
-
-std::vector<std::string> split(const std::string& text, char at) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, at);) parts.push_back(part);
-  if (text.ends_with(at)) parts.emplace_back();
-  return parts;
-}
 
 // What makes a run, column by column; written and compared as text.
 const std::vector<std::string> kFields =
@@ -41,10 +34,9 @@ std::vector<std::string> header() {
 }
 
 double number(const std::string& text, const std::string& where) {
-  char* end = nullptr;
-  const double x = std::strtod(text.c_str(), &end);
-  check_world(!text.empty() && *end == 0 && std::isfinite(x), where, "expected a number, got '", text, "'");
-  return x;
+  const auto x = number_in<double>(text);
+  check_world(x && std::isfinite(*x), where, "expected a number, got '", text, "'");
+  return *x;
 }
 
 bool finished(const Outcome& outcome) { return !outcome.values.empty(); }
@@ -79,20 +71,24 @@ Outcomes from_csv(const std::string& file, const std::vector<Run>& runs) {
     const std::vector<std::string> row = split(lines[i], ',');
     check_world(row.size() == names.size(), where, "expected ", names.size(), " columns, got ", row.size());
     auto cell = row.begin();
-    std::string key = *cell++;
-    while (cell < row.begin() + std::ssize(kFields)) key += " " + *cell++;
-    const auto run = wanted.find(key);
-    check_world(run != wanted.end(), where, "the run `", key,
+    std::string made = *cell++;
+    while (cell < row.begin() + std::ssize(kFields)) made += " " + *cell++;
+    const auto run = wanted.find(made);
+    check_world(run != wanted.end(), where, "the run `", made,
                 "` is none of this sweep: it was made with other options");
     auto& [values, series] = *run->second;
-    check_world(values.empty(), where, "the run `", key, "` is there twice");
+    check_world(values.empty(), where, "the run `", made, "` is there twice");
     for (const std::string& name : kValues) values[name] = number(*cell++, where);
-    for (const std::string& name : kSeries)
-      for (Triples& points = series[name]; const std::string& point : split(*cell++, ' ')) {
-        const std::vector<std::string> abc = split(point, ':');
+    for (const std::string& name : kSeries) {
+      Triples& points = series[name];
+      const Words texts = cell->empty() ? Words() : split(*cell, ' ');
+      for (const std::string& point : texts) {
+        const Words abc = split(point, ':');
         check_world(abc.size() == 3, where, "expected three numbers a:b:c, got '", point, "'");
         points.push_back({number(abc[0], where), number(abc[1], where), number(abc[2], where)});
       }
+      ++cell;
+    }
   }
   return outcomes;
 }
@@ -134,21 +130,20 @@ Results sweep(const Settings& settings, const std::string& name, const Kinds& ki
   int64_t done = std::ranges::count_if(outcomes, finished);
   Progress progress(std::cerr, {.total = std::ssize(runs), .start = done});
   std::exception_ptr failure;
+  std::mutex mutex;
   // Within this region every kernel runs on the thread that calls it.
 #pragma omp parallel for schedule(dynamic, 1)
   for (size_t i = 0; i < runs.size(); ++i) {
     if (interrupted() || finished(outcomes[i])) continue;
     try {
       Outcome outcome = train_and_measure(lesson, runs[i]);
+      const std::lock_guard lock(mutex);  // no critical region: an exception may not leave one
       if (!finished(outcome)) continue;
-#pragma omp critical
-      {
-        outcomes[i] = std::move(outcome);
-        atomic_write_file(file, to_csv(runs, outcomes));
-        progress.update(++done, name + ": runs finished");
-      }
+      outcomes[i] = std::move(outcome);
+      atomic_write_file(file, to_csv(runs, outcomes));
+      progress.update(++done, name + ": runs finished");
     } catch (...) {
-#pragma omp critical
+      const std::lock_guard lock(mutex);
       failure = std::current_exception();
     }
   }
@@ -183,6 +178,8 @@ Interval interval(const std::vector<double>& x) {
 double measured(const Outcome& outcome, const std::string& measure) {
   const auto& [values, series] = outcome;
   const auto &curve = series.at("curve"), &beams = series.at("beams");
+  check(curve.size() >= 4 && (measure != "longer" || !beams.empty()), "lab: `", measure,
+        "` is not measured of this kind of run");
   if (measure == "early_nll") return curve[curve.size() / 4 - 1][2];
   if (measure == "final_nll") return curve.back()[2];
   if (measure == "turn") {
@@ -233,9 +230,10 @@ Demo answered(Demo demo, const Results& results) {
   static const std::regex kQuestion(R"(\{((?:([^{}]+): )?(?:(\w+) of ([^{}>]+) > )?(\w+) of ([^{}>]+))\})");
   const std::string honest = demo.honest();
   for (std::sregex_iterator q(honest.begin(), honest.end(), kQuestion), end; q != end; ++q) {
-    const std::string whole = (*q)[1], what = (*q)[2], before = (*q)[4], measure = (*q)[5];
-    const Outcomes& now = of((*q)[6]);
-    const Interval i = before.empty() ? mean_of(now, measure) : difference(of(before), now, measure, (*q)[3]);
+    const std::string whole = (*q)[1], what = (*q)[2], measure_before = (*q)[3], before = (*q)[4];
+    const std::string measure = (*q)[5], kind = (*q)[6];
+    const Interval i = before.empty() ? mean_of(of(kind), measure)
+                                      : difference(of(before), of(kind), measure, measure_before);
     demo.words[whole] = what.empty() ? text(i) : verdict(what, i);
   }
   return demo;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "examples/support/batch.h"
 #include "examples/support/bleu.h"
@@ -133,6 +134,8 @@ class Student {
     if (run_.method == "unigram") return UnigramSmoothing(prior(), strength)(z, y);
     if (run_.method == "per_target") return ClassWeightedSmoothing(weights(), per_target, strength)(z, y);
     if (run_.method == "per_class") return ClassWeightedSmoothing(weights(), per_class, strength)(z, y);
+    static const std::set<std::string> smoothed{"smoothing", "linear", "cosine", "triggered"};
+    check(smoothed.contains(run_.method), "lab: there is no method ", run_.method);
     return LabelSmoothingCrossEntropy(smoothing)(z, y);
   }
   // end shown

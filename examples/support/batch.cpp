@@ -75,14 +75,14 @@ template <class T> void shuffle(std::vector<T>& items, std::mt19937_64& random) 
 
 // The rows, at least `width` wide, and their lengths.
 std::array<Tensor, 2> rectangle(const std::vector<Ids>& rows, int64_t width) {
-  Ids all, lengths;
+  Ids ids, lengths;
   for (const Ids& row : rows) width = std::max(width, length(row));
   for (const Ids& row : rows) {
     lengths.push_back(row.size());
-    all.insert(all.end(), row.begin(), row.end());
-    all.resize(lengths.size() * width, Vocabulary::pad);
+    ids.insert(ids.end(), row.begin(), row.end());
+    ids.resize(lengths.size() * width, Vocabulary::pad);
   }
-  return {Tensor::from(all, {length(rows), width}), Tensor::from(lengths, {length(rows)})};
+  return {Tensor::from(ids, {length(rows), width}), Tensor::from(lengths, {length(rows)})};
 }
 
 }  // namespace

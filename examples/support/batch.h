@@ -37,8 +37,8 @@ int64_t positions(const IdPair& pair);
 
 // One epoch: every pair once, in batches of at most `tokens` padded positions on their longer side (a longer
 // pair stands alone). Pairs of like lengths share a bucket, and a bucket's batches have one shape: there are
-// at most `max_shapes` of (rows, source_width, target_width), the same ones in every epoch, so that whoever
-// prepares something for a shape does it a few times, not once a batch. Order depends on (seed, epoch) alone
+// at most `max_shapes` of (rows, source_width, target_width), the same ones in every epoch, so that blocks of
+// memory that are given back fit again. Order depends on (seed, epoch) alone
 // and is the same on every machine, so (epoch, index of the batch) is a place to go on from.
 constexpr size_t max_shapes = 24;
 std::vector<BatchPlan> bucketed_batches(const std::vector<IdPair>& pairs, int64_t tokens, uint64_t seed,

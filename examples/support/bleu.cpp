@@ -54,25 +54,24 @@ Bleu corpus_bleu(const std::vector<Words>& hypotheses, const std::vector<Words>&
 }
 
 Words tokenize_13a(std::string line) {
+  // The original's, in its order.
+  constexpr std::pair<std::string_view, std::string_view> kLiteral[] = {
+      {"<skipped>", ""}, {"-\n", ""},   {"\n", " "},  {"&quot;", "\""},
+      {"&amp;", "&"},    {"&lt;", "<"}, {"&gt;", ">"}};
   static const std::pair<std::regex, const char*> kReplacements[] = {
-      // the original's, in its order
-      {std::regex("<skipped>"), ""},
-      {std::regex("-\n"), ""},
-      {std::regex("\n"), " "},
-      {std::regex("&quot;"), "\""},
-      {std::regex("&amp;"), "&"},
-      {std::regex("&lt;"), "<"},
-      {std::regex("&gt;"), ">"},
       {std::regex(R"([{-~\[-` -&(-+:-@/])"), " $& "},
       {std::regex("([^0-9])([.,])"), "$1 $2 "},
       {std::regex("([.,])([^0-9])"), " $1 $2"},
       {std::regex("([0-9])(-)"), "$1 $2 "},
   };
+  for (const auto& [from, to] : kLiteral)
+    for (size_t at = 0; (at = line.find(from, at)) != line.npos; at += to.size())
+      line.replace(at, from.size(), to);
   line = ' ' + line + ' ';
   for (const auto& [pattern, replacement] : kReplacements)
     line = std::regex_replace(line, pattern, replacement);
   Words words{""};
-  for (const auto& [c, bytes, valid] : code_points(line))
+  for (const auto& [c, bytes, valid] : CodePoints{line})
     if (!valid || !is_space(c)) words.back() += bytes;
     else if (!words.back().empty()) words.emplace_back();
   words.pop_back();  // the line ends in a space

@@ -38,7 +38,7 @@ std::string clock_time(double seconds) {  // 1:05, 2:00:00
 std::pair<std::string, size_t> fit(std::string_view text, size_t columns) {
   std::string out;
   size_t width = 0;
-  for (const auto& [c, bytes, valid] : code_points(text))
+  for (const auto& [c, bytes, valid] : CodePoints{text})
     if (width < columns) out += c < 0x20 || (c >= 0x7F && c < 0xA0) ? " " : bytes, ++width;
   return {out, width};
 }

@@ -215,7 +215,7 @@ double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
 std::string escape(std::string_view text) {
   constexpr std::array kNames{"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
   std::string out;
-  for (const auto& [c, bytes, valid] : code_points(text)) {
+  for (const auto& [c, bytes, valid] : CodePoints{text}) {
     const size_t special = std::string_view("<>&\"'").find(bytes);
     if (special < kNames.size()) out += kNames[special];
     else out += valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE ? bytes : "\uFFFD";

@@ -25,14 +25,8 @@ CodePoint decode_utf8(std::string_view text) {
   return {value, text.substr(0, length), true};
 }
 
-std::vector<CodePoint> code_points(std::string_view text) {
-  std::vector<CodePoint> points;
-  for (; !text.empty(); text.remove_prefix(points.back().bytes.size())) points.push_back(decode_utf8(text));
-  return points;
-}
-
 std::optional<size_t> find_invalid_utf8(std::string_view text) {
-  for (const CodePoint& point : code_points(text))
+  for (const CodePoint& point : CodePoints{text})
     if (!point.valid) return point.bytes.data() - text.data();
   return {};
 }
@@ -125,7 +119,7 @@ Words split_words(std::string_view text) {
   Words words;
   bool inside = false;  // does the next letter continue the last word?
   char32_t before = 0;
-  for (const auto& [c, bytes, valid] : code_points(text)) {
+  for (const auto& [c, bytes, valid] : CodePoints{text}) {
     text.remove_prefix(bytes.size());
     const char32_t after = decode_utf8(text).value;
     const bool bound = inside && binds(before, c, after);
@@ -186,7 +180,7 @@ std::string shortest(double value) {
 std::string json_string(std::string_view text) {
   constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";
-  for (const auto& [c, bytes, valid] : code_points(text)) {
+  for (const auto& [c, bytes, valid] : CodePoints{text}) {
     if (c == '"' || c == '\\') out += '\\';
     if (c < 0x20) out += {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
     else out += valid ? bytes : "\uFFFD";

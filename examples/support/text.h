@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <istream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,7 +30,20 @@ struct CodePoint {
 // The code point with which a text begins; 0, of no bytes, where it is empty. Overlong forms, surrogates,
 // what lies beyond U+10FFFF, lone and missing continuation bytes are all invalid.
 CodePoint decode_utf8(std::string_view text);
-std::vector<CodePoint> code_points(std::string_view text);
+
+// The code points of a text, one after the other: for (const CodePoint& point : CodePoints{text})
+struct CodePoints {
+  struct Iterator {
+    std::string_view rest;
+    CodePoint point = decode_utf8(rest);  // with which the rest begins
+    const CodePoint& operator*() const { return point; }
+    void operator++() { *this = {rest.substr(point.bytes.size())}; }
+    bool operator==(std::default_sentinel_t) const { return rest.empty(); }
+  };
+  std::string_view text;
+  Iterator begin() const { return {text}; }
+  std::default_sentinel_t end() const { return {}; }
+};
 
 // The position of the first byte that is not UTF-8, if there is one.
 std::optional<size_t> find_invalid_utf8(std::string_view text);

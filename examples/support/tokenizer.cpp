@@ -141,7 +141,7 @@ Words Vocabulary::decode(std::span<const int32_t> ids) const {
 std::vector<std::string> split_pieces(std::string_view line) {
   std::vector<std::string> pieces;
   bool was_space = false, was_letter = false;
-  for (const auto& [c, bytes, valid] : code_points(line)) {
+  for (const auto& [c, bytes, valid] : CodePoints{line}) {
     const bool space = is_space(c), letter = is_letter(c);
     const bool continues = !pieces.empty() && !space && (was_space || letter == was_letter) &&
                            pieces.back().size() + bytes.size() <= Bpe::longest_piece;
@@ -256,7 +256,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   if (const auto* words = std::get_if<Vocabulary>(&kind_)) return join_words(words->decode(ids));
   const std::string bytes = std::get<Bpe>(kind_).decode(ids);
   std::string text;
-  for (const auto& [c, own, valid] : code_points(bytes)) text += valid && c != '\n' ? own : "\uFFFD";
+  for (const auto& [c, own, valid] : CodePoints{bytes}) text += valid && c != '\n' ? own : "\uFFFD";
   return text;
 }
 

@@ -1,6 +1,5 @@
 #include "examples/translate/checkpoint.h"
 
-#include <charconv>
 #include <sstream>
 
 #include "tensor/safetensors.h"
@@ -10,15 +9,6 @@ namespace {
 
 constexpr const char* kFormat = "gradus translate 2";
 constexpr const char* kOptimizer = "optimizer.";  // before the names of what it remembers
-
-// Infinity is one, too: the best nll before there is any.
-template <class T> T number(const std::string& text, T max) {
-  T value = -1;
-  const char* end = text.data() + text.size();
-  check(std::from_chars(text.data(), end, value).ptr == end && value >= 0 && value <= max,
-        "expected a number from 0 to ", max, ", got `", text, "`");
-  return value;
-}
 
 // A small file must not become a large model: what its options take at least.
 double least_weights(const TrainOptions& o, double source, double target) {
@@ -52,6 +42,12 @@ Checkpoint load_checkpoint(const std::string& path) {
   };
   check_world(text("format") == kFormat, path, ": expected format `", kFormat, "`, got `", text("format"),
               "`");
+  const auto number = [&]<class T>(const std::string& key, T max) {
+    const auto value = number_in<T>(text(key));
+    check(value && *value >= 0 && *value <= max, key, ": expected a number from 0 to ", max, ", got `",
+          text(key), "`");
+    return *value;
+  };
   try {
     TrainOptions options;
     Options declared("", "");
@@ -61,9 +57,9 @@ Checkpoint load_checkpoint(const std::string& path) {
     const Tokenizers tokenizers{Tokenizer::parse(text("source_tokenizer")),
                                 Tokenizer::parse(text("target_tokenizer"))};
     Checkpoint c{options, tokenizers, text("data_hash")};
-    c.step = number<int64_t>(text("step"), 1'000'000'000);
-    c.best_nll = number<double>(text("best_nll"), INFINITY);
-    c.seconds = number<double>(text("seconds"), 1e9);
+    c.step = number("step", int64_t{1'000'000'000});
+    c.best_nll = number("best_nll", double{INFINITY});  // which it is before there is any
+    c.seconds = number("seconds", 1e9);
     for (const auto& [name, tensor] : file.tensors) {
       if (name.starts_with(kOptimizer)) c.optimizer[name.substr(std::string(kOptimizer).size())] = tensor;
       else c.weights[name] = tensor;

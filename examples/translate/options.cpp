@@ -63,6 +63,8 @@ void TrainOptions::validate() const {
   check(!toy || words(), "train: --toy learns words: expected --tokenizer word, got ", tokenizer);
   check(!toy || tie != "all", "train: --toy has two vocabularies, --tie all one; did you mean --tie output?");
   check(!toy || epochs == 0, "train: the toy language has no --epochs");
+  check(!toy || longest >= 32, "train: sentences of the toy language need --longest 32 at least, got ",
+        longest);
   check(valid_source.empty() == valid_target.empty() && (!toy || valid_source.empty()),
         "train: --valid-source and --valid-target go together, and with --source and --target");
   int64_t nearest = 1;
@@ -83,7 +85,13 @@ std::string TrainOptions::dump() const {
 nn::TranslationModelConfig TrainOptions::model(int64_t source_vocab, int64_t target_vocab) const {
   const nn::Tie tied = tie == "none" ? nn::Tie::none : tie == "all" ? nn::Tie::all : nn::Tie::output;
   const Unary function = activation == "gelu" ? Unary::gelu : Unary::relu;
-  const nn::TransformerConfig transformer{d_model, heads, layers, ff, dropout, norm == "pre", function};
+  const nn::TransformerConfig transformer{.d_model = d_model,
+                                          .heads = heads,
+                                          .layers = layers,
+                                          .ff = ff,
+                                          .dropout = dropout,
+                                          .norm_first = norm == "pre",
+                                          .activation = function};
   return {source_vocab, target_vocab, tied, transformer, longest};
 }
 

@@ -102,7 +102,7 @@ class Trainer {
     std::ifstream before(path("log.jsonl"));
     for (std::string line; std::getline(before, line);)
       if (const auto step = json_number(line, "step"); step && *step <= now_.step && line.ends_with('}'))
-        kept += line + '\n';
+        kept += line + '\n', logged_.push_back(line);
     atomic_write_file(path("log.jsonl"), kept);
     log_.open(path("log.jsonl"), std::ios::app);
   }
@@ -216,8 +216,7 @@ class Trainer {
 
   void write_report(Progress& progress) {  // no run ends because of its report
     try {
-      const std::vector<std::string> log = read_lines(path("log.jsonl"));
-      atomic_write_file(path("report.html"), report_page(log, now_.options.dump(), task_, model_));
+      atomic_write_file(path("report.html"), report_page(logged_, now_.options.dump(), task_, model_));
     } catch (const std::exception& error) {
       progress.say(message("warning: ", path("report.html"), " is not written: ", error.what()));
     }
@@ -230,8 +229,9 @@ class Trainer {
     const int64_t every = options_.validate_every;
     for (int64_t step = now_.step, n = 0; step > 0 && n < options_.average;
          step = (step - 1) / every * every, ++n)
-      if (std::filesystem::exists(step_file(step))) files.insert(files.begin(), step_file(step));
+      if (std::filesystem::exists(step_file(step))) files.push_back(step_file(step));
     if (files.empty()) return progress.say("no checkpoint is left to take the mean of");
+    std::ranges::reverse(files);
     const Checkpoint mean = average_of(files);
     model_.load(mean.weights);
     validation_loss(progress, message("mean of ", files.size(), " checkpoints"));
@@ -253,7 +253,8 @@ class Trainer {
   }
 
   void write_line(const JsonLine& line) {
-    log_ << line.str() << std::endl;
+    logged_.push_back(line.str());
+    log_ << logged_.back() << std::endl;
     check_world(log_.good(), "train: cannot write ", path("log.jsonl"));
   }
 
@@ -265,6 +266,7 @@ class Trainer {
   Checkpoint now_;  // as it would be saved now, but for the tensors
   std::optional<optim::Adam> adam_;
   std::ofstream log_;
+  std::vector<std::string> logged_;  // its lines
   double label_floor_ = 0, gradient_norm_ = 0;
 };
 

@@ -117,6 +117,17 @@ TEST_CASE("a run is told by its seed, whatever the thread; a sweep goes on where
   std::string words = before;
   words.replace(value, words.find(',', value) - value, "many");
   refused(words, "line 2: expected a number, got 'many'");
+  // Of the first row's series one is cut short, and one is there that was not measured.
+  const auto with = [&](size_t column, const std::string& cell) {
+    size_t begin = second;
+    for (size_t i = 0; i < column; ++i) begin = before.find(',', begin) + 1;
+    return std::string(before).replace(begin, before.find_first_of(",\n", begin) - begin, cell);
+  };
+  const size_t curve = 14 + kValues.size();  // the first series
+  refused(with(curve, "1:2:3"), "line 2: expected 3 points of `curve`, got 1");
+  refused(with(curve + 2, ""), "line 2: expected 15 points of `reliability`, got 0");
+  refused(with(curve + 5, ""), "line 2: `optimum` has 0 points");
+  refused(with(curve + 7, "1:1:1"), "line 2: `beams` has 1 points");
 }
 
 TEST_CASE("the page of --full is made of the committed runs, and none is trained again") {

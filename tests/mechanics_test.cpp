@@ -50,6 +50,8 @@ TEST_CASE("every demo has all its parts, is well-formed, and is the same each ti
     CHECK(code.find("shown:") == string::npos);
     CHECK(code.find_first_not_of(' ') == 0);
   }
+  CHECK(lab::shown("kl_and_ce").find("{\n  const Variable logits") !=
+        string::npos);  // indented as in the source
   CHECK_THROWS_WITH(lab::shown("nothing"), "lab: no source says `// shown: nothing`");
 }
 

@@ -57,7 +57,8 @@ std::vector<std::string> filled(std::vector<std::string> texts, const Placeholde
 
 std::string Demo::honest() const {
   std::string all;
-  for (const std::string& key : says) all += (all.empty() ? "" : " ") + text(name, key);
+  for (const std::string& key : says)
+    all += (all.empty() ? "" : "</p>\n<p class=\"honest\">") + text(name, key);
   return all;
 }
 
@@ -90,7 +91,7 @@ std::string shown(const std::string& name) {
   std::string lines(all.substr(begin, all.rfind('\n', end) + 1 - begin));
   const std::string indent = "\n" + std::string(lines.find_first_not_of(' '), ' ');
   lines = "\n" + lines;
-  for (size_t at; (at = lines.find(indent)) != lines.npos && indent.size() > 1;)
+  for (size_t at = 0; indent.size() > 1 && (at = lines.find(indent, at)) != lines.npos; ++at)
     lines.replace(at, indent.size(), "\n");
   return lines.substr(1);
 }

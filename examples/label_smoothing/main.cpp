@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <set>
 
 #include "examples/label_smoothing/demo.h"
 #include "examples/support/cli.h"
@@ -45,7 +46,9 @@ int run(std::span<const std::string> arguments) {
   options.add("--threads", &settings.threads, "N", "CPU threads; 0: all cores", {0, 1024});
   std::vector<std::string> words(arguments.begin(), arguments.end());
   if (const auto at = std::find(words.begin(), words.end(), "--data"); at != words.end()) {
-    check(words.end() - at > 2, "--data: expected two files, SOURCE and TARGET");
+    const auto is_file = [](const std::string& word) { return !word.starts_with("--"); };
+    check(words.end() - at > 2 && std::all_of(at + 1, at + 3, is_file),
+          "--data: expected two files, SOURCE and TARGET");
     *at = "--source";
     words.insert(at + 2, "--target");
   }
@@ -55,7 +58,14 @@ int run(std::span<const std::string> arguments) {
   check(!settings.quick || !settings.full, "label_smoothing: --quick and --full exclude each other");
   check(settings.source.empty() == settings.target.empty(),
         "label_smoothing: --source and --target go together");
-  const std::string chosen = "," + only + ",";
+  std::set<int> chosen;
+  for (const std::string& part : only.empty() ? Words() : split(only, ',')) {
+    const auto found = std::ranges::find(kDemos, number_in<int>(part).value_or(0), &Entry::number);
+    check(found != std::end(kDemos), "label_smoothing: there is no demo `", part, "`; see --help");
+    check(settings.source.empty() || found->of_a_text, "label_smoothing: demo ", part,
+          " is not made of a text; without --data it is");
+    chosen.insert(found->number);
+  }
   settings.quick = !settings.full;
   if (settings.runs.empty()) settings.runs = settings.out + (settings.full ? "/full-runs" : "/quick-runs");
   if (settings.threads > 0) set_num_threads(settings.threads);
@@ -67,7 +77,7 @@ int run(std::span<const std::string> arguments) {
   std::vector<html::Section> sections;
   for (const auto& [number, make, of_a_text] : kDemos) {
     if (!settings.source.empty() && !of_a_text) continue;
-    if (!only.empty() && chosen.find(message(",", number, ",")) == chosen.npos) continue;
+    if (!only.empty() && !chosen.contains(number)) continue;
     std::cout << "demo " << number << " ... ";
     const double begun = seconds_now();
     const Demo demo = make(settings);
@@ -76,7 +86,6 @@ int run(std::span<const std::string> arguments) {
     std::cout << text(demo.name, "title") << " (" << int(seconds_now() - begun + 0.5) << " s)\n";
     check_world(!interrupted(), "label_smoothing: stopped; the page is not written, finished runs are kept");
   }
-  check(!sections.empty(), "label_smoothing: there is no demo ", only);
   const std::string page = settings.out + (only.empty() ? "/index.html" : "/demos.html");
   atomic_write_file(page, html::page(text("page", "title"), text("page", "lead"), sections));
   std::cout << "The page: " << page << "\n";

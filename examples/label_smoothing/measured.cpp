@@ -1,6 +1,7 @@
 // Demos 1, 6, 7, 8 and 13, which all read one sweep: seven smoothings in two regimes.
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
 
 #include "examples/label_smoothing/sweep.h"
 #include "examples/support/calibration.h"
@@ -45,7 +46,10 @@ std::vector<ReliabilityBin> pooled(const Outcomes& outcomes, const std::string& 
 }
 
 std::string regime_text(const Settings& settings, const std::string& regime) {
-  return text("page", settings.source.empty() || regime == "overfit" ? regime : "all");
+  if (settings.source.empty() || regime == "overfit") return text("page", regime);
+  const Lesson& lesson = lesson_of(settings);
+  const double passes = 32. * base_run(lesson, regime).steps / std::ssize(lesson.train);
+  return filled({text("page", "all")}, {{"passes", message(std::setprecision(2), passes)}})[0];
 }
 
 }  // namespace
@@ -65,6 +69,8 @@ Demo overconfidence(const Settings& settings) {
     for (size_t b = 0; b < bins.size(); ++b)
       table.add(model, message("to ", std::round(100 * (b + 1) / 15.) / 100), bins[b].count / all);
   }
+  const Outcomes& fresh = results.at(kind("fresh", 0));
+  if (difference(fresh, fresh, "top", "accuracy").low <= 0) demo.says.push_back("fails");
   demo.draw("nll", curves, {"model", "step", "nll per token"},
             {{"pairs", message(base_run(lesson_of(settings), "overfit").pairs)}});
   demo.draw("confidence", table, {"smoothing", "confidence", "share of tokens", svg::Mark::bars});
@@ -74,9 +80,10 @@ Demo overconfidence(const Settings& settings) {
 Demo smoothing_sweep(const Settings& settings) {
   const Results results = eps_sweep(settings);
   Demo demo{"smoothing_sweep"};
+  for (double eps : eps_of(settings)) demo.words["strengths"] += (eps > 0 ? ", " : "") + shortest(eps);
   for (const std::string& regime : kRegimes) demo.words[regime] = regime_text(settings, regime);
   auto& all = demo.table("smoothing_sweep", {"regime", "smoothing", "measure", "mean", "low", "high", "runs",
-                                             "minus hard", "low", "high"});
+                                             "minus hard", "minus low", "minus high"});
   auto& paired =
       demo.table("smoothing_paired", {"0.1 minus hard", demo.words["overfit"], demo.words["fresh"]});
   constexpr const char* kMeasures[][2] = {

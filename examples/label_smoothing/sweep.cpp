@@ -61,8 +61,8 @@ std::string to_csv(const std::vector<Run>& runs, const Outcomes& outcomes) {
 // What a file has of these runs; those that it has not stay unfinished.
 Outcomes from_csv(const std::string& file, const std::vector<Run>& runs) {
   Outcomes outcomes(runs.size());
-  std::map<std::string, Outcome*> wanted;
-  for (size_t i = 0; i < runs.size(); ++i) wanted[key(runs[i])] = &outcomes[i];
+  std::map<std::string, size_t> wanted;
+  for (size_t i = 0; i < runs.size(); ++i) wanted[key(runs[i])] = i;
   const std::vector<std::string> lines = read_lines(file), names = header();
   check_world(split(lines[0], ',') == names, file,
               ", line 1: these are not the columns of a sweep of this version; move the file away");
@@ -76,7 +76,7 @@ Outcomes from_csv(const std::string& file, const std::vector<Run>& runs) {
     const auto run = wanted.find(made);
     check_world(run != wanted.end(), where, "the run `", made,
                 "` is none of this sweep: it was made with other options");
-    auto& [values, series] = *run->second;
+    auto& [values, series] = outcomes[run->second];
     check_world(values.empty(), where, "the run `", made, "` is there twice");
     for (const std::string& name : kValues) values[name] = number(*cell++, where);
     for (const std::string& name : kSeries) {
@@ -89,6 +89,19 @@ Outcomes from_csv(const std::string& file, const std::vector<Run>& runs) {
       }
       ++cell;
     }
+    const Run& r = runs[run->second];
+    const size_t points = r.steps / std::max<int64_t>(1, r.steps / 20), bins = 15;
+    for (const auto& [name, size] : {std::pair("curve", points),
+                                     {"eps", points},
+                                     {"reliability", bins},
+                                     {"scaled", bins},
+                                     {"free", bins},
+                                     {"recall", size_t{4}}})
+      check_world(series[name].size() == size, where, "expected ", size, " points of `", name, "`, got ",
+                  series[name].size());
+    for (const auto& [name, there] :
+         {std::pair("beams", r.beams), {"rectified", r.beams}, {"optimum", r.data == "toy"}})
+      check_world(series[name].empty() != there, where, "`", name, "` has ", series[name].size(), " points");
   }
   return outcomes;
 }
@@ -178,7 +191,7 @@ Interval interval(const std::vector<double>& x) {
 double measured(const Outcome& outcome, const std::string& measure) {
   const auto& [values, series] = outcome;
   const auto &curve = series.at("curve"), &beams = series.at("beams");
-  check(curve.size() >= 4 && (measure != "longer" || !beams.empty()), "lab: `", measure,
+  check(curve.size() >= 4 && (!measure.ends_with("longer") || !beams.empty()), "lab: `", measure,
         "` is not measured of this kind of run");
   if (measure == "early_nll") return curve[curve.size() / 4 - 1][2];
   if (measure == "final_nll") return curve.back()[2];
@@ -187,6 +200,7 @@ double measured(const Outcome& outcome, const std::string& measure) {
     return curve.back()[2] - held_out(std::ranges::min(curve, {}, held_out));
   }
   if (measure == "longer") return beams.back()[1] - beams.front()[1];
+  if (measure == "rectified_longer") return series.at("rectified").back()[1] - beams.front()[1];
   if (measure == "rare_recall") return series.at("recall")[0][2];
   check(values.contains(measure), "lab: nobody measures `", measure, "`");
   return values.at(measure);
@@ -208,7 +222,10 @@ Interval difference(const Outcomes& a, const Outcomes& b, const std::string& of_
 
 std::string text(const Interval& i) {
   const int digits = std::abs(i.mean) >= 10 ? 1 : std::abs(i.mean) >= 1 ? 2 : 3;
-  const auto shown = [&](double x) { return message(std::fixed, std::setprecision(digits), x); };
+  const double unit = std::pow(10, digits);
+  const auto shown = [&](double x) {  // not -0.000
+    return message(std::fixed, std::setprecision(digits), std::round(x * unit) / unit + 0.);
+  };
   return shown(i.mean) + (i.n > 1 ? " [" + shown(i.low) + ", " + shown(i.high) + "]" : "");
 }
 

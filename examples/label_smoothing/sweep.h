@@ -33,7 +33,8 @@ double t_quantile(int64_t degrees_of_freedom);  // 97.5 %
 
 // One of kValues, or what is read off a series. Held out, `early_nll` is that after a quarter of the steps,
 // `final_nll` that at the end, and `turn` says how far that is above the lowest; `longer`: by how much the
-// widest beam lengthens the output; `rare_recall`: of the rarest quarter.
+// widest beam lengthens the output (`rectified_longer`: of a rectified search); `rare_recall`: of the rarest
+// quarter.
 double measured(const Outcome& outcome, const std::string& measure);
 Interval mean_of(const Outcomes& outcomes, const std::string& measure);
 // Seed by seed: measure of_b of b minus measure of_a of a, or the same measure.

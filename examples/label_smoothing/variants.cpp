@@ -38,7 +38,8 @@ std::pair<std::string, std::string> quality(const Settings& settings) {  // few 
 void compare(Demo& demo, const Settings& settings, const Results& results, Names methods) {
   const auto& [measure, name] = quality(settings);
   auto& minus = demo.table(demo.name + "_minus_hard", {"minus hard", "ECE", "nll", name});
-  auto& all = demo.table(demo.name, {"loss", "measure", "mean", "low", "high", "minus hard", "low", "high"});
+  auto& all = demo.table(demo.name,
+                         {"loss", "measure", "mean", "low", "high", "minus hard", "minus low", "minus high"});
   methods.insert(methods.begin(), "hard");
   for (const std::string& kind : kinds_of(results, methods)) {
     const auto change = [&](const std::string& value) {
@@ -70,6 +71,7 @@ Demo confidence_penalty(const Settings& settings) {
               {{"measure", title}});
   }
   draw_wrong_word(demo);
+  demo.says.insert(demo.says.end(), {"hinge", "annealed"});
   compare(demo, settings, results, {"smoothing", "penalty", "hinge", "annealed"});
   return answered(demo, results);
 }
@@ -127,6 +129,7 @@ Demo learning_rates(const Settings& settings) {
     for (const auto& [step, training, held_out] : results.at(name)[0].series.at("curve"))
       rates.add(name, step, learning_rate(run, static_cast<int64_t>(step)));
   }
+  if (!settings.full) demo.says.push_back("few");
   demo.draw("rates", rates.where("run", schedules), {"run", "step", "learning rate"});
   demo.draw("schedules", nll.where("run", schedules), {"run", "step", "held-out nll"});
   demo.draw("norms", nll.where("run", norms), {"run", "step", "held-out nll"});

@@ -67,6 +67,7 @@ int run_program(int argc, char** argv, int (*run)(std::span<const std::string> a
     return status;
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
+    if (interrupted()) return 128 + interrupted();
     return dynamic_cast<const std::invalid_argument*>(&error) ? 2 : 1;
   }
 }

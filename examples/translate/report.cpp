@@ -67,7 +67,7 @@ std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokeniz
     map.push_back({word, columns, {row, row + columns.size()}, {}, {}, svg::Mark::cells});
     row += columns.size();
   }
-  svg::Chart chart{"Attention", "Where the last decoder layer looks as it predicts each word."};
+  svg::Chart chart{"Attention", "Where the last decoder layer looks as it predicts each token."};
   chart.x = {.label = "looks at", .names = source}, chart.y.label = "to predict";
   return html::figure(svg::draw(chart, map), svg::escape(tokenizers.source.decode(pair.source)));
 }
@@ -88,11 +88,13 @@ std::string calibration_of(nn::TranslationModel& model, std::vector<IdPair> pair
   html::Table table{{"of", "tokens", "confidence", "accuracy", "ECE"}};
   const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
   const Calibration of_all = calibration(all), of_ends = calibration(ends);
-  for (const auto& [name, c] : {std::pair("all words", of_all), std::pair("end of sentence", of_ends)})
+  for (const auto& [name, c] : {std::pair("all tokens", of_all), std::pair("end of sentence", of_ends)})
     table.add(name, c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
   const svg::Chart chart{
       "Reliability", "Accuracy against confidence, in bins of equal width.", {"confidence"}, {"accuracy"}};
-  const std::string caption = "Words of which the model was equally sure, and how many it had right.";
+  const std::string caption =
+      "Tokens of which the model was equally sure, and how many it had right; dark where it was not sure "
+      "enough.";
   return html::figures({html::figure(svg::draw(chart, diagram(of_all.bins)), caption)}) + html::table(table);
 }
 
@@ -120,13 +122,13 @@ std::string report_page(const Log& log, const std::string& options, const Task& 
     said += samples(log, source.decode(pair.source), target.decode(pair.target));
     maps.push_back(attention_map(model, task.tokenizers, pair));
   }
-  const auto accuracy = figure("Held-out accuracy", "share of words", {curve(log, "valid", "accuracy")});
+  const auto accuracy = figure("Held-out accuracy", "share of tokens", {curve(log, "valid", "accuracy")});
   const auto rates = figure("Learning rate", "learning rate", {curve(log, "train", "lr")});
   const auto norms =
       figure("Norm of the gradient, before clipping", "norm", {curve(log, "train", "gradient_norm")});
   return html::page(
       "A training run",
-      "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per word, end of sentence included.</p>\n" +
+      "<p>Its data: <a href=\"log.jsonl\">log.jsonl</a>. Per token, end of sentence included.</p>\n" +
           html::details("Its options", html::code(options)),
       {{"loss", "Loss and nll", html::figures({figure("Loss and nll", "nats", losses), accuracy})},
        {"steps", "Learning rate and gradient", html::figures({rates, norms})},

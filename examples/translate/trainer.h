@@ -36,6 +36,9 @@ class Trainer {
                                            model_.config().target_vocab, Vocabulary::pad)
                         .negative_entropy();
     out_ << model_.parameter_count() << " parameters\n";
+    if (options_.steps <= options.warmup)
+      out_ << "note: the learning rate rises in all of the " << options_.steps << " steps: --warmup is "
+           << options.warmup << "\n";
   }
 
   void go_on_from(const Checkpoint& c) {

@@ -59,7 +59,10 @@ int main() {
   };
   grader.expect(
       "T of a model that is too sure", [&] { return temperature(5); }, {5 / std::log(3.)},
-      "at the best T the confidence is the accuracy: e^(5/T) / (1 + e^(5/T)) = 3/4", 1e-5);
+      "at the best T the confidence is the accuracy: e^(5/T) / (1 + e^(5/T)) = 3/4. Did you return 1 / T? Is "
+      "class 0 "
+      "taken for padding?",
+      1e-5);
   grader.expect(
       "T of a model that is not sure enough", [&] { return temperature(0.1); }, {0.1 / std::log(3.)},
       "T may be below 1", 1e-5);

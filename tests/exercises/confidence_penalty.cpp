@@ -15,6 +15,11 @@ int main() {
       for (const double x : z) values.push_back(x + r);  // a constant added to a row changes nothing
     return Variable(Tensor::from(values, {rows, 4}).to(dtype), /*requires_grad=*/true);
   };
+  const auto with_pad_row = [&] {  // the second, of equal logits: its entropy is another one
+    Numbers values = z;
+    values.insert(values.end(), 4, 0.);
+    return Variable(Tensor::from(values, {2, 4}), /*requires_grad=*/true);
+  };
   const auto ids = [](const std::vector<int32_t>& y) {
     return Tensor::from(y, {static_cast<int64_t>(y.size())});
   };
@@ -49,13 +54,13 @@ int main() {
   grader.expect(
       "a pad row does not count",
       [&] {
-        return loss(logits_of(2), ids({0, 3}), 1, /*pad_id=*/3);
+        return loss(with_pad_row(), ids({0, 3}), 1, /*pad_id=*/3);
       },
       {-0.75 * ln2}, "neither its nll nor its H, and the sum is divided by 1, not by 2");
   grader.expect(
       "a pad row has gradient 0",
       [&] {
-        const Numbers g = gradient(logits_of(2), ids({0, 3}), 1, /*pad_id=*/3);
+        const Numbers g = gradient(with_pad_row(), ids({0, 3}), 1, /*pad_id=*/3);
         return Numbers(g.begin() + 4, g.end());
       },
       {0, 0, 0, 0}, "the entropy of a pad row must not be in the sum");
@@ -64,7 +69,7 @@ int main() {
       [&] {
         return loss(logits_of(2), ids({3, 3}), 1, /*pad_id=*/3);
       },
-      {0}, "no row counts: divide by at least 1");
+      {0}, "no row counts, so nll and H are both 0; divide by at least 1");
   grader.expect(
       "f32 logits", [&] { return loss(logits_of(1, DType::f32), ids({0}), 1); }, {-0.75 * ln2},
       "make constants in the dtype of the logits: logits.value().dtype()", 1e-6);

@@ -17,7 +17,7 @@ using Numbers = std::vector<double>;
 
 class Grader {
  public:
-  explicit Grader(const std::string& exercise) { std::cout << exercise << "\n"; }
+  explicit Grader(const std::string& exercise) { std::cout << std::unitbuf << exercise << "\n"; }
 
   // What `compute` gives must agree with the expected numbers, to `tolerance` of the largest of them or of 1.
   void expect(const std::string& what, const std::function<Numbers()>& compute, const Numbers& expected,

@@ -57,8 +57,7 @@ inline Tensor ints(const std::vector<int32_t>& x) {
 inline Tensor ints(const std::vector<int32_t>& x, Shape shape) { return Tensor::from(x, shape); }
 
 // What the caller's fault is told; "" where nothing is thrown.
-template <class F>
-std::string error_of(F&& f) {
+template <class F> std::string error_of(F&& f) {
   try {
     f();
   } catch (const std::invalid_argument& error) {

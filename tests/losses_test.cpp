@@ -43,8 +43,7 @@ struct Result {
   std::vector<double> gradient;
 };
 
-template <class Loss>
-Result run(const Loss& loss, const Tensor& logits, const Tensor& target) {
+template <class Loss> Result run(const Loss& loss, const Tensor& logits, const Tensor& target) {
   const Variable z(logits.copy(), true);
   const Variable value = loss(z, target);
   value.backward();

@@ -72,7 +72,7 @@ Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep) {
   return Shape(sizes);
 }
 
-Tensor sum(const Tensor& x, std::span<const int> axes, bool keep) {
+Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keep) {
   return sum_to(x, summed_shape(x.shape(), axes, true)).reshape(summed_shape(x.shape(), axes, keep));
 }
 

@@ -25,7 +25,7 @@ void add_to(const Tensor& y, const Tensor& x);  // y += x, in place; x broadcast
 
 // Sums over the axes (none given: all). Summed axes keep size 1 when keep is set, else they vanish.
 Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep);
-Tensor sum(const Tensor& x, std::span<const int> axes = {}, bool keep = false);
+Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keep = false);
 Tensor sum_to(const Tensor& x, const Shape& shape);          // undoes broadcasting from `shape`
 Tensor permute(const Tensor& x, std::span<const int> axes);  // y's axis i is x's axis axes[i]
 Tensor concat(std::span<const Tensor> parts, int axis);

@@ -10,8 +10,7 @@
 // Then think: minimise `per_class` for a single row, eps = 0.5, with a large weight on a class that is not
 // the target. Which class wins? (pytorch/pytorch#104776)
 //
-// What stands here now ignores the weights. Useful: log_softmax, one_hot, sum(x, std::array{-1},
-// /*keep=*/true).
+// What stands here now ignores the weights. Useful: log_softmax, one_hot, sum(x, {-1}, /*keep=*/true).
 #pragma once
 
 #include "examples/exercises/one_hot.h"

@@ -10,8 +10,8 @@
 //  - Rows whose target is pad_id count neither in the sum nor in the number that it is divided by.
 //  - A batch of nothing but padding has loss 0, not NaN.
 //  - beta = 0 is plain cross-entropy, which is all that stands here now.
-// Useful: log_softmax, exp, one_hot from one_hot.h, and sum(x, std::array{-1}, /*keep=*/true), over the last
-// axis. `Variable(tensor)` makes a constant of a Tensor.
+// Useful: log_softmax, exp, one_hot from one_hot.h, and sum(x, {-1}, /*keep=*/true), over the last axis.
+// `Variable(tensor)` makes a constant of a Tensor.
 #pragma once
 
 #include "examples/exercises/one_hot.h"

@@ -59,7 +59,7 @@ std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokeniz
   const Variable logits = model(b.source, b.source_lengths, b.target, b.target_lengths);
   const int64_t heads = model.config().transformer.heads;
   // Over heads: [1, T, S].
-  const Tensor mean = sum(attention_weights(logits, heads).back(), std::array{1}) * (1. / heads);
+  const Tensor mean = sum(attention_weights(logits, heads).back(), {1}) * (1. / heads);
   std::vector<double> columns(source.size());
   std::iota(columns.begin(), columns.end(), 0);
   std::vector<Series> map;

@@ -15,8 +15,8 @@ inline Variable class_weighted(const Variable& logits, const Tensor& target, con
                                ClassWeights meaning, int32_t pad_id = 0) {
   const int64_t vocab = logits.shape()[-1];
   const Tensor label = one_hot(target, vocab, pad_id, logits.value().dtype());
-  const Tensor counts = sum(label, std::array{-1}, /*keep=*/true);               // [N, 1]
-  const Tensor row_weight = sum(label * weight, std::array{-1}, /*keep=*/true);  // [N, 1]
+  const Tensor counts = sum(label, {-1}, /*keep=*/true);               // [N, 1]
+  const Tensor row_weight = sum(label * weight, {-1}, /*keep=*/true);  // [N, 1]
   const Tensor q = label * (1 - eps) + counts * (eps / vocab);
   const Tensor weighted = q * (meaning == ClassWeights::per_target ? row_weight : weight);
   const double total = sum(row_weight).item();

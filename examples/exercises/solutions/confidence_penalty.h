@@ -12,7 +12,7 @@ inline Variable confidence_penalty(const Variable& logits, const Tensor& target,
                                    int32_t pad_id = 0) {
   const Variable log_p = log_softmax(logits), p = exp(log_p);
   const Tensor label = one_hot(target, logits.shape()[-1], pad_id, logits.value().dtype());
-  const Tensor counts = sum(label, std::array{-1}, /*keep=*/true);  // [N, 1]
+  const Tensor counts = sum(label, {-1}, /*keep=*/true);  // [N, 1]
   const double rows = std::max(sum(counts).item(), 1.);
   return sum(log_p * (beta * (Variable(counts) * p) - Variable(label))) * (1 / rows);
 }

@@ -15,9 +15,9 @@ int main() {
       for (const double x : z) values.push_back(x + r);  // a constant added to a row changes nothing
     return Variable(Tensor::from(values, {rows, 4}).to(dtype), /*requires_grad=*/true);
   };
-  const auto with_pad_row = [&] {  // the second, of equal logits: its entropy is another one
+  const auto with_pad_row = [&] {  // the second, whose entropy is another one, and has a gradient
     Numbers values = z;
-    values.insert(values.end(), 4, 0.);
+    values.insert(values.end(), {0, 1, 2, 0});
     return Variable(Tensor::from(values, {2, 4}), /*requires_grad=*/true);
   };
   const auto ids = [](const std::vector<int32_t>& y) {

@@ -20,14 +20,10 @@
 #include <cmath>
 #include <span>
 
+#include "examples/exercises/bin.h"
 #include "losses/cross_entropy.h"
 
 namespace gradus::exercises {
-
-struct Bin {
-  int64_t count = 0;
-  double confidence = 0, accuracy = 0;  // means over the bin
-};
 
 // confidence [N] in [0, 1], correct [N]: 1 where the prediction was right, else 0
 inline std::vector<Bin> reliability(std::span<const double> confidence, std::span<const int> correct,

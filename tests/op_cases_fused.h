@@ -1,0 +1,195 @@
+// The rows of the table of operations that read ids, lengths or a spec beside their inputs: embedding,
+// attention, cross-entropy. op_cases.h has the others, and is what checks include.
+#pragma once
+
+#include "tests/op_case.h"
+
+namespace gradus::tests {
+
+inline std::vector<OpCase> embedding_cases() {
+  std::vector<OpCase> rows;
+  struct Setup {
+    std::vector<int32_t> ids;
+    int64_t width, first, count;
+    double scale = 1;
+    bool positions = false;
+    bool large = false;
+  };
+  const auto add = [&](const std::string& what, Shape table, const Setup& s) {
+    const int64_t d = table[1], batch = static_cast<int64_t>(s.ids.size()) / s.width;
+    Array positions({s.count + 2, d});  // longer than needed, as a model's table is
+    for (size_t i = 0; i < positions.v.size(); ++i) positions.v[i] = std::sin(static_cast<double>(i));
+    rows.push_back({"embedding: " + what,
+                    {{table}},
+                    [=](Inputs x, Generator&) {
+                      const IdColumns ids{ids_like(x[0], s.ids, {batch, s.width}), s.first, s.count};
+                      const Tensor offsets =
+                          s.positions ? real_like(x[0], positions.v, positions.shape) : Tensor();
+                      return embedding(x[0], ids, s.scale, offsets);
+                    },
+                    [=](Arrays x) {
+                      return reference::embedding(x[0], s.ids, s.width, s.first, s.count, s.scale,
+                                                  s.positions ? &positions : nullptr);
+                    },
+                    8,
+                    s.large});
+  };
+  add("plain", {6, 3}, {{4, 0, 5, 1}, 2, 0, 2});
+  add("repeated ids", {5, 3}, {{2, 2, 0, 2, 4, 0}, 3, 0, 3});
+  add("scale and positions", {5, 4}, {{1, 3, 3, 0, 2, 4}, 3, 0, 3, 2.5, true});
+  add("column range", {7, 3}, {{0, 1, 2, 3, 4, 5, 6, 0, 1, 1}, 5, 1, 3, 0.5, true});
+  std::vector<int32_t> many(1200);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<int32_t>(i * i % 97);
+  add("large", {97, 80}, {many, 60, 0, 59, 8, true, true});
+  return rows;
+}
+
+enum class Packing { self, cross, separate };  // q, k, v in one tensor; k, v in one; each in its own
+
+struct AttentionSetup {
+  int64_t batch = 2, queries = 3, keys = 3, d_model = 4, heads = 2;
+  bool causal = false;
+  std::vector<int32_t> lengths = {};
+  double dropout = 0;
+  Packing packing = Packing::separate;
+  bool large = false;
+};
+
+inline OpCase attention_case(const std::string& what, const AttentionSetup& s) {
+  const int64_t d = s.d_model, b = s.batch;
+  const bool self = s.packing == Packing::self, cross = s.packing == Packing::cross;
+  const std::vector<Input> inputs =
+      self    ? std::vector<Input>{{{b, s.queries, 3 * d}}}
+      : cross ? std::vector<Input>{{{b, s.queries, d}}, {{b, s.keys, 2 * d}}}
+              : std::vector<Input>{{{b, s.queries, d}}, {{b, s.keys, d}}, {{b, s.keys, d}}};
+  const size_t k = self ? 0 : 1, v = self ? 0 : cross ? 1 : 2;  // which inputs hold the keys and the values
+  const int64_t k_first = self ? d : 0, v_first = self ? 2 * d : cross ? d : 0;
+  const auto f = [=](Inputs x, Generator& g) {
+    AttentionSpec spec{.d_model = d,
+                       .heads = s.heads,
+                       .causal = s.causal,
+                       .key_lengths = {},
+                       .dropout = s.dropout,
+                       .draw = g.next_draw()};
+    if (!s.lengths.empty()) spec.key_lengths = ids_like(x[0], s.lengths, {b});
+    return attention({x[0], 0}, {x[k], k_first}, {x[v], v_first}, spec);
+  };
+  reference::Attention spec{
+      d, s.heads, s.causal, {s.lengths.begin(), s.lengths.end()}, {kSeed, 0, kStep, s.dropout}};
+  if (s.lengths.empty()) spec.lengths.assign(static_cast<size_t>(b), s.keys);
+  return {"attention: " + what,
+          inputs,
+          f,
+          [=](Arrays x) { return reference::attention(x[0], 0, x[k], k_first, x[v], v_first, spec); },
+          16,
+          s.large};
+}
+
+inline std::vector<OpCase> attention_cases() {
+  return {
+      attention_case("self, packed", {.packing = Packing::self}),
+      attention_case("cross, packed", {.queries = 2, .keys = 5, .packing = Packing::cross}),
+      attention_case("separate, one head", {.queries = 4, .keys = 2, .d_model = 3, .heads = 1}),
+      attention_case("causal", {.queries = 4, .keys = 4, .causal = true, .packing = Packing::self}),
+      attention_case("causal, fewer queries than keys", {.queries = 2, .keys = 5, .causal = true}),
+      attention_case("causal, more queries than keys", {.queries = 5, .keys = 3, .causal = true}),
+      attention_case("lengths", {.batch = 3, .keys = 4, .lengths = {4, 1, 2}, .packing = Packing::cross}),
+      attention_case("lengths, a fully masked row",
+                     {.keys = 4, .lengths = {0, 3}, .packing = Packing::cross}),
+      attention_case("causal and lengths",
+                     {.queries = 4, .keys = 4, .causal = true, .lengths = {2, 4}, .packing = Packing::self}),
+      attention_case("dropout", {.queries = 7, .keys = 20, .dropout = 0.4}),
+      attention_case("everything", {.queries = 5,
+                                    .keys = 5,
+                                    .causal = true,
+                                    .lengths = {3, 5},
+                                    .dropout = 0.25,
+                                    .packing = Packing::self}),
+      attention_case("large", {.batch = 3,
+                               .queries = 37,
+                               .keys = 37,
+                               .d_model = 32,
+                               .heads = 4,
+                               .causal = true,
+                               .lengths = {37, 20, 1},
+                               .dropout = 0.1,
+                               .packing = Packing::self,
+                               .large = true}),
+      attention_case("longer than a block of queries", {.queries = 150,
+                                                        .keys = 150,
+                                                        .causal = true,
+                                                        .lengths = {150, 100},
+                                                        .dropout = 0.1,
+                                                        .packing = Packing::self,
+                                                        .large = true}),
+  };
+}
+
+inline OpCase cross_entropy_case(const std::string& what, Shape logits, const std::vector<int32_t>& targets,
+                                 const reference::CrossEntropy& s, bool large = false) {
+  const int64_t vocab = logits[-1], count = static_cast<int64_t>(targets.size());
+  const auto f = [=](Inputs x, Generator&) {
+    const Device device = x[0].value().device();
+    const CrossEntropySpec spec{s.convention,
+                                s.reduction,
+                                s.pad_id,
+                                s.subtract_entropy,
+                                Tensor::full({1}, s.smoothing, DType::f64, device),
+                                s.weight.empty() ? Tensor() : real_like(x[0], s.weight, {vocab}),
+                                s.prior.empty() ? Tensor() : real_like(x[0], s.prior, {vocab}),
+                                s.weighted_prior};
+    return cross_entropy(x[0], {ids_like(x[0], targets, {1, count}), 0, count}, spec).loss;
+  };
+  return {"cross_entropy: " + what,
+          {{logits}},
+          f,
+          [=](Arrays x) { return reference::cross_entropy(x[0], targets, s); },
+          16,
+          large};
+}
+
+inline std::vector<OpCase> cross_entropy_cases() {
+  std::vector<OpCase> rows;
+  const char* conventions[] = {"uniform", "as_printed", "others", "others_not_pad"};
+  const char* reductions[] = {"mean", "sum", "none"};
+  const std::vector<double> weight{0.5, 2, 0.25, 1.5, 0, 3};
+  for (int c = 0; c < 4; ++c)
+    for (int r = 0; r < 3; ++r)
+      for (bool kl : {false, true}) {
+        const std::string what = std::string(conventions[c]) + ", " + reductions[r] + (kl ? ", KL" : ", CE");
+        const reference::CrossEntropy spec{Smoothing(c), Reduction(r), kl, 0.1, 2, {}};
+        auto no_pad = spec, plain = spec, certain = spec, weighted = spec;
+        no_pad.pad_id = -1, plain.smoothing = 0, certain.smoothing = 1, weighted.weight = weight;
+        rows.push_back(cross_entropy_case(what, {5, 6}, {3, 2, 0, 5, 2}, spec));
+        rows.push_back(cross_entropy_case(what + ", no pad", {2, 2, 6}, {3, 2, 0, 5}, no_pad));
+        rows.push_back(cross_entropy_case(what + ", eps 0", {4, 6}, {3, 2, 0, 5}, plain));
+        rows.push_back(cross_entropy_case(what + ", eps 1", {4, 6}, {3, 2, 0, 5}, certain));
+        rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, weighted));
+      }
+  const std::vector<double> prior{0.1, 0.3, 0, 0.25, 0.15, 0.2};
+  for (int r = 0; r < 3; ++r)
+    for (double eps : {0., 0.1, 1.}) {
+      const std::string what = message("prior, ", reductions[r], ", eps ", eps);
+      const reference::CrossEntropy plain{Smoothing::uniform, Reduction(r), false, eps, 2, {}, prior};
+      auto per_target = plain, per_class = plain;
+      per_target.weight = per_class.weight = weight, per_class.weighted_prior = true;
+      rows.push_back(cross_entropy_case(what, {5, 6}, {3, 2, 0, 4, 5}, plain));
+      rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, per_target));
+      rows.push_back(cross_entropy_case(what + ", weighted", {5, 6}, {3, 2, 0, 4, 5}, per_class));
+    }
+  rows.push_back(cross_entropy_case("only pads", {3, 6}, {2, 2, 2},
+                                    {Smoothing::uniform, Reduction::mean, true, 0.1, 2, {}}));
+  std::vector<int32_t> many(300);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<int32_t>(i * 37 % 1000);
+  rows.push_back(cross_entropy_case("large", {300, 1000}, many,
+                                    {Smoothing::uniform, Reduction::mean, false, 0.1, 0, {}}, true));
+  rows.push_back(cross_entropy_case("large, not pad, none", {300, 1000}, many,
+                                    {Smoothing::others_not_pad, Reduction::none, true, 0.1, 0, {}}, true));
+  std::vector<double> ramp(1000);
+  for (size_t j = 0; j < ramp.size(); ++j) ramp[j] = static_cast<double>(j) / 499500;
+  rows.push_back(cross_entropy_case("large, prior", {300, 1000}, many,
+                                    {Smoothing::uniform, Reduction::mean, false, 0.3, 0, {}, ramp}, true));
+  return rows;
+}
+
+}  // namespace gradus::tests

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A training run that is stopped, killed, starved of disk or moved to other threads ends in the same bytes as one that
-# nothing happened to. Usage: resume_test.sh TRANSLATE [KILLS]
+# nothing happened to. Usage: resume_test.sh TRANSLATE [KILLS [FAULTS]], where FAULTS is the library made of faults.cpp
 set -euo pipefail
-translate=$1 kills=${2-15}
+translate=$1 kills=${2-15} faults=${3-}
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 cd "$work"
@@ -18,9 +18,11 @@ for ((i = 0; i < 400; ++i)); do
   echo "say $a then $b then $c" >>source
   echo "$c, $b, $a." >>target
 done
-model=(--d-model 16 --heads 2 --layers 1 --ff 32 --dropout 0.2 --batch-tokens 256 --validate-every 10 --average 2)
-text=(--source source --target target --vocab-size 270 --min-count 1 --accumulate 2 --epochs 12 "${model[@]}")
-toy=(--toy --steps 65 "${model[@]}")
+model=(--d-model 16 --heads 2 --layers 1 --ff 32 --dropout 0.2 --batch-tokens 256 --average 2)
+corpus=(--source source --target target --vocab-size 270 --min-count 1)
+text=("${corpus[@]}" --accumulate 2 --epochs 12 --validate-every 10 "${model[@]}")
+short=("${corpus[@]}" --steps 4 --validate-every 2 "${model[@]}")
+toy=(--toy --steps 65 --validate-every 10 "${model[@]}")
 
 log() { grep "$1" "$2/log.jsonl" | sed 's/, "tokens_per_second.*//'; }
 
@@ -36,10 +38,10 @@ same() {
   [[ ! -e $(echo "$1"/*.tmp.*) ]] || fail "$1 holds $(echo "$1"/*.tmp.*)"
 }
 
-# Begins in the folder `current`, or goes on: options and output must not name what differs between runs. Takes the
-# place of its shell, so that a signal reaches it.
+# Begins in the folder `current`, or goes on, whatever a run left there: options and output must not name what differs
+# between runs. Takes the place of its shell, so that a signal reaches it.
 begin_or_go_on() {
-  if [[ -e current/last.safetensors ]]; then set -- --resume; else rm -rf current; fi
+  if [[ -e current/last.safetensors ]]; then set -- --resume; fi
   exec "$translate" train "$@" --out current
 }
 
@@ -61,6 +63,25 @@ disturbed() {
   (begin_or_go_on "$@") >output 2>&1 || fail "$(tail -n 1 output)"
   ((hit > 0)) || fail "no $signal came in time"
 }
+
+# A run that is killed at any of its calls for files, or whose call fails, leaves what one of the two commands goes on from.
+if [[ -n $faults ]]; then
+  task=short
+  "$translate" train "${short[@]}" --out undisturbed-short >/dev/null
+  for fault in kill fail; do
+    for ((call = 1; ; ++call)); do
+      export FAULT=$fault FAULT_AT=$call FAULT_TOLD=told
+      { LD_PRELOAD=$faults "$translate" train "${short[@]}" --out current >output 2>&1 || true; } 2>/dev/null
+      rm told 2>/dev/null || break  # it makes fewer calls than that
+      (begin_or_go_on "${short[@]}") >output 2>&1 || fail "after $fault at call $call: $(tail -n 1 output)"
+      same current
+      rm -r current
+    done
+    ((call > 30)) || fail "$fault: only $call calls, then: $(tail -n 1 output)"
+    same current
+    rm -r current
+  done
+fi
 
 for task in text toy; do
   declare -n options=$task

@@ -50,13 +50,15 @@ class Trainer {
     model_.load(c.weights);
     adam_->load(c.optimizer);
     check(adam_->state().at("adam.step").item() == c.step, "train --resume: Adam's step is not ", c.step);
-    now_.step = c.step, now_.seconds = c.seconds;
+    now_.step = saved_ = c.step, now_.seconds = c.seconds;
     if (std::filesystem::exists(path("best.safetensors"))) now_.best_nll = c.best_nll;
     out_ << "going on after step " << now_.step << "\n";
   }
 
   // False if it was interrupted; what was learned is saved then, too.
   bool run() {
+    // Before any other file: wherever a run is killed, there is something to go on from, or nothing at all.
+    if (!std::filesystem::exists(path("last.safetensors"))) save(path("last.safetensors"));
     open_log();
     bool last = done() >= options_.steps;
     if (last)
@@ -159,9 +161,10 @@ class Trainer {
   }
 
   std::string what_is_kept() const {
-    for (const char* file : {"best.safetensors", "last.safetensors"})
-      if (std::filesystem::exists(path(file))) return "What was learned before is kept: " + path(file);
-    return "No model was saved yet";
+    const bool best = std::filesystem::exists(path("best.safetensors"));
+    if (best || saved_ > 0)
+      return "What was learned before is kept: " + path(best ? "best.safetensors" : "last.safetensors");
+    return "Nothing that was learned is saved yet; to begin anew, name another --out";
   }
 
   void report(Progress& progress, const losses::LossSums& s, double tokens_per_second) {
@@ -245,6 +248,7 @@ class Trainer {
     now_.weights = model_.state();
     now_.optimizer = optimizer ? adam_->state() : std::map<std::string, Tensor>();
     save_checkpoint(file, now_);
+    saved_ = now_.step;
   }
 
   JsonLine log_line(const char* kind, const losses::LossSums& s) const {
@@ -266,7 +270,8 @@ class Trainer {
   Task task_;
   nn::TranslationModel model_;
   losses::TranslationLoss criterion_;
-  Checkpoint now_;  // as it would be saved now, but for the tensors
+  Checkpoint now_;     // as it would be saved now, but for the tensors
+  int64_t saved_ = 0;  // the step of the newest checkpoint
   std::optional<optim::Adam> adam_;
   std::ofstream log_;
   std::vector<std::string> logged_;  // its lines

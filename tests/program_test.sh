@@ -25,8 +25,54 @@ text=(--source source --target target --valid-source source --valid-target targe
 expect 0 'parameters' "$translate" train "${text[@]}" --out model --longest 20
 model=model/best.safetensors
 
-mkdir -p blocked/report.html
-expect 0 'warning: blocked/report.html is not written: ' "$translate" train "${text[@]}" --out blocked
+cp -r model blocked
+rm blocked/report.html
+mkdir blocked/report.html
+expect 0 'warning: blocked/report.html is not written: ' "$translate" train --resume --steps 6 --out blocked
+
+# Training removes what killed runs of its own left half written, and nothing else.
+mkdir own
+cp source own/train.tmp.en
+cp target own/train.tmp.fr
+kept=(train.tmp.en train.tmp.fr notes.tmp.1 last.safetensors.tmp.1x last.safetensors.tmp. my-log.jsonl.tmp.1 step-.safetensors.tmp.1)
+gone=(best.safetensors.tmp.1 last.safetensors.tmp.22 average.safetensors.tmp.3 step-40.safetensors.tmp.4 log.jsonl.tmp.5 report.html.tmp.6)
+(cd own && touch "${kept[@]}" "${gone[@]}")
+expect 0 'parameters' bash -c "cd own; '$translate' train --source train.tmp.en --target train.tmp.fr --valid-source train.tmp.en \
+  --valid-target train.tmp.fr --vocab-size 260 ${small[*]} --out ."
+for file in "${kept[@]}"; do [[ -e own/$file ]] || { echo "training removed $file"; failures=$((failures + 1)); }; done
+for file in "${gone[@]}"; do [[ ! -e own/$file ]] || { echo "training left $file"; failures=$((failures + 1)); }; done
+
+# A new run overwrites no file, and what it says leads out.
+for file in average.safetensors best.safetensors log.jsonl report.html step-2.safetensors; do
+  mkdir "with-$file"
+  echo mine >"with-$file/$file"
+  expect 2 "train: with-$file holds $file, which training would overwrite: name another --out, or move it away" \
+    "$translate" train "${text[@]}" --out "with-$file"
+  expect 1 "to begin anew, leave out --resume and name another --out: with-$file holds $file" "$translate" train --resume --out "with-$file"
+  [[ $(cat "with-$file/"*) == mine ]] || { echo "$file was overwritten"; failures=$((failures + 1)); }
+done
+expect 2 'last.safetensors is there already: go on from it with --resume' "$translate" train "${text[@]}" --out model
+cp -r model kept
+rm kept/last.safetensors
+expect 2 'kept holds best.safetensors, log.jsonl, report.html, which' "$translate" train "${text[@]}" --out kept
+expect 1 'without --resume training begins anew' "$translate" train --resume --out none
+
+# The history of a run that goes on is kept, or it does not go on.
+unreadable() {
+  expect 1 'model/log.jsonl, the history of this run, cannot be read' "$translate" train --resume --steps 6 --out model
+}
+mv model/log.jsonl history
+mkdir model/log.jsonl
+unreadable
+rmdir model/log.jsonl
+ln -s /proc/self/mem model/log.jsonl  # its first byte cannot be read, not even by root
+unreadable
+[[ -L model/log.jsonl ]] || { echo 'an unreadable log was overwritten'; failures=$((failures + 1)); }
+rm model/log.jsonl
+cp history model/log.jsonl
+chmod a-r model/log.jsonl
+[[ -r model/log.jsonl ]] || unreadable
+chmod u+r model/log.jsonl
 
 expect 2 'smothing: unknown option; did you mean --smoothing?' "$translate" train --smothing 0.1
 expect 2 'train: name what to learn' "$translate" train --out none
@@ -41,7 +87,6 @@ expect 2 'heads 3 do not divide --d-model 16; did you mean 2?' "$translate" trai
 expect 2 'did you mean --tie output?' "$translate" train --toy --tie all --out none
 expect 0 'tokenizer = bpe' "$translate" train "${text[@]}" --dump-config
 expect 0 'resume = false' "$translate" train --resume --out model --dump-config
-expect 2 'best.safetensors is there already' bash -c "cp -r model kept; rm kept/last.safetensors; '$translate' train --toy --out kept"
 expect 0 "--model 'it'\\''s \$HOME/best.safetensors'" "$translate" train "${text[@]}" --out "it's \$HOME"
 expect 1 'cannot write to standard output' bash -c "set -o pipefail; '$translate' train ${text[*]} --out piped | head -1"
 [[ -e piped/best.safetensors ]] || { echo 'a reader who went away ended the training'; failures=$((failures + 1)); }

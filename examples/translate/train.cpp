@@ -26,10 +26,29 @@ void lock_folder(const std::string& folder) {
               "train: another training is writing to ", folder, "; name another --out");
 }
 
+std::string listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
 void refuse_to_overwrite(const std::filesystem::path& folder) {
-  for (const char* file : {"last.safetensors", "best.safetensors", "average.safetensors"})
-    check(!std::filesystem::exists(folder / file), "train: ", (folder / file).string(),
-          " is there already: go on from it with --resume, or name another --out");
+  const std::filesystem::path last = folder / "last.safetensors";
+  check(!std::filesystem::exists(last), "train: ", last.string(),
+        " is there already: go on from it with --resume, or name another --out");
+  // Every run leaves a last.safetensors, so these files are no run's to go on with.
+  const std::vector<std::string> held = names_in(folder, kOwnNames);
+  check(held.empty(), "train: ", folder.string(), " holds ", listed(held),
+        ", which training would overwrite: name another --out, or move ", held.size() == 1 ? "it" : "them",
+        " away");
+}
+
+// There is no checkpoint: whether training begins anew in the same folder depends on what else is there.
+std::string instead_of_resuming(const std::filesystem::path& folder) {
+  const std::vector<std::string> held = names_in(folder, kOwnNames);
+  if (held.empty()) return "without --resume training begins anew";
+  return message("to begin anew, leave out --resume and name another --out: ", folder.string(), " holds ",
+                 listed(held));
 }
 
 // The options a run began with, over which those given again are laid. They may not differ, but for some; of
@@ -67,8 +86,8 @@ int train_command(std::span<const std::string> arguments) {
   const std::string last = out / "last.safetensors";
   std::optional<Checkpoint> begun;
   if (settings.resume && action != Options::Action::help) {
-    check_world(std::filesystem::exists(last), "train --resume: there is no ", last,
-                " to go on from; without --resume training begins anew");
+    check_world(std::filesystem::exists(last), "train --resume: there is no ", last, " to go on from; ",
+                instead_of_resuming(out));
     lock_folder(out);
     begun = checkpoint_to_resume(last, settings.out, arguments);
     settings = begun->options;

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iomanip>
 #include <optional>
+#include <regex>
 #include <sstream>
 
 #include "examples/support/program.h"
@@ -18,6 +19,23 @@
 #include "tensor/safetensors.h"
 
 namespace gradus::examples {
+
+// The names of the files that training writes, as a regular expression. It touches no others, but for the
+// temporary ones of atomic_write_file.
+inline const std::string kOwnNames =
+    R"(((best|last|average|step-[0-9]+)\.safetensors|log\.jsonl|report\.html))";
+
+// The names in a folder that match, in order; none where there is no such folder.
+inline std::vector<std::string> names_in(const std::filesystem::path& folder, const std::string& expression) {
+  const std::regex pattern(expression);
+  std::vector<std::string> names;
+  std::error_code no_folder;
+  for (const auto& file : std::filesystem::directory_iterator(folder, no_folder))
+    if (const std::string name = file.path().filename(); std::regex_match(name, pattern))
+      names.push_back(name);
+  std::ranges::sort(names);
+  return names;
+}
 
 class Trainer {
  public:
@@ -57,6 +75,7 @@ class Trainer {
 
   // False if it was interrupted; what was learned is saved then, too.
   bool run() {
+    remove_leftovers();
     // Before any other file: wherever a run is killed, there is something to go on from, or nothing at all.
     if (!std::filesystem::exists(path("last.safetensors"))) save(path("last.safetensors"));
     open_log();
@@ -97,17 +116,23 @@ class Trainer {
   // Steps made, or as many as the share of --max-minutes that is gone, whichever is nearer to the end.
   int64_t done() const { return std::max(now_.step, int64_t(std::min(time_used(), 1.) * options_.steps)); }
 
-  // The log of a run that goes on holds what was before its checkpoint, once. What killed runs left half
-  // written goes.
+  // What killed runs left half written: see atomic_write_file.
+  void remove_leftovers() {
+    for (const std::string& name : names_in(options_.out, kOwnNames + R"(\.tmp\.[0-9]+)"))
+      if (std::filesystem::is_regular_file(path(name))) std::filesystem::remove(path(name));
+  }
+
+  // The log of a run that goes on holds what was before its checkpoint, once.
   void open_log() {
-    for (const auto& file : std::filesystem::directory_iterator(options_.out))
-      if (file.is_regular_file() && file.path().filename().string().find(".tmp.") != std::string::npos)
-        std::filesystem::remove(file.path());
     std::string kept;
-    std::ifstream before(path("log.jsonl"));
-    for (std::string line; std::getline(before, line);)
-      if (const auto step = json_number(line, "step"); step && *step <= now_.step && line.ends_with('}'))
-        kept += line + '\n', logged_.push_back(line);
+    if (std::filesystem::exists(path("log.jsonl"))) {
+      std::ifstream before(path("log.jsonl"));
+      for (std::string line; std::getline(before, line);)
+        if (const auto step = json_number(line, "step"); step && *step <= now_.step && line.ends_with('}'))
+          kept += line + '\n', logged_.push_back(line);
+      check_world(before.eof(), "train --resume: ", path("log.jsonl"),
+                  ", the history of this run, cannot be read; make it readable, or move it away");
+    }
     atomic_write_file(path("log.jsonl"), kept);
     log_.open(path("log.jsonl"), std::ios::app);
   }

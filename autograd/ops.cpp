@@ -4,50 +4,62 @@ namespace gradus {
 
 using Gradients = std::span<Gradient>;
 
+// Each rule stands below its operation, with its equation: d.. is the gradient of the loss with respect to
+// ... Adding to an input that needs no gradient does nothing; the rule asks first only where that saves work.
+
+// y = f(x):  dx = dy f'(x)
 Variable unary(Unary op, const Variable& x) {
   Tensor y = unary(op, x.value());
   return visit(op, [&](auto fn) {  // keep what the slope reads and no more
-    return record(name_of(op), y, {x},
-                  [op, x = fn.needs_x ? x.value() : Tensor(), y = fn.needs_y ? y : Tensor()](
-                      const Tensor& dy, Gradients d) { d[0] += unary_backward(op, x, y, dy); });
+    const Saved kept_x = fn.needs_x ? Saved(x.value()) : Saved(), kept_y = fn.needs_y ? Saved(y) : Saved();
+    return record(name_of(op), y, {x}, [op, kept_x, kept_y](const Tensor& dy, Gradients d) {
+      d[0] += unary_backward(op, kept_x, kept_y, dy);
+    });
   });
 }
 
+// y = a + b:  da = dy, db = dy
 Variable add(const Variable& a, const Variable& b) {
   return record("add", a.value() + b.value(), {a, b}, [](const Tensor& dy, Gradients d) {
-    if (d[0]) d[0] += dy;
-    if (d[1]) d[1] += dy;
+    d[0] += dy;
+    d[1] += dy;
   });
 }
 
+// y = a - b:  da = dy, db = -dy
 Variable sub(const Variable& a, const Variable& b) {
   return record("sub", a.value() - b.value(), {a, b}, [](const Tensor& dy, Gradients d) {
-    if (d[0]) d[0] += dy;
+    d[0] += dy;
     if (d[1]) d[1] += -dy;
   });
 }
 
+// y = a b:  da = dy b, db = dy a
 Variable mul(const Variable& a, const Variable& b) {
   return record("mul", a.value() * b.value(), {a, b},
-                [x = a.value(), y = b.value()](const Tensor& dz, Gradients d) {
-                  if (d[0]) d[0] += dz * y;
-                  if (d[1]) d[1] += dz * x;
+                [a = Saved(a.value()), b = Saved(b.value())](const Tensor& dy, Gradients d) {
+                  if (d[0]) d[0] += dy * b;
+                  if (d[1]) d[1] += dy * a;
                 });
 }
 
+// y = a / b:  da = dy / b, db = -dy a / b^2 = -da y
 Variable div(const Variable& a, const Variable& b) {
-  Tensor q = a.value() / b.value();
-  return record("div", q, {a, b}, [q, y = b.value()](const Tensor& dq, Gradients d) {
-    const Tensor da = dq / y;
-    if (d[0]) d[0] += da;
-    if (d[1]) d[1] += -(da * q);
+  Tensor y = a.value() / b.value();
+  return record("div", y, {a, b}, [y = Saved(y), b = Saved(b.value())](const Tensor& dy, Gradients d) {
+    const Tensor da = dy / b;
+    d[0] += da;
+    if (d[1]) d[1] += -(da * y);
   });
 }
 
+// y = factor a:  da = factor dy
 Variable operator*(const Variable& a, double factor) {
-  return mul(a, Variable(Tensor::full({}, factor, a.value().dtype(), a.value().device())));
+  return record("mul", a.value() * factor, {a},
+                [factor](const Tensor& dy, Gradients d) { d[0] += dy * factor; });
 }
 
+// y = sum of x over axes:  dx = dy, again for each element that went into it
 Variable sum(const Variable& x, std::vector<int> axes, bool keep) {
   const Shape kept = summed_shape(x.shape(), axes, true);
   return record("sum", sum(x.value(), axes, keep), {x},
@@ -62,6 +74,7 @@ Variable mean(const Variable& x, std::vector<int> axes, bool keep) {
   return total * (static_cast<double>(total.value().size()) / static_cast<double>(x.value().size()));
 }
 
+// y is x in another arrangement:  dx is dy in x's arrangement. This holds for the next two, too.
 Variable reshape(const Variable& x, Shape shape) {
   return record("reshape", x.value().reshape(shape), {x},
                 [from = x.shape()](const Tensor& dy, Gradients d) { d[0] += dy.reshape(from); });
@@ -76,11 +89,6 @@ Variable permute(const Variable& x, std::vector<int> axes) {
                 [inverse](const Tensor& dy, Gradients d) { d[0] += permute(dy, inverse); });
 }
 
-Variable rows(const Variable& x, int64_t from, int64_t to) {
-  return record("rows", x.value().rows(from, to), {x},
-                [from, to](const Tensor& dy, Gradients d) { add_to(d[0].buffer().rows(from, to), dy); });
-}
-
 Variable concat(const std::vector<Variable>& parts, int axis) {
   std::vector<Tensor> values;
   for (const Variable& part : parts) values.push_back(part.value());
@@ -93,32 +101,59 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
   });
 }
 
-// c = op(a) op(b):  d op(a) = dc op(b)^T,  d op(b) = op(a)^T dc; where op transposes, so does its gradient.
-Variable matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b) {
-  Tensor c = matmul(a.value(), b.value(), transpose_a, transpose_b);
-  return record("matmul", c, {a, b},
-                [a = a.value(), b = b.value(), transpose_a, transpose_b](const Tensor& dc, Gradients d) {
-                  if (d[0])
-                    d[0] +=
-                        transpose_a ? matmul(b, dc, transpose_b, true) : matmul(dc, b, false, !transpose_b);
-                  if (!d[1]) return;
-                  if (a.shape().rank() > b.shape().rank()) {  // one b for the whole batch: one tall product
-                    const Tensor rows = a.reshape({a.shape().before(-1), a.shape()[-1]});
-                    const Tensor drows = dc.reshape({dc.shape().before(-1), dc.shape()[-1]});
-                    d[1] += transpose_b ? matmul(drows, rows, true) : matmul(rows, drows, true);
-                  } else {
-                    d[1] += transpose_b ? matmul(dc, a, true, transpose_a) : matmul(a, dc, !transpose_a);
-                  }
-                });
+// y = rows [from, to) of x:  those rows of dx = dy, the others 0
+Variable rows(const Variable& x, int64_t from, int64_t to) {
+  return record("rows", x.value().rows(from, to), {x},
+                [from, to](const Tensor& dy, Gradients d) { add_to(d[0].buffer().rows(from, to), dy); });
 }
 
-Variable softmax(const Variable& x, bool log) {
-  Tensor y = softmax(x.value(), log);
-  return record(log ? "log_softmax" : "softmax", y, {x}, [y, log](const Tensor& dy, Gradients d) {
-    Tensor dx = Tensor::like(y);
-    backend(y.device()).softmax_backward(y, dy, log, dx);
+namespace {
+
+// y = op(a) op(b), matrix by matrix:  d op(a) = dy op(b)^T,  d op(b) = op(a)^T dy; where op transposes, so
+// does its gradient.
+Variable record_matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b, Tensor y) {
+  return record(
+      "matmul", std::move(y), {a, b},
+      [a = Saved(a.value()), b = Saved(b.value()), transpose_a, transpose_b](const Tensor& dy, Gradients d) {
+        if (d[0] && transpose_a) d[0] += matmul(b, dy, transpose_b, true);
+        if (d[0] && !transpose_a) d[0] += matmul(dy, b, false, !transpose_b);
+        if (d[1] && transpose_b) d[1] += matmul(dy, a, true, transpose_a);
+        if (d[1] && !transpose_b) d[1] += matmul(a, dy, !transpose_a);
+      });
+}
+
+}  // namespace
+
+// One b for a whole batch of a is one tall product: the batch's matrices stand below one another.
+Variable matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b) {
+  Tensor y = matmul(a.value(), b.value(), transpose_a, transpose_b);
+  if (a.shape().rank() == b.shape().rank()) return record_matmul(a, b, transpose_a, transpose_b, y);
+  const Shape &sa = a.shape(), &sy = y.shape();
+  const Variable tall = reshape(a, {sa.before(-1), sa[-1]});
+  return reshape(record_matmul(tall, b, false, transpose_b, y.reshape({sy.before(-1), sy[-1]})), sy);
+}
+
+namespace {
+
+// y = softmax(x) along the last axis:  dx = y (dy - sum y dy);  y = log_softmax(x):  dx = dy - exp(y) sum dy
+Variable record_softmax(const Variable& x, const Tensor& y, bool log) {
+  return record(log ? "log_softmax" : "softmax", y, {x}, [y = Saved(y), log](const Tensor& dy, Gradients d) {
+    const Tensor dx = Tensor::like(dy);
+    backend(dy.device()).softmax_backward(y, dy, log, Out(dx));
     d[0] += dx;
   });
 }
+
+Variable softmax_along(const Variable& x, int axis, bool log) {
+  if (x.shape().axis_index(axis) + 1 == x.shape().rank())
+    return record_softmax(x, log ? log_softmax(x.value()) : softmax(x.value()), log);
+  const std::vector<int> swapped = swapped_with_last(x.shape(), axis);
+  return permute(softmax_along(permute(x, swapped), -1, log), swapped);
+}
+
+}  // namespace
+
+Variable softmax(const Variable& x, int axis) { return softmax_along(x, axis, false); }
+Variable log_softmax(const Variable& x, int axis) { return softmax_along(x, axis, true); }
 
 }  // namespace gradus

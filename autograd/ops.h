@@ -38,8 +38,10 @@ Variable rows(const Variable& x, int64_t from, int64_t to);  // a view of [from,
 Variable concat(const std::vector<Variable>& parts, int axis);
 
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
-Variable softmax(const Variable& x, bool log = false);  // along the last axis
-inline Variable log_softmax(const Variable& x) { return softmax(x, /*log=*/true); }
+Variable softmax(const Variable& x, int axis = -1);
+Variable log_softmax(const Variable& x, int axis = -1);
+Variable softmax(const Variable& x, bool) = delete;  // no axis
+Variable log_softmax(const Variable& x, bool) = delete;
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps = 1e-5);
 
 // activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.
@@ -51,6 +53,7 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b,
 Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator);
 inline Variable dropout(const Variable& x, double p, Generator& g) { return dropout_add(x, {}, p, g); }
 
+// scale * row of the table [V, D] + position; ids i32 of any rank -> their shape and D.
 Variable embedding(const Variable& table, const IdColumns& ids, double scale = 1,
                    const Tensor& positions = {});
 
@@ -64,9 +67,14 @@ Variable attention(const Columns& q, const Columns& k, const Columns& v, const A
 
 struct CrossEntropyOutput {
   Variable loss;  // [] or, for Reduction::none, the logits' shape without the last axis
-  Tensor sums;    // f64 [5], see Backend::cross_entropy
+  Tensor sums;    // f64 [kLossSums], see Backend::cross_entropy
 };
 CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& target,
                                  const CrossEntropySpec& spec);
+
+// Towards one distribution for all rows: -sum_j prior_j ln p_j, with the logits' shape without the last axis;
+// 0 where the target is pad_id. prior [V], in the logits' dtype and on their device.
+Variable prior_cross_entropy(const Variable& logits, const Tensor& prior, const IdColumns& target,
+                             int32_t pad_id);
 
 }  // namespace gradus

@@ -9,6 +9,8 @@ namespace {
 
 thread_local bool recording = true;
 thread_local bool anomaly_mode = false;
+thread_local const char* running_rule = "backward";  // for messages
+thread_local std::weak_ptr<Node> reached_unnamed;    // see check_all_named
 std::atomic<int64_t> nodes_created = 0;
 
 void check_finite(const Tensor& x, const char* what, const char* op) {
@@ -27,21 +29,45 @@ NoGrad::NoGrad() : ScopedFlag(recording, false) {}
 AnomalyMode::AnomalyMode() : ScopedFlag(anomaly_mode, true) {}
 
 // The default destructor would recurse along the tape and overflow the stack after some 100,000 operations.
+// This one takes the nodes that die with it apart, one after the other, and links them through a member of
+// theirs, since a destructor must not allocate.
 Node::~Node() {
-  std::vector<std::shared_ptr<Node>> orphans = std::move(inputs);
-  backward = nullptr;
-  while (!orphans.empty()) {
-    std::shared_ptr<Node> node = std::move(orphans.back());
-    orphans.pop_back();
-    if (!node || node.use_count() > 1) continue;
-    std::move(node->inputs.begin(), node->inputs.end(), std::back_inserter(orphans));
-    node->inputs.clear();
+  std::shared_ptr<Node> dying;
+  const auto release_inputs = [&dying](Node& node) {
+    for (std::shared_ptr<Node>& input : node.inputs) {
+      std::shared_ptr<Node> last_owner = std::move(input);
+      if (!last_owner || last_owner.use_count() > 1) continue;
+      last_owner->next_dying = std::move(dying);
+      dying = std::move(last_owner);
+    }
+    node.inputs.clear();
+  };
+  release_inputs(*this);
+  while (dying) {
+    const std::shared_ptr<Node> node = std::move(dying);
+    dying = std::move(node->next_dying);
+    release_inputs(*node);
   }
 }
 
+const Tensor& Saved::get() const {
+  check(tensor_.version() == version_, running_rule, ": its gradient needs a tensor ", tensor_.shape(),
+        " that was changed after the forward pass (by assign, load or an optimiser's step); compute the loss "
+        "again");
+  return tensor_;
+}
+
 Gradient& Gradient::operator+=(Tensor gradient) {
+  if (!node_) return *this;
   Tensor& grad = node_->grad;
-  check(gradient.dtype() == node_->dtype, "gradient: expected ", node_->dtype, ", got ", gradient.dtype());
+  const auto fits = [](const Shape& from, const Shape& to) {  // `to` stretches to `from`
+    for (int axis = 1; axis <= to.rank(); ++axis)
+      if (axis > from.rank() || (to[-axis] != from[-axis] && to[-axis] != 1)) return false;
+    return true;
+  };
+  check(gradient && gradient.dtype() == node_->dtype && fits(gradient.shape(), node_->shape), running_rule,
+        ": the gradient of an input ", node_->dtype, " ", node_->shape, " came as ",
+        gradient ? name_of(gradient.dtype()) : "an empty tensor", " ", gradient.shape());
   gradient = sum_to(gradient, node_->shape);
   // A rule may hand one tensor to two inputs, so a block is written only when nobody else holds it or when it
   // was made for this node. A leaf's block is its own from the start: others look at it, and must see the
@@ -52,12 +78,13 @@ Gradient& Gradient::operator+=(Tensor gradient) {
   return *this;
 }
 
-const Tensor& Gradient::buffer() {
+Out Gradient::buffer() {
+  if (!node_) return Out();
   Tensor& grad = node_->grad;
   if (!grad) grad = Tensor::zeros(node_->shape, node_->dtype, node_->device);
   else if (!node_->owns_grad && !grad.unique()) grad = grad.copy();
   node_->owns_grad = true;
-  return grad;
+  return Out(grad);
 }
 
 Variable::Variable(Tensor value, bool requires_grad) : value_(std::make_shared<Tensor>(std::move(value))) {
@@ -104,12 +131,18 @@ std::vector<std::shared_ptr<Node>> newest_first(const std::shared_ptr<Node>& roo
 void run_rule(Node& node) {
   check(node.backward != nullptr, "backward: the tape behind ", node.op,
         " has been walked already; compute the loss again");
+  running_rule = node.op;
   std::vector<Gradient> gradients;
   for (const auto& input : node.inputs) gradients.emplace_back(input.get());
   node.backward(node.grad, gradients);
   if (anomaly_mode)
     for (const auto& input : node.inputs)
       if (input && input->grad) check_finite(input->grad, "a gradient from", node.op);
+}
+
+void forget_gradients(const std::vector<std::shared_ptr<Node>>& nodes) {
+  for (const std::shared_ptr<Node>& node : nodes)
+    if (!node->leaf()) node->grad = Tensor();
 }
 
 }  // namespace
@@ -119,35 +152,51 @@ void Variable::backward(const Tensor& seed) const {
         "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
   check(seed.shape() == shape() && seed.dtype() == value_->dtype(), "backward: expected a seed ",
         value_->dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
+  const std::vector<std::shared_ptr<Node>> nodes = newest_first(node_);
+  running_rule = "backward";
   Gradient(node_.get()) += seed.to(value_->device());
-  for (std::shared_ptr<Node>& node : newest_first(node_)) {
-    if (node->leaf()) continue;
-    if (node->grad) run_rule(*node);
-    node->backward = nullptr;
-    node->inputs.clear();
-    node->grad = Tensor();
+  try {
+    for (const std::shared_ptr<Node>& node : nodes) {
+      if (node->unnamed) reached_unnamed = node;
+      if (node->leaf()) continue;
+      if (node->grad) run_rule(*node);
+      node->backward = nullptr;
+      node->inputs.clear();
+      node->grad = Tensor();
+    }
+  } catch (...) {  // a part of a gradient must not meet the next one
+    forget_gradients(nodes);
+    throw;
   }
+}
+
+void check_all_named(const char* op) {
+  const std::shared_ptr<Node> node = reached_unnamed.lock();
+  check(!node || !node->unnamed, op, ": a parameter ", node ? node->shape : Shape{},
+        " gets gradients, but no module has named it; is it, or the module that holds it, missing in "
+        "members()?");
 }
 
 const Tensor& Variable::grad() const {
   check(requires_grad() && node_->leaf(), "grad: only a leaf made with requires_grad keeps its gradient");
-  return Gradient(node_.get()).buffer();
+  Gradient(node_.get()).buffer();  // 0 where nothing came yet
+  return node_->grad;
 }
 
 void Variable::zero_grad() const {
   check(requires_grad() && node_->leaf(),
         "zero_grad: only a leaf made with requires_grad keeps its gradient");
-  if (node_->grad) backend(node_->device).fill(0, node_->grad);
+  if (node_->grad) backend(node_->device).fill(0, Out(node_->grad));
 }
 
-void Variable::rebind(Tensor value, Tensor grad) const {
-  check(requires_grad() && node_->leaf(), "rebind: only a leaf can change its block");
-  check(value.shape() == shape() && (!grad || grad.shape() == shape()), "rebind: expected ", shape(),
-        ", got ", value.shape());
-  node_->dtype = value.dtype();
-  node_->device = value.device();
-  node_->grad = std::move(grad);
-  *value_ = std::move(value);
+void Variable::move_to(DType dtype, Device device) const {
+  check(value_ && (!node_ || node_->leaf()), "move_to: only what is no result of an operation can be moved");
+  check(!node_ || dtype != DType::i32, "move_to: a leaf ", shape(), " has gradients, which are f32 or f64");
+  *value_ = value_->to(dtype).to(device);
+  if (!node_) return;
+  node_->grad = node_->grad.to(dtype).to(device);
+  node_->dtype = dtype;
+  node_->device = device;
 }
 
 }  // namespace gradus

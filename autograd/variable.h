@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,13 +21,33 @@ namespace gradus {
 
 struct Node;
 
+// A tensor that a rule keeps for backward. Reading it throws std::invalid_argument, with the operation's
+// name, where the tensor was changed in place after it was saved: its gradient would be wrong. It must be the
+// rule's only handle, since a second one would keep unique() from being true.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(Tensor tensor) : tensor_(std::move(tensor)), version_(tensor_.version()) {}
+  explicit operator bool() const { return static_cast<bool>(tensor_); }
+  const Tensor& get() const;
+  operator const Tensor&() const { return get(); }
+
+ private:
+  Tensor tensor_;
+  uint64_t version_ = 0;
+};
+
 // Where a rule adds one input's gradient.
 class Gradient {
  public:
   explicit Gradient(Node* node) : node_(node) {}
-  explicit operator bool() const { return node_ != nullptr; }  // false: nobody needs it, so do not compute it
-  Gradient& operator+=(Tensor gradient);                       // sums what the forward pass had broadcast
-  const Tensor& buffer();  // a block of our own, zeroed at first: the target of kernels that add
+  explicit operator bool() const {
+    return node_ != nullptr;
+  }  // false: nobody needs it; computing it is waste
+  Gradient& operator+=(
+      Tensor gradient);  // sums what the forward pass had broadcast; nothing if nobody needs it
+  // A block of our own, zeroed at first: the target of kernels that add. An empty one if nobody needs it.
+  Out buffer();
 
  private:
   Node* node_;
@@ -59,14 +80,14 @@ class Variable {
   const Tensor& grad() const;
   void zero_grad() const;
 
-  // Lets all copies of this leaf see another block; how an optimiser packs parameters into one.
-  void rebind(Tensor value, Tensor grad) const;
+  // All copies of this leaf, or constant, then see its value, and its gradient, in that dtype and there.
+  void move_to(DType dtype, Device device) const;
 
   const std::shared_ptr<Node>& node() const { return node_; }
 
  private:
   friend Variable record(const char*, Tensor, std::vector<Variable>, Backward);
-  std::shared_ptr<Tensor> value_;  // shared by copies, so that rebind reaches them all
+  std::shared_ptr<Tensor> value_;  // shared by copies, so that move_to reaches them all
   std::shared_ptr<Node> node_;     // null: no gradient wanted
 };
 
@@ -89,15 +110,25 @@ struct Node {
   Tensor grad;
   bool owns_grad = false;  // grad's block was made for this node: add in place
 
+  // Of a leaf that is a module's parameter: how it begins, and whether a module has named it yet.
+  std::optional<Init> init = {};
+  bool unnamed = false;
+
+  std::shared_ptr<Node> next_dying;  // for ~Node
+
   Node(const char* op_name, int64_t created, const Tensor& value)
       : op(op_name), order(created), shape(value.shape()), dtype(value.dtype()), device(value.device()) {}
   bool leaf() const { return op == nullptr; }
   ~Node();
 };
 
-class ScopedFlag {  // while one lives, the flag has this value
+// Throws if, in this thread, a gradient has reached a parameter that no module has named, and so no optimiser
+// can hold: a member that members() forgets would never be trained nor saved.
+void check_all_named(const char* op);
+
+class [[nodiscard]] ScopedFlag {  // while one lives, the flag has this value
  public:
-  ScopedFlag(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
+  [[nodiscard]] ScopedFlag(bool& flag, bool value) : flag_(flag), before_(std::exchange(flag, value)) {}
   ~ScopedFlag() { flag_ = before_; }
   ScopedFlag(const ScopedFlag&) = delete;
 
@@ -105,16 +136,16 @@ class ScopedFlag {  // while one lives, the flag has this value
   bool &flag_, before_;
 };
 
-// While one lives, nothing is recorded: for evaluation and decoding.
-struct NoGrad : ScopedFlag {
-  NoGrad();
+// While one lives, nothing is recorded in this thread: for evaluation and decoding.
+struct [[nodiscard]] NoGrad : ScopedFlag {
+  [[nodiscard]] NoGrad();
 };
 
 // While one lives, the first NaN or infinity in a result or in a gradient throws std::runtime_error that
 // names the operation, the shape and the place. Every element is looked at, so it is slow: for finding a
 // fault.
-struct AnomalyMode : ScopedFlag {
-  AnomalyMode();
+struct [[nodiscard]] AnomalyMode : ScopedFlag {
+  [[nodiscard]] AnomalyMode();
 };
 
 }  // namespace gradus

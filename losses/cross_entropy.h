@@ -1,6 +1,11 @@
-// SmoothedLoss: the one loss behind all classes of this folder, which differ only in what they pass to it.
-// CrossEntropy, the plainest of them, is here: -ln p of the target, as PyTorch's F.cross_entropy has it.
+// CrossEntropy: -ln p of the target, as PyTorch's F.cross_entropy has it, with label smoothing, class weights
+// and a prior as options. The other classes of this folder are the course's and fix some of the options.
+// Losses are values: copies are independent, and threads may share a const one.
 #pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
 
 #include "autograd/ops.h"
 
@@ -9,42 +14,63 @@ namespace gradus::losses {
 using gradus::Reduction;
 using gradus::Smoothing;
 
+// The id of a class. Made from whole numbers alone, so that a smoothing in the place of an id does not
+// compile.
+class ClassId {
+ public:
+  template <std::integral Integer>
+  requires(!std::same_as<Integer, bool>) constexpr ClassId(Integer id) : id_(static_cast<int32_t>(id)) {}
+  constexpr operator int32_t() const { return id_; }
+
+ private:
+  int32_t id_;
+};
+
 inline void check_smoothing(const char* name, double smoothing) {
   check(smoothing >= 0 && smoothing <= 1, name, ": expected smoothing in [0, 1], got ", smoothing);
 }
 
+// The target's ids, row by row, where its shape fits the logits'.
+inline IdColumns target_columns(const char* name, const Variable& logits, const Tensor& target) {
+  const Shape& z = logits.shape();
+  check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name,
+        ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ", target.shape());
+  return target;
+}
+
+// values [V]: finite and none negative. Returns their sum.
+inline double check_shares(const char* name, const Tensor& values) {
+  check(values && values.shape().rank() == 1, name, ": expected [V], got ", values.shape());
+  double sum = 0;
+  for (double x : values.to(DType::f64).to_vector<double>()) {
+    check(x >= 0 && std::isfinite(x), name, ": expected finite numbers of at least 0, got ", x);
+    sum += x;
+  }
+  return sum;
+}
+
+// What the losses of this folder share: a target distribution, a reduction, and who is padding.
 class SmoothedLoss {
  public:
   // logits [B, T, V] or [N, V], target i32 [B, T] or [N] -> scalar, or target's shape for Reduction::none.
-  // Rows whose target is the pad id do not count; a batch of nothing else has loss 0 and gradient 0 (PyTorch:
-  // NaN).
+  // Rows whose target is the pad id do not count and are not read, wherever that id lies; a batch of nothing
+  // else has loss 0 and gradient 0 (PyTorch: loss NaN).
   Variable operator()(const Variable& logits, const Tensor& target) const {
-    return compute(logits, columns_of(logits, target)).loss;
+    return compute(logits, target_columns(name_, logits, target)).loss;
   }
 
-  // For schedules, between steps: a loss that is not yet walked backward sees the change, too.
-  void set_smoothing(double smoothing) {
+  void set_smoothing(double smoothing) {  // for schedules; a loss already computed keeps its own
     check_smoothing(name_, smoothing);
-    spec_.smoothing.assign(Tensor::full({1}, smoothing, DType::f64));
+    spec_.smoothing = smoothing;
   }
-  double smoothing() const { return spec_.smoothing.item(); }
+  double smoothing() const { return spec_.smoothing; }
 
  protected:
   static constexpr int64_t kAnyVocab = -1;  // whatever the logits have
-  SmoothedLoss(const char* name, int64_t vocab_size, double smoothing, CrossEntropySpec spec)
+  SmoothedLoss(const char* name, int64_t vocab_size, CrossEntropySpec spec)
       : name_(name), vocab_size_(vocab_size), spec_(std::move(spec)) {
-    check_smoothing(name, smoothing);
-    spec_.smoothing = Tensor::full({1}, smoothing, DType::f64);
+    check_smoothing(name_, spec_.smoothing);
     if (vocab_size != kAnyVocab) check_vocab(vocab_size);
-  }
-
-  IdColumns columns_of(const Variable& logits, const Tensor& target) const {
-    const Shape& z = logits.shape();
-    check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name_,
-          ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ",
-          target.shape());
-    const Tensor rows = z.rank() == 3 ? target : target.reshape({1, z[0]});
-    return {rows, 0, rows.shape()[1]};
   }
 
   CrossEntropyOutput compute(const Variable& logits, const IdColumns& target) const {
@@ -52,28 +78,82 @@ class SmoothedLoss {
     check(vocab_size_ == kAnyVocab || vocab_size_ == vocab, name_, ": expected a last axis of ", vocab_size_,
           ", got logits ", logits.shape());
     check_vocab(vocab);
-    spec_.smoothing = spec_.smoothing.to(logits.value().device());  // stays there
     return cross_entropy(logits, target, spec_);
   }
 
   void check_vocab(int64_t vocab_size) const {
-    const int64_t least = spec_.convention == Smoothing::others_not_pad && spec_.pad_id >= 0 ? 3 : 2;
+    const bool pad_column = spec_.pad_id >= 0 && spec_.pad_id < vocab_size;
+    const int64_t least = spec_.convention == Smoothing::others_not_pad && pad_column ? 3 : 2;
     check(vocab_size >= least, name_, ": expected a vocabulary of at least ", least, ", got ", vocab_size);
-    check(spec_.pad_id >= -1 && spec_.pad_id < vocab_size, name_, ": pad id ", spec_.pad_id,
-          " is neither -1 nor in [0, ", vocab_size, ")");
   }
 
   const char* name_;  // for messages
   int64_t vocab_size_;
-  mutable CrossEntropySpec spec_;
+  CrossEntropySpec spec_;
 };
 
-// With class weights row n counts w[target n] times, in the sum and in the mean's divisor.
+// Two meanings of class weights w [V]; both divide the mean by the sum of w[target] over the rows that count.
+// per_target: w[y] (-sum_j q_j ln p_j), how much a row counts; what it pulls to stays q. per_class,
+// PyTorch's: -sum_j w[j] q_j ln p_j, where a heavy class also gets more of everybody's smoothing. Without
+// smoothing they are the same.
+enum class ClassWeighting { per_target, per_class };
+
+struct CrossEntropyOptions {
+  double smoothing = 0;
+  ClassId pad_id = -1;  // rows with this target are left out; the default is no class, so none is padding
+  Smoothing convention = Smoothing::uniform;
+  Reduction reduction = Reduction::mean;
+  Tensor class_weight = {};  // [V] or none, in the logits' dtype and on their device; so is the prior
+  ClassWeighting weighting = ClassWeighting::per_target;
+  Tensor prior = {};  // [V] or none: smoothing goes to prior[j] instead of 1 / V (Pereyra et al. 2017, 3.2)
+};
+
 class CrossEntropy : public SmoothedLoss {
  public:
-  explicit CrossEntropy(int32_t pad_id = 0, Reduction reduction = Reduction::mean, Tensor class_weight = {})
-      : SmoothedLoss("cross-entropy", kAnyVocab, 0,
-                     {Smoothing::uniform, reduction, pad_id, false, {}, std::move(class_weight)}) {}
+  CrossEntropy() : CrossEntropy(CrossEntropyOptions{}) {}
+  explicit CrossEntropy(const CrossEntropyOptions& o)
+      : SmoothedLoss("cross-entropy", kAnyVocab,
+                     {.convention = o.convention,
+                      .smoothing = o.smoothing,
+                      .reduction = o.reduction,
+                      .pad_id = o.pad_id,
+                      .class_weight = o.class_weight}) {
+    const bool per_class = o.class_weight && o.weighting == ClassWeighting::per_class;
+    check(!o.prior || !o.class_weight, "cross-entropy: a prior and class weights do not go together");
+    check(!(o.prior || per_class) || o.convention == Smoothing::uniform,
+          "cross-entropy: a prior, or weights per class, go with `uniform` only");
+    if (o.prior) {
+      const double sum = check_shares("cross-entropy: prior", o.prior);
+      check(std::abs(sum - 1) < 1e-3, "cross-entropy: expected a prior that sums to 1, got ", sum);
+      prior_ = o.prior;
+    }
+    const double weights = o.class_weight ? check_shares("cross-entropy: class weights", o.class_weight) : 0;
+    if (per_class && weights > 0) {
+      prior_ = o.class_weight * (1 / weights);
+      prior_share_ = weights / static_cast<double>(o.class_weight.size());
+    }
+  }
+
+  // Towards a prior, with w = 1, or by weights per class, where prior = w / sum w and share = mean w:
+  //   (1 - eps) w_y (-ln p_y) + eps share (-sum_j prior_j ln p_j)
+  Variable operator()(const Variable& logits, const Tensor& target) const {
+    const double eps = spec_.smoothing;
+    if (!prior_ || eps == 0) return SmoothedLoss::operator()(logits, target);
+    const IdColumns columns = target_columns(name_, logits, target);
+    CrossEntropySpec hard_spec = spec_;
+    hard_spec.smoothing = 0;
+    hard_spec.reduction = Reduction::none;
+    const auto [hard, sums] = cross_entropy(logits, columns, hard_spec);
+    const Variable soft = prior_cross_entropy(logits, prior_, columns, spec_.pad_id) * (eps * prior_share_);
+    const Variable rows = eps < 1 ? hard * (1 - eps) + soft : soft;
+    if (spec_.reduction == Reduction::none) return rows;
+    const double weights = sums.rows(kWeights, kWeights + 1).item();
+    return sum(rows) * (1 / loss_divisor(spec_.reduction, weights));
+  }
+
+ private:
+  Tensor prior_;  // none: plain smoothing
+  double prior_share_ = 1;
 };
 
 }  // namespace gradus::losses

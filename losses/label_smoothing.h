@@ -1,4 +1,5 @@
-// Label smoothing: the target distribution q gives most of its mass to the target and spreads eps over the
+// Label smoothing, as the course has it: class 0 is padding unless pad_id says otherwise, so rows with target
+// 0 teach nothing. The target distribution q gives most of its mass to the target and spreads eps over the
 // vocabulary. Two forms of the same loss and four conventions for q; README.md derives them and says where
 // "the same" holds. The kernel reads the logits once; q and the probabilities are never stored.
 #pragma once
@@ -10,21 +11,26 @@ namespace gradus::losses {
 // sum_j q_j (ln q_j - ln p_j), with 0 ln 0 = 0: KL(q || p) where q sums to 1, which `as_printed` does not.
 class LabelSmoothingLoss : public SmoothedLoss {
  public:
-  explicit LabelSmoothingLoss(int64_t vocab_size, double smoothing = 0.1, int32_t pad_id = 0,
+  explicit LabelSmoothingLoss(int64_t vocab_size, double smoothing = 0.1, ClassId pad_id = 0,
                               Smoothing convention = Smoothing::uniform,
                               Reduction reduction = Reduction::mean)
-      : SmoothedLoss("label smoothing loss", vocab_size, smoothing,
-                     {convention, reduction, pad_id, /*subtract_entropy=*/true}) {}
+      : SmoothedLoss("label smoothing loss", vocab_size,
+                     {.convention = convention,
+                      .smoothing = smoothing,
+                      .reduction = reduction,
+                      .pad_id = pad_id,
+                      .subtract_entropy = true}) {}
 };
 
 // -sum_j q_j ln p_j; for `uniform` this is (1 - eps) nll + eps mean_j(-ln p_j).
 class LabelSmoothingCrossEntropy : public SmoothedLoss {
  public:
-  explicit LabelSmoothingCrossEntropy(double smoothing = 0.1, int32_t pad_id = 0,
+  explicit LabelSmoothingCrossEntropy(double smoothing = 0.1, ClassId pad_id = 0,
                                       Smoothing convention = Smoothing::uniform,
                                       Reduction reduction = Reduction::mean)
-      : SmoothedLoss("label smoothing cross-entropy", kAnyVocab, smoothing, {convention, reduction, pad_id}) {
-  }
+      : SmoothedLoss(
+            "label smoothing cross-entropy", kAnyVocab,
+            {.convention = convention, .smoothing = smoothing, .reduction = reduction, .pad_id = pad_id}) {}
 };
 
 // The smoothing with which convention `to` trains as convention `from` does with eps. Throws where there is

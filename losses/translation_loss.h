@@ -1,10 +1,10 @@
 // TranslationLoss: everything the training of a translator asks of a loss in one pass over the logits: the
 // smoothed loss to descend, and the unsmoothed nll, the accuracy and the number of tokens for the log. It
-// drops the first target column (BOS) itself, so it takes the same target_ids as the model.
+// drops the first target column (BOS) itself, so it takes the same target_ids as the model. As in the course,
+// id 0 is padding unless pad_id says otherwise.
 #pragma once
 
 #include <cmath>
-#include <concepts>
 
 #include "losses/label_smoothing.h"
 
@@ -24,10 +24,10 @@ class LossSums {
     return *this;
   }
 
-  double smoothed() const { return at(0); }
-  double nll() const { return at(1); }
-  double correct() const { return at(2); }
-  double tokens() const { return at(3); }
+  double smoothed() const { return at(kSmoothed); }
+  double nll() const { return at(kNll); }
+  double correct() const { return at(kCorrect); }
+  double tokens() const { return at(kTokens); }
   double mean_smoothed() const { return per_token(smoothed()); }  // these four: 0, and 1, of no tokens
   double mean_nll() const { return per_token(nll()); }
   double accuracy() const { return per_token(correct()); }
@@ -36,7 +36,7 @@ class LossSums {
  private:
   double at(int64_t i) const { return sums_ ? sums_.rows(i, i + 1).item() : 0; }
   double per_token(double sum) const { return tokens() > 0 ? sum / tokens() : 0; }
-  Tensor sums_;  // f64 [5], see Backend::cross_entropy
+  Tensor sums_;  // f64 [kLossSums], see Backend::cross_entropy
 };
 
 struct TranslationOutput {
@@ -49,12 +49,11 @@ struct TranslationOutput {
 
 class TranslationLoss : private SmoothedLoss {
  public:
-  explicit TranslationLoss(int64_t vocab_size, int32_t pad_id = 0, double smoothing = 0.1,
+  explicit TranslationLoss(int64_t vocab_size, ClassId pad_id = 0, double smoothing = 0.1,
                            Smoothing convention = Smoothing::uniform, Reduction reduction = Reduction::mean)
-      : SmoothedLoss("translation loss", vocab_size, smoothing, {convention, reduction, pad_id}) {}
-  // LabelSmoothingLoss takes smoothing second; here it is the pad id. Swapped arguments do not compile.
-  template <std::floating_point Swapped, class... Rest>
-  TranslationLoss(int64_t vocab_size, Swapped smoothing, Rest...) = delete;
+      : SmoothedLoss(
+            "translation loss", vocab_size,
+            {.convention = convention, .smoothing = smoothing, .reduction = reduction, .pad_id = pad_id}) {}
 
   // logits [B, T-1, V], target_ids i32 [B, T], BOS first
   TranslationOutput operator()(const Variable& logits, const Tensor& target_ids) const {

@@ -11,7 +11,8 @@ namespace gradus::nn {
 class MultiHeadAttention : public Module {
  public:
   MultiHeadAttention(int64_t d_model, int64_t heads, double dropout = 0)
-      : d_(d_model), heads_(heads), dropout_(dropout), in_proj_weight_(parameter({3 * d_model, d_model})),
+      : d_(d_model), heads_(heads), dropout_(dropout),
+        in_proj_weight_(parameter({3 * d_model, d_model}, Init::xavier_uniform(d_model, 3 * d_model))),
         in_proj_bias_(parameter({3 * d_model})), out_proj_(d_model, d_model) {
     check(heads >= 1 && d_model >= 1 && d_model % heads == 0, "attention: ", heads,
           " heads do not divide d_model ", d_model);
@@ -19,8 +20,8 @@ class MultiHeadAttention : public Module {
   }
 
   void members(Visitor& visit) override {
-    visit("in_proj_weight", in_proj_weight_, {Init::xavier_uniform});
-    visit("in_proj_bias", in_proj_bias_, {Init::constant, 0});
+    visit("in_proj_weight", in_proj_weight_);
+    visit("in_proj_bias", in_proj_bias_);
     visit("out_proj", out_proj_);
   }
 
@@ -56,9 +57,12 @@ class MultiHeadAttention : public Module {
 
   Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths,
                   bool causal = false) {
-    const double p = training() ? dropout_ : 0;
-    const Draw draw = p > 0 ? generator().next_draw() : Draw{};
-    return out_proj_(attention(q, k, v, {d_, heads_, causal, key_lengths, p, draw}));
+    AttentionSpec spec{.d_model = d_, .heads = heads_, .causal = causal, .key_lengths = key_lengths};
+    if (training() && dropout_ > 0) {
+      spec.dropout = dropout_;
+      spec.draw = generator().next_draw();
+    }
+    return out_proj_(attention(q, k, v, spec));
   }
 
   int64_t d_, heads_;  // d_model

@@ -1,6 +1,7 @@
 // The layers with a few lines each: Linear, Embedding, LayerNorm, and the table of sinusoidal positions.
-// Dropout has no parameters and so no module: it is an operation (autograd/ops.h). A layer alone begins
-// at 0 (a norm at 1); init(seed) draws the weights, of a whole model at once, differently for each layer.
+// Dropout has no parameters and so no module: it is an operation (autograd/ops.h). Weights are drawn when a
+// layer is made, differently for each; init(seed) draws those of a whole model again, so that they follow
+// from the seed.
 #pragma once
 
 #include <cmath>
@@ -9,20 +10,17 @@
 
 namespace gradus::nn {
 
-inline Variable parameter(Shape shape, double value = 0) {
-  return Variable(Tensor::full(shape, value), /*requires_grad=*/true);
-}
-
 class Linear : public Module {
  public:
-  Linear(int64_t inputs, int64_t outputs, bool bias = true) : weight_(parameter({outputs, inputs})) {
+  Linear(int64_t inputs, int64_t outputs, bool bias = true)
+      : weight_(parameter({outputs, inputs}, Init::xavier_uniform(inputs, outputs))) {
     if (bias) bias_ = parameter({outputs});
   }
   explicit Linear(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight; no bias
 
   void members(Visitor& visit) override {
-    visit("weight", weight_, {Init::xavier_uniform});
-    visit("bias", bias_, {Init::constant, 0});
+    visit("weight", weight_);
+    visit("bias", bias_);
   }
 
   // [.., inputs] -> [.., outputs]
@@ -40,8 +38,8 @@ class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
       : weight_(parameter({d_model}, 1)), bias_(parameter({d_model})), eps_(eps) {}
 
   void members(Visitor& visit) override {
-    visit("weight", weight_, {Init::constant, 1});
-    visit("bias", bias_, {Init::constant, 0});
+    visit("weight", weight_);
+    visit("bias", bias_);
   }
 
   Variable operator()(const Variable& x) const { return layer_norm(x, weight_, bias_, eps_); }
@@ -53,14 +51,14 @@ class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
 
 class Embedding : public Module {
  public:
-  Embedding(int64_t vocab_size, int64_t d_model) : weight_(parameter({vocab_size, d_model})) {}
+  Embedding(int64_t vocab_size, int64_t d_model)
+      : weight_(parameter({vocab_size, d_model}, Init::normal(1 / std::sqrt(static_cast<double>(d_model))))) {
+  }
   explicit Embedding(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight
 
-  void members(Visitor& visit) override {
-    visit("weight", weight_, {Init::normal, 1 / std::sqrt(weight_.shape()[1])});
-  }
+  void members(Visitor& visit) override { visit("weight", weight_); }
 
-  // ids i32 -> [B, count, d_model]: scale * row + position
+  // ids i32, a Tensor or some of its columns -> the ids' shape and d_model: scale * row + position
   Variable operator()(const IdColumns& ids, double scale = 1, const Tensor& positions = {}) const {
     return embedding(weight_, ids, scale, positions);
   }
@@ -72,25 +70,26 @@ class Embedding : public Module {
 };
 
 // Vaswani et al. 2017, section 3.5: row t holds sin(t f_i) in column 2i and cos(t f_i) in column 2i + 1, with
-// f_i = 10000^(-2i / d_model). Computed in f64, kept in the dtype last asked for.
+// f_i = 10000^(-2i / d_model).
 class SinusoidalPositions {
  public:
-  SinusoidalPositions(int64_t longest, int64_t d_model) : longest_(longest), d_model_(d_model) {}
-
-  const Tensor& as(DType dtype, Device device) const {  // [longest, d_model]
-    if (table_ && table_.dtype() == dtype && table_.device() == device) return table_;
+  SinusoidalPositions(int64_t longest, int64_t d_model) {
     std::vector<double> values;
-    for (int64_t t = 0; t < longest_; ++t)
-      for (int64_t column = 0; column < d_model_; ++column) {
-        const double angle = t * std::pow(10000., -double(column / 2 * 2) / d_model_);
-        values.push_back(column % 2 == 0 ? std::sin(angle) : std::cos(angle));
+    for (int64_t t = 0; t < longest; ++t)
+      for (int64_t column = 0; column < d_model; ++column) {
+        const double frequency = std::pow(10000., -double(column / 2 * 2) / d_model);
+        values.push_back(column % 2 == 0 ? std::sin(t * frequency) : std::cos(t * frequency));
       }
-    return table_ = Tensor::from(values, {longest_, d_model_}).to(dtype).to(device);
+    table_ = Tensor::from(values, {longest, d_model});
+  }
+
+  // [to - from, d_model]. The table stays f64 on the host, so that threads may share it.
+  Tensor rows(int64_t from, int64_t to, DType dtype, Device device) const {
+    return table_.rows(from, to).to(dtype).to(device);
   }
 
  private:
-  int64_t longest_, d_model_;
-  mutable Tensor table_;
+  Tensor table_;
 };
 
 }  // namespace gradus::nn

@@ -1,15 +1,34 @@
 #include "nn/module.h"
 
-#include <cmath>
-
 namespace gradus::nn {
+namespace {
+
+thread_local uint64_t parameters_made = 0, generators_made = 0;
+
+}  // namespace
+
+Variable parameter(Shape shape, const Init& init) {
+  // Without a name yet, a number in its place makes each one different.
+  const Tensor values = init.draw(shape, /*seed=*/0, message("parameter ", ++parameters_made));
+  Variable p(values.to(DType::f32), /*requires_grad=*/true);
+  p.node()->init = init;
+  p.node()->unnamed = true;
+  return p;
+}
 
 Visitor::Visitor(OnParameter on_parameter, OnModule on_module)
     : on_parameter_(std::move(on_parameter)), on_module_(std::move(on_module)) {}
 
-void Visitor::operator()(const std::string& name, Variable& parameter, Init init) {
-  if (parameter && seen_.insert(&parameter.value()).second && on_parameter_)
-    on_parameter_(prefix_ + name, parameter, init);
+void Visitor::operator()(const std::string& name, const Variable& parameter) {
+  if (!parameter) return;
+  const std::string full_name = prefix_ + name;
+  const Tensor* identity = &parameter.value();
+  check(by_name_.emplace(full_name, identity).first->second == identity, "module: two parameters are called ",
+        full_name);
+  const auto [first, is_new] = first_names_.emplace(identity, full_name);
+  if (!is_new && first->second != full_name) aliases_.emplace(full_name, first->second);
+  if (parameter.node()) parameter.node()->unnamed = false;
+  if (is_new && on_parameter_) on_parameter_(full_name, parameter);
 }
 
 void Visitor::operator()(const std::string& name, Module& child) {
@@ -24,55 +43,72 @@ void Visitor::root(Module& module) {
   module.members(*this);
 }
 
-std::vector<NamedParameter> Module::parameters() {
+std::vector<NamedParameter> Module::parameters() const {
   std::vector<NamedParameter> found;
-  Visitor([&](const std::string& name, Variable& p, const Init&) { found.push_back({name, p}); }).root(*this);
+  Visitor([&](const std::string& name, const Variable& p) { found.push_back({name, p}); }).root(self());
   return found;
 }
 
-int64_t Module::parameter_count() {
+int64_t Module::parameter_count() const {
   int64_t count = 0;
   for (const NamedParameter& p : parameters()) count += p.variable.value().size();
   return count;
 }
 
-std::map<std::string, Tensor> Module::state() {
+std::map<std::string, Tensor> Module::state() const {
   std::map<std::string, Tensor> tensors;
   for (const NamedParameter& p : parameters()) tensors[p.name] = p.variable.value();
   return tensors;
 }
 
+std::map<std::string, Tensor> Module::snapshot() const {
+  std::map<std::string, Tensor> tensors = state();
+  for (auto& [name, tensor] : tensors) tensor = tensor.copy();
+  return tensors;
+}
+
+namespace {
+
+bool same_values(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         a.to(DType::f64).to_vector<double>() == b.to(DType::f64).to_vector<double>();
+}
+
+}  // namespace
+
 void Module::load(const std::map<std::string, Tensor>& tensors) {
-  const std::map<std::string, Tensor> own = state();
-  std::map<std::string, Tensor> file = tensors;
+  std::map<std::string, Tensor> own, file = tensors;
+  Visitor visitor([&](const std::string& name, const Variable& p) { own[name] = p.value(); });
+  visitor.root(*this);
+  for (const auto& [alias, name] : visitor.aliases()) {  // what is tied here may stand in a file twice
+    const auto found = file.find(alias);
+    if (found == file.end()) continue;
+    const auto [first, only] = file.emplace(name, found->second);
+    check(only || same_values(first->second, found->second), "load: ", alias, " and ", name,
+          " are one parameter here, and have different values in the file");
+    file.erase(found);
+  }
   for (auto& [name, tensor] : file)  // a file may hold the other real dtype
-    if (own.contains(name) && tensor.dtype() != DType::i32) tensor = tensor.to(own.at(name).dtype());
+    if (own.contains(name) && tensor && tensor.dtype() != DType::i32)
+      tensor = tensor.to(own.at(name).dtype());
   assign_all("load", own, file);
 }
 
 void Module::init(uint64_t seed) {
-  Generator& source = generator();
-  source.set_seed(seed);
-  const auto draw = [&](const Shape& shape, const Init& init) {
-    if (init.kind == Init::constant) return Tensor::full(shape, init.value, DType::f64);
-    if (init.kind == Init::normal) return source.normal(shape, init.value);
-    const double bound = std::sqrt(6. / (shape[0] + shape[-1]));
-    return source.uniform(shape, -bound, bound);
-  };
-  Visitor([&](const std::string&, Variable& p, const Init& init) {
-    p.value().assign(draw(p.shape(), init).to(p.value().dtype()).to(p.value().device()));
-  }).root(*this);
+  generator().set_seed(seed);
+  for (const auto& [name, p] : parameters())
+    if (p.node() && p.node()->init)
+      p.value().assign(
+          p.node()->init->draw(p.shape(), seed, name).to(p.value().dtype()).to(p.value().device()));
 }
 
 void Module::to(DType dtype) {
-  for (const auto& [name, p] : parameters())
-    if (p.value().dtype() != dtype) p.rebind(p.value().to(dtype), {});
+  check(dtype != DType::i32, "module: parameters are f32 or f64, not i32");
+  for (const auto& [name, p] : parameters()) p.move_to(dtype, p.value().device());
 }
 
 void Module::to(Device device) {
-  for (const auto& [name, p] : parameters())
-    if (p.value().device() != device) p.rebind(p.value().to(device), {});
-  generator().to(device);
+  for (const auto& [name, p] : parameters()) p.move_to(p.value().dtype(), device);
 }
 
 void Module::train(bool on) {
@@ -80,10 +116,20 @@ void Module::train(bool on) {
 }
 
 Generator& Module::generator() {
-  if (generator_) return *generator_;
-  const auto shared = std::make_shared<Generator>();
-  Visitor({}, [&](Module& module) { module.generator_ = shared; }).root(*this);
-  return *shared;
+  if (!generator_) {
+    const auto shared = std::make_shared<Generator>(generators_made++);
+    Visitor({}, [&](Module& module) { module.generator_ = shared; }).root(*this);
+  }
+  return *generator_;
+}
+
+EvalMode::EvalMode(Module& module) {
+  Visitor({}, [&](Module& inside) { before_.emplace_back(&inside, inside.training()); }).root(module);
+  module.eval();
+}
+
+EvalMode::~EvalMode() {
+  for (const auto& [module, training] : before_) module->training_ = training;
 }
 
 }  // namespace gradus::nn

@@ -8,18 +8,15 @@
 
 #include <functional>
 #include <map>
-#include <set>
+#include <memory>
 
 #include "autograd/ops.h"
 
 namespace gradus::nn {
 
-// How a parameter begins. xavier_uniform: Glorot & Bengio 2010, U(-a, a) with a = sqrt(6 / (fan in + fan
-// out)).
-struct Init {
-  enum Kind { constant, normal, xavier_uniform } kind;
-  double value = 0;  // the constant, or the deviation
-};
+// A parameter with its first values, which are different for each one made: f32, on the CPU, wants a
+// gradient. A number means that constant everywhere.
+Variable parameter(Shape shape, const Init& init = 0);
 
 class Visitor;
 
@@ -30,29 +27,42 @@ class Module {
   Module& operator=(Module&&) = default;
   virtual ~Module() = default;
 
+  // Names everything inside: visit("weight", weight_), visit("norm", norm_). What is not visited is not
+  // trained, saved or moved; an optimiser's step throws when it sees that.
   virtual void members(Visitor& visit) = 0;
 
-  std::vector<NamedParameter> parameters();  // in members' order; a shared one once, under its first name
-  int64_t parameter_count();
+  // In members' order; a shared one once, under its first name. One name for two parameters is an error.
+  std::vector<NamedParameter> parameters() const;
+  int64_t parameter_count() const;
 
-  std::map<std::string, Tensor> state();  // by name: for write_safetensors
+  std::map<std::string, Tensor> state() const;     // by name, sharing the parameters' blocks
+  std::map<std::string, Tensor> snapshot() const;  // copies, to come back to later: load(snapshot)
   // Writes into the existing blocks. Strict: a missing, unknown or misshapen name throws and is named; then
-  // nothing has changed. Files of the other real dtype are converted.
+  // nothing has changed. Files of the other real dtype are converted. A tied parameter may stand under any or
+  // all of its names, with the same values.
   void load(const std::map<std::string, Tensor>& tensors);
 
-  void init(uint64_t seed);  // draws every parameter anew and seeds the generator
-  void to(DType dtype);      // make the optimiser after this and the next
+  // Draws every parameter made by nn::parameter anew, by the seed and its own full name, and seeds the
+  // generator.
+  void init(uint64_t seed);
+  void to(DType dtype);  // f32 or f64
   void to(Device device);
 
   void train(bool on = true);  // in training, the initial mode, dropout is active
   void eval() { train(false); }
   bool training() const { return training_; }
 
-  // The source of dropout masks. A model asks for it at the end of its constructor: that makes one and hands
-  // it to everything inside.
+  // The source of dropout masks, one for all that is inside. A model asks for it at the end of its
+  // constructor, which makes and shares it; a module that was never inside such a model has one of its own,
+  // with a seed of its own.
   Generator& generator();
 
  private:
+  friend class EvalMode;
+  Module& self() const {
+    return const_cast<Module&>(*this);
+  }  // members() only shows; const functions only read
+
   bool training_ = true;
   std::shared_ptr<Generator> generator_;
 };
@@ -61,39 +71,46 @@ class Module {
 // first.
 class Visitor {
  public:
-  using OnParameter = std::function<void(const std::string& name, Variable& parameter, const Init& init)>;
+  using OnParameter = std::function<void(const std::string& name, const Variable& parameter)>;
   using OnModule = std::function<void(Module& module)>;
   explicit Visitor(OnParameter on_parameter, OnModule on_module = {});
 
-  void operator()(const std::string& name, Variable& parameter, Init init);
+  void operator()(const std::string& name, const Variable& parameter);  // an empty one is passed over
   void operator()(const std::string& name, Module& child);
   template <class M> void operator()(const std::string& name, std::vector<M>& children) {
     for (size_t i = 0; i < children.size(); ++i) (*this)(name + "." + std::to_string(i), children[i]);
   }
+  template <class M> void operator()(const std::string& name, std::unique_ptr<M>& child) {
+    (*this)(name, *child);
+  }
   void root(Module& module);
+
+  // The other names of parameters that were visited more than once -> their first names.
+  const std::map<std::string, std::string>& aliases() const { return aliases_; }
 
  private:
   OnParameter on_parameter_;
   OnModule on_module_;
   std::string prefix_;
-  std::set<const Tensor*> seen_;  // a tied parameter is visited once
+  std::map<const Tensor*, std::string> first_names_;  // a tied parameter is called back once
+  std::map<std::string, const Tensor*> by_name_;
+  std::map<std::string, std::string> aliases_;
 };
 
-// While one lives, the module is in eval mode.
-class EvalMode {
+// While one lives, the module and all modules inside it are in eval mode; then each gets its own mode back.
+class [[nodiscard]] EvalMode {
  public:
-  explicit EvalMode(Module& module) : module_(module), before_(module.training()) { module.eval(); }
-  ~EvalMode() { module_.train(before_); }
+  [[nodiscard]] explicit EvalMode(Module& module);
+  ~EvalMode();
   EvalMode(const EvalMode&) = delete;
 
  private:
-  Module& module_;
-  bool before_;
+  std::vector<std::pair<Module*, bool>> before_;  // listed now, because a destructor must not allocate
 };
 
 // While one lives, the module is in eval mode and nothing is recorded.
-struct Evaluating : EvalMode {
-  using EvalMode::EvalMode;
+struct [[nodiscard]] Evaluating : EvalMode {
+  [[nodiscard]] explicit Evaluating(Module& module) : EvalMode(module) {}
   NoGrad no_grad;
 };
 

@@ -63,6 +63,11 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
                                     const Tensor& source_lengths, const SearchOptions& o) {
   check(o.rectify >= 0 && o.rectify < 1, "beam search: expected to rectify in [0, 1), got ", o.rectify);
   check(o.length_penalty >= 0, "beam search: expected a length penalty >= 0, got ", o.length_penalty);
+  const int64_t vocab_size = model.config().target_vocab;
+  check(o.longest >= 1, "beam search: expected `longest` to be given, at least 1, got ", o.longest);
+  check(o.bos >= 0 && o.bos < vocab_size && o.eos >= 0 && o.eos < vocab_size,
+        "beam search: expected `bos` and `eos` to be given, in [0, ", vocab_size, "), got ", o.bos, " and ",
+        o.eos);
   const Evaluating evaluating(model);
   DecoderState state = model.start(source, source_lengths, o.longest, o.beam);
   const size_t batch = static_cast<size_t>(source.shape()[0]), beam = static_cast<size_t>(o.beam);

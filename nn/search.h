@@ -12,8 +12,8 @@ namespace gradus::nn {
 struct SearchOptions {
   int64_t beam = 4;             // this and the penalty as in Vaswani et al. 2017, section 6.1
   double length_penalty = 0.6;  // alpha >= 0; 0: none; larger ones favour longer sentences
-  int64_t longest;              // tokens at most, EOS among them
-  int32_t bos, eos;
+  int64_t longest = 0;          // tokens at most, EOS among them; this and the next two must be given
+  int32_t bos = -1, eos = -1;
   // Of a model trained with uniform smoothing eps: search by (p - eps / V) / (1 - eps), 0 where that is
   // negative (Liang et al. 2022).
   double rectify = 0;

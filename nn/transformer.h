@@ -69,39 +69,46 @@ class DecoderLayer : public Layer {
       : Layer(c), multihead_attn_(c.d_model, c.heads, c.dropout), norm3_(c.d_model) {}
 
   void members(Visitor& visit) override {
-    visit("self_attn", self_attn_);  // first, as in torch's order; what was visited is passed over
+    visit("self_attn", self_attn_);
     visit("multihead_attn", multihead_attn_);
-    Layer::members(visit);
+    visit("linear1", linear1_);
+    visit("linear2", linear2_);
+    visit("norm1", norm1_);
+    visit("norm2", norm2_);
     visit("norm3", norm3_);
   }
 
   Variable operator()(const Variable& x, const Variable& memory, const Tensor& lengths,
                       const Tensor& memory_lengths) {
-    return sublayers(
-        x, [&](const Variable& h) { return self_attn_.self_attention(h, lengths, /*causal=*/true); },
-        [&](const Variable& h) { return multihead_attn_.cross_attention(h, memory, memory_lengths); });
+    const auto self = [&](const Variable& h) {
+      return self_attn_.self_attention(h, lengths, /*causal=*/true);
+    };
+    const auto cross = [&](const Variable& h) {
+      return multihead_attn_.cross_attention(h, memory, memory_lengths);
+    };
+    Variable y = residual(x, norm1_, self);
+    y = residual(y, norm2_, cross);
+    return feed_forward(y, norm3_);
   }
 
   // Decoding: the token at `position` alone, x [B beam, 1, D]; earlier ones come from the cache
   // [B beam, longest, 2D]. The beams of a sentence are so many queries to the one memory: [B, beam, D].
   Variable step(const Variable& x, const Tensor& cache, int64_t position, const Variable& keys_values,
                 const Tensor& memory_lengths) {
-    return sublayers(
-        x, [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); },
-        [&](const Variable& h) {
-          const int64_t batch = keys_values.shape()[0];
-          const Variable queries = reshape(h, {batch, h.shape()[0] / batch, h.shape()[2]});
-          return reshape(multihead_attn_.attend_memory(queries, keys_values, memory_lengths), h.shape());
-        });
+    const auto self = [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); };
+    const auto cross = [&](const Variable& h) {
+      const int64_t batch = keys_values.shape()[0];
+      const Variable queries = reshape(h, {batch, h.shape()[0] / batch, h.shape()[2]});
+      return reshape(multihead_attn_.attend_memory(queries, keys_values, memory_lengths), h.shape());
+    };
+    Variable y = residual(x, norm1_, self);
+    y = residual(y, norm2_, cross);
+    return feed_forward(y, norm3_);
   }
+
   Variable project_memory(const Variable& memory) const { return multihead_attn_.project_memory(memory); }
 
  private:
-  template <class Self, class Cross>
-  Variable sublayers(const Variable& x, const Self& self, const Cross& cross) {
-    return feed_forward(residual(residual(x, norm1_, self), norm2_, cross), norm3_);
-  }
-
   MultiHeadAttention multihead_attn_;
   LayerNorm norm3_;
 };
@@ -134,7 +141,7 @@ template <class L> class Stack : public Module {
 class Transformer : public Module {
  public:
   explicit Transformer(const TransformerConfig& config) : encoder(checked(config)), decoder(config) {
-    init(0);
+    generator();  // one for all layers
   }
 
   void members(Visitor& visit) override {

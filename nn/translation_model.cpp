@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "tensor/fused_ops.h"
+
 namespace gradus::nn {
 
 namespace {
@@ -17,12 +19,12 @@ const TranslationModelConfig& checked(const TranslationModelConfig& c) {  // bef
   return c;
 }
 
-// Rows of x [N, ..], in this order: a look-up in a table whose "words" are the rows.
-Tensor gather(const Tensor& x, std::span<const int32_t> rows) {
-  const int64_t n = static_cast<int64_t>(rows.size());
-  const IdColumns ids{Tensor::from(rows, {n, 1}, x.device()), 0, 1};
-  const Variable table(x.reshape({x.shape()[0], x.shape().after(0)}));
-  return embedding(table, ids).value().reshape(x.shape().with(0, n));
+// Of the decoder's input, which ends before the last token: one less than the target's [B].
+Tensor input_lengths(const Tensor& target_lengths) {
+  if (!target_lengths) return {};
+  std::vector<int32_t> lengths = target_lengths.to_vector<int32_t>();
+  for (int32_t& length : lengths) length = std::max(length - 1, 0);
+  return Tensor::from(lengths, target_lengths.shape());
 }
 
 }  // namespace
@@ -31,12 +33,15 @@ void DecoderState::select(std::span<const int32_t> rows) {
   std::vector<int32_t> all(memory_lengths.size() * beam);
   std::iota(all.begin(), all.end(), 0);
   if (std::ranges::equal(rows, all)) return;
-  for (Tensor& layer : cache) layer = gather(layer, rows);
+  for (Tensor& layer : cache) layer = gather_rows(layer, rows);
   if (rows.size() == all.size()) return;  // no sentence was left out
   std::vector<int32_t> sentences;
   for (size_t j = 0; j < rows.size(); j += beam) sentences.push_back(rows[j] / static_cast<int32_t>(beam));
-  for (Variable& layer : memory_keys_values) layer = Variable(gather(layer.value(), sentences));
-  memory_lengths = gather(memory_lengths.to(DType::f64), sentences).to(DType::i32);
+  for (Variable& layer : memory_keys_values) layer = Variable(gather_rows(layer.value(), sentences));
+  const std::vector<int32_t> lengths = memory_lengths.to_vector<int32_t>();
+  std::vector<int32_t> kept;
+  for (const int32_t sentence : sentences) kept.push_back(lengths[static_cast<size_t>(sentence)]);
+  memory_lengths = Tensor::from(kept, {static_cast<int64_t>(kept.size())}, memory_lengths.device());
 }
 
 TranslationModel::TranslationModel(const TranslationModelConfig& c)
@@ -46,7 +51,7 @@ TranslationModel::TranslationModel(const TranslationModelConfig& c)
       positions_(c.longest, c.transformer.d_model) {
   if (c.tie == Tie::all) target_embedding_ = Embedding(source_embedding_.weight());
   if (c.tie != Tie::none) output_ = Linear(target_embedding_.weight());
-  init(0);  // and hands one generator to all layers
+  generator();  // one for all layers
 }
 
 void TranslationModel::members(Visitor& visit) {
@@ -60,7 +65,7 @@ Variable TranslationModel::embed(const Embedding& table, const IdColumns& ids, i
   check(position + ids.count <= config_.longest, "translation model: a sentence of ", position + ids.count,
         " tokens is longer than its ", config_.longest, " positions");
   const Tensor& weight = table.weight().value();
-  const Tensor positions = positions_.as(weight.dtype(), weight.device()).rows(position, config_.longest);
+  const Tensor positions = positions_.rows(position, position + ids.count, weight.dtype(), weight.device());
   const Variable x = table(ids, std::sqrt(config_.transformer.d_model), positions);
   return dropout(x, training() ? config_.transformer.dropout : 0, generator());
 }
@@ -70,10 +75,12 @@ Variable TranslationModel::operator()(const Tensor& source, const Tensor& source
   const Shape &s = source.shape(), &t = target_ids.shape();
   check(s.rank() == 2 && t.rank() == 2 && s[0] == t[0] && t[1] >= 2,
         "translation model: expected source [B, S] and target [B, T >= 2], got ", s, " and ", t);
-  const Variable src = embed(source_embedding_, {source, 0, s[1]});
+  check_lengths("translation model: source", source_lengths, s[1]);
+  check_lengths("translation model: target", target_lengths, t[1]);
+  const Variable src = embed(source_embedding_, source);
   const Variable tgt = embed(target_embedding_, {target_ids, 0, t[1] - 1});
   const Device device = src.value().device();  // once for all layers
-  return output_(transformer_(src, tgt, source_lengths.to(device), target_lengths.to(device)));
+  return output_(transformer_(src, tgt, source_lengths.to(device), input_lengths(target_lengths).to(device)));
 }
 
 DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest,
@@ -84,7 +91,8 @@ DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_
   check(beam >= 1, "translation model: expected a beam of at least 1, got ", beam);
   check(longest >= 1 && longest <= config_.longest, "translation model: asked to decode ", longest,
         " tokens; it has ", config_.longest, " positions");
-  const Variable src = embed(source_embedding_, {source, 0, s[1]});
+  check_lengths("translation model: source", source_lengths, s[1]);
+  const Variable src = embed(source_embedding_, source);
   const Tensor lengths = source_lengths.to(src.value().device());
   const Variable memory = transformer_.encoder(src, lengths);
   DecoderState state{{}, {}, lengths, 0, longest, beam};

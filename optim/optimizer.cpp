@@ -1,86 +1,106 @@
 #include "optim/optimizer.h"
 
-#include <algorithm>
 #include <cmath>
+#include <set>
 
 namespace gradus::optim {
 
-Optimizer::Optimizer(const std::vector<NamedParameter>& parameters, double lr) {
-  check(!parameters.empty(), "optimizer: no parameters");
-  const Tensor& first = parameters[0].variable.value();
-  lr_ = Tensor({1}, DType::f64, first.device());
+Optimizer::Optimizer(Method method, const std::vector<NamedParameter>& parameters, double lr)
+    : method_(std::move(method)) {
   set_lr(lr);
+  check(!parameters.empty(), method_.name, ": no parameters");
+  std::set<std::string> names;
+  std::set<const Node*> nodes;
+  for (const auto& [name, variable] : parameters) {
+    check(variable && variable.requires_grad() && variable.node()->leaf(), method_.name, ": ", name,
+          " is no leaf made with requires_grad");
+    check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
+    check(nodes.insert(variable.node().get()).second, method_.name, ": ", name,
+          " is there already, under another name");
+    const Tensor zeros = Tensor::zeros(variable.shape(), variable.value().dtype(), variable.value().device());
+    Parameter& p = parameters_.emplace_back(Parameter{name, variable, variable.shape().rank() >= 2, {}});
+    for (size_t i = 0; i < method_.moments.size(); ++i) p.moments.push_back(zeros.copy());
+    variable.node()->unnamed = false;  // it is trained, whether or not a module names it
+  }
+  follow_parameters();
+}
 
-  parameters_ = parameters;
-  std::vector<NamedParameter>& order = parameters_;
-  const auto exempt = std::stable_partition(order.begin(), order.end(),
-                                            [](const auto& p) { return p.variable.shape().rank() >= 2; });
-  constexpr int64_t kAlign = 16;  // slices begin at multiples of 64 bytes, so that products read aligned rows
-  std::vector<int64_t> offsets{0};
-  for (const auto& [name, variable] : order) {
-    const Tensor& value = variable.value();
-    check(value.dtype() == first.dtype() && value.device() == first.device(), "optimizer: ", name, " is ",
-          value.dtype(), " on ", value.device(), ", the first parameter ", first.dtype(), " on ",
+Backend& Optimizer::follow_parameters() {
+  const Tensor& first = parameters_[0].variable.value();
+  for (Parameter& p : parameters_) {
+    const Tensor& value = p.variable.value();
+    check(value.dtype() == first.dtype() && value.device() == first.device(), method_.name, ": ", p.name,
+          " is ", value.dtype(), " on ", value.device(), ", the first parameter ", first.dtype(), " on ",
           first.device());
-    offsets.push_back(offsets.back() + (value.size() + kAlign - 1) / kAlign * kAlign);
+    for (Tensor& moment : p.moments) moment = moment.to(value.dtype()).to(value.device());
   }
-  decayed_ = offsets[static_cast<size_t>(exempt - order.begin())];
-
-  weights_ = Tensor::zeros({offsets.back()}, first.dtype(), first.device());  // the gaps stay 0
-  gradients_ = zeros();
-  for (size_t i = 0; i < order.size(); ++i) {
-    const Variable& p = order[i].variable;
-    const auto slice = [&](const Tensor& block) {
-      return block.rows(offsets[i], offsets[i] + p.value().size()).reshape(p.shape());
-    };
-    slice(weights_).assign(p.value());
-    slice(gradients_).assign(p.grad());
-    p.rebind(slice(weights_), slice(gradients_));
-  }
+  return backend(first.device());
 }
 
-Backend& Optimizer::kernels() const {
-  for (const auto& [name, variable] : parameters_) {
-    const std::byte* grad = variable.grad().bytes();
-    check(grad >= gradients_.bytes() && grad <= gradients_.bytes() + gradients_.byte_size(),
-          "optimizer: ", name,
-          " no longer lives in this optimiser's block; make the optimiser after to(), and one only");
-  }
-  return backend(gradients_.device());
+void Optimizer::step() {
+  note_operation(method_.name);
+  check_all_named(method_.name);
+  Backend& kernels = follow_parameters();
+  update(kernels, steps_ + 1);
+  ++steps_;
+  for (const Parameter& p : parameters_) p.variable.value().mark_changed();
 }
 
-void Optimizer::zero_grad() { backend(gradients_.device()).fill(0, gradients_); }
+std::vector<Tensor> Optimizer::gradients() const {
+  std::vector<Tensor> all;
+  for (const Parameter& p : parameters_) all.push_back(p.variable.grad());
+  return all;
+}
+
+std::vector<Out> Optimizer::writable_gradients() const {
+  std::vector<Out> all;
+  for (const Parameter& p : parameters_) all.emplace_back(p.variable.grad());
+  return all;
+}
+
+void Optimizer::zero_grad() { follow_parameters().clear(writable_gradients()); }
 
 Tensor Optimizer::clip_gradients(double max_norm) {
   check(max_norm > 0, "clip_gradients: expected a positive norm, got ", max_norm);
-  Backend& kernels = backend(gradients_.device());
-  Tensor squares({1}, DType::f64, gradients_.device());
-  kernels.sum_squares(gradients_, squares);
-  kernels.clip(squares, max_norm, gradients_);
+  Backend& kernels = follow_parameters();
+  const Tensor squares({1}, DType::f64, parameters_[0].variable.value().device());
+  kernels.sum_squares(gradients(), Out(squares));
+  kernels.clip(squares, max_norm, writable_gradients());
   return unary(Unary::sqrt, squares);
 }
 
-void Optimizer::scale_gradients(double factor) {
-  const Tensor scalar = Tensor::full({}, factor, gradients_.dtype(), gradients_.device());
-  backend(gradients_.device()).binary(Binary::mul, gradients_, scalar, gradients_);
-}
+void Optimizer::scale_gradients(double factor) { follow_parameters().scale(factor, writable_gradients()); }
 
-std::map<std::string, Tensor> Optimizer::by_name(const std::string& prefix, const Tensor& block) const {
-  std::map<std::string, Tensor> parts;
-  for (const auto& [name, p] : parameters_) {
-    const int64_t at = (p.grad().bytes() - gradients_.bytes()) / size_of(block.dtype());
-    parts[prefix + name] = block.rows(at, at + p.value().size()).reshape(p.shape());
-  }
-  return parts;
+std::map<std::string, Tensor> Optimizer::state() const {
+  std::map<std::string, Tensor> all;
+  const std::string prefix = method_.name + std::string(".");
+  for (const Parameter& p : parameters_)
+    for (size_t i = 0; i < method_.moments.size(); ++i)
+      all[prefix + method_.moments[i] + "." + p.name] = p.moments[i];
+  all[prefix + "lr"] = Tensor::full({1}, lr_, DType::f64);
+  if (method_.counts_steps) all[prefix + "step"] = Tensor::full({1}, static_cast<double>(steps_), DType::i32);
+  return all;
 }
 
 void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
-  assign_all("optimizer", state(), tensors);
+  follow_parameters();
+  const std::map<std::string, Tensor> own = state();  // shares the moments' blocks
+  std::map<std::string, Tensor> file = tensors;
+  const std::string prefix = method_.name + std::string(".");
+  file.emplace(prefix + "lr", own.at(prefix + "lr"));
+  for (auto& [name, tensor] : file)  // a file may hold the other real dtype
+    if (own.contains(name) && tensor && tensor.dtype() != DType::i32 && own.at(name).dtype() != DType::i32)
+      tensor = tensor.to(own.at(name).dtype());
+  const double lr = file.at(prefix + "lr").item();
+  check(lr >= 0 && std::isfinite(lr), method_.name, ": the learning rate in the file is ", lr);
+  assign_all(method_.name, own, file);
+  set_lr(lr);
+  if (method_.counts_steps) steps_ = static_cast<int64_t>(file.at(prefix + "step").item());
 }
 
 void Optimizer::set_lr(double lr) {
-  check(lr >= 0 && std::isfinite(lr), "optimizer: expected a learning rate >= 0, got ", lr);
-  backend(lr_.device()).fill(lr, lr_);
+  check(lr >= 0 && std::isfinite(lr), method_.name, ": expected a learning rate >= 0, got ", lr);
+  lr_ = lr;
 }
 
 }  // namespace gradus::optim

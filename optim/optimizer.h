@@ -1,6 +1,6 @@
-// Optimizer: what SGD and Adam share. It packs all parameters into one block and their gradients into
-// another, and lets the parameters become views of it; so an update is one kernel, zero_grad one fill, the
-// gradient norm one sum, however many parameters there are. Make it after the model has its dtype and device.
+// Optimizer: what SGD and Adam share. It holds handles of the parameters, which stay in their own blocks: so
+// it may be made before or after a model moves to another dtype or device, and two optimisers may hold one
+// parameter. An update is one kernel call over all of them.
 #pragma once
 
 #include <map>
@@ -14,37 +14,54 @@ class Optimizer {
   virtual ~Optimizer() = default;
   Optimizer(Optimizer&&) = default;
 
-  virtual void step() = 0;
+  void step();
   void zero_grad();
 
   // Scales all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together (Pascanu et al.
-  // 2013). Returns the norm before; reading it synchronises.
+  // 2013). Returns the norm before, f64 [1]; reading it synchronises.
   Tensor clip_gradients(double max_norm);
   // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches
   // of B/k equal to one of B.
   void scale_gradients(double factor);
 
-  // What the method remembers between steps, by name, for checkpoints; the weights are the model's to keep.
-  // load writes into it; if a name is missing or misshapen it throws, names it, and has changed nothing.
-  virtual std::map<std::string, Tensor> state() const = 0;
+  // What the method remembers between steps, by name, and the learning rate, for checkpoints; the weights are
+  // the model's to keep. load writes into it, from files of the other real dtype, too; a file without a
+  // learning rate keeps the current one. If a name is missing or misshapen it throws, names it, and has
+  // changed nothing.
+  std::map<std::string, Tensor> state() const;
   void load(const std::map<std::string, Tensor>& tensors);
 
   void set_lr(double lr);
-  double lr() const { return lr_.item(); }
+  double lr() const { return lr_; }
 
  protected:
-  // Weight decay is for matrices: biases and norms (one axis) are exempt, and stand at the end of the block.
-  Optimizer(const std::vector<NamedParameter>& parameters, double lr);
+  struct Parameter {
+    std::string name;
+    Variable variable;
+    bool decays;                  // weight decay is for matrices: biases and norms (one axis) are exempt
+    std::vector<Tensor> moments;  // what the method remembers, as many as it has names for
+  };
 
-  Backend& kernels() const;  // of the block; throws if a parameter has left it
-  // The parts of such a block that belong to each parameter, named `prefix` + its name.
-  std::map<std::string, Tensor> by_name(const std::string& prefix, const Tensor& block) const;
-  Tensor zeros() const { return Tensor::zeros(weights_.shape(), weights_.dtype(), weights_.device()); }
+  struct Method {
+    const char* name;                  // stands before each name in state()
+    std::vector<const char*> moments;  // their names
+    bool counts_steps;                 // whether an update depends on how many there were
+  };
+  Optimizer(Method method, const std::vector<NamedParameter>& parameters, double lr);
 
-  std::vector<NamedParameter> parameters_;
-  Tensor weights_, gradients_;  // [all elements]
-  int64_t decayed_ = 0;         // the first so many have weight decay
-  Tensor lr_;                   // f64 [1], on the device: a recorded step sees a change
+  // Step number `step`, counted from 1, with the gradients as they are.
+  virtual void update(Backend& kernels, int64_t step) = 0;
+
+  std::vector<Parameter> parameters_;
+  double lr_;
+
+ private:
+  std::vector<Tensor> gradients() const;
+  std::vector<Out> writable_gradients() const;
+  Backend& follow_parameters();  // moments go where their parameters went; throws unless those are together
+
+  Method method_;
+  int64_t steps_ = 0;  // made so far
 };
 
 }  // namespace gradus::optim

@@ -24,7 +24,12 @@ inline double progress(double step, double warmup, double total) {
   return std::clamp((step - warmup) / (total - warmup), 0., 1.);
 }
 
+inline void check_rate(const char* what, double rate) {
+  check(rate >= 0 && std::isfinite(rate), "schedule: expected ", what, " >= 0, got ", rate);
+}
+
 inline double inverse_square_root(double step, double peak, double warmup) {
+  check_rate("a peak", peak);
   return peak * warmed_up(step, warmup) * std::sqrt(std::max(warmup, 1.) / std::max({step, warmup, 1.}));
 }
 
@@ -39,10 +44,14 @@ inline double noam(double step, double d_model, double warmup) {
 // From the peak at warmup to `last` at step total, in a straight line or half a cosine (Loshchilov & Hutter
 // 2017).
 inline double linear(double step, double peak, double warmup, double total, double last = 0) {
+  check_rate("a peak", peak);
+  check_rate("a last rate", last);
   const double t = progress(step, warmup, total);
   return peak * warmed_up(step, warmup) + (last - peak) * t;
 }
 inline double cosine(double step, double peak, double warmup, double total, double last = 0) {
+  check_rate("a peak", peak);
+  check_rate("a last rate", last);
   const double t = progress(step, warmup, total);
   return peak * warmed_up(step, warmup) + (last - peak) * (1 - std::cos(std::numbers::pi * t)) / 2;
 }

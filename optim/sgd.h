@@ -13,18 +13,26 @@ struct SgdOptions {
 
 class Sgd : public Optimizer {
  public:
-  explicit Sgd(const std::vector<NamedParameter>& parameters, const SgdOptions& o = {})
-      : Optimizer(parameters, o.lr), spec_{o.momentum, o.weight_decay, o.nesterov, decayed_},
-        velocity_(zeros()) {
-    check(o.momentum >= 0 && o.weight_decay >= 0, "sgd: expected momentum and weight decay >= 0, got ",
-          o.momentum, " and ", o.weight_decay);
+  explicit Sgd(const std::vector<NamedParameter>& parameters, const SgdOptions& options = {})
+      : Optimizer({"sgd", {"velocity"}, /*counts_steps=*/false}, parameters, options.lr), options_(options) {
+    check(options.momentum >= 0 && options.weight_decay >= 0,
+          "sgd: expected momentum and weight decay >= 0, got ", options.momentum, " and ",
+          options.weight_decay);
   }
-  void step() override { kernels().sgd(spec_, lr_, gradients_, weights_, velocity_); }
-  std::map<std::string, Tensor> state() const override { return by_name("sgd.velocity.", velocity_); }
 
  private:
-  SgdSpec spec_;
-  Tensor velocity_;
+  void update(Backend& kernels, int64_t) override {
+    std::vector<SgdParameter> all;
+    for (const Parameter& p : parameters_)
+      all.push_back({p.variable.grad(), Out(p.variable.value()), Out(p.moments[0]), p.decays});
+    kernels.sgd({.lr = lr_,
+                 .momentum = options_.momentum,
+                 .weight_decay = options_.weight_decay,
+                 .nesterov = options_.nesterov},
+                all);
+  }
+
+  SgdOptions options_;
 };
 
 }  // namespace gradus::optim

@@ -1,14 +1,15 @@
 // Backend: the kernels of one device behind one interface. It is not what users call: the functions of
-// tensor/ops.h and autograd/ops.h check shapes, allocate the output and then call one of these, so a kernel
-// may trust what it is given.
+// tensor/ops.h and tensor/fused_ops.h check shapes, allocate the output and then call one of these, so a
+// kernel may trust what it is given.
 //
-// A pure virtual function is a primitive kernel. A virtual function with a body is a fused kernel whose body,
-// in terms of the primitives, is its definition and its test oracle; a backend overrides it where a real
-// fused kernel pays. Inputs come first, outputs (Out) last; an Out is written through its handle. Unless a
-// comment says "+=", an output is overwritten, whatever it held.
+// A pure virtual function is a primitive kernel. A virtual function with a body is a fused kernel; its body,
+// plain loops in definitions.cpp, is its definition and its test oracle, and runs on any device. A backend
+// overrides it where a real fused kernel pays. Inputs come first, outputs (Out) last. Unless a comment says
+// "+=", an output is overwritten, whatever it held.
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "tensor/random.h"
@@ -19,16 +20,39 @@
 namespace gradus {
 
 using In = const Tensor&;
-using Out = const Tensor&;
 
-// Columns [first, first + count) of ids i32 [rows, width], read in place.
+// What a kernel writes to. A type of its own, so that arguments in the wrong order do not compile.
+class Out : public Tensor {
+ public:
+  Out() = default;  // none
+  explicit Out(Tensor tensor) : Tensor(std::move(tensor)) {}
+};
+
+// Columns [first, first + count) of the last axis of ids i32, read in place; a Tensor means all of them.
 struct IdColumns {
   Tensor ids;
   int64_t first = 0, count = 0;
 
-  int64_t size() const { return ids.shape()[0] * count; }
+  IdColumns(Tensor all) : ids(std::move(all)), count(ids.shape().rank() > 0 ? ids.shape()[-1] : 1) {}
+  IdColumns(Tensor of, int64_t first_column, int64_t columns)
+      : ids(std::move(of)), first(first_column), count(columns) {}
+
+  int64_t width() const { return ids.shape().rank() > 0 ? ids.shape()[-1] : 1; }
+  int64_t rows() const { return ids.shape().rank() > 0 ? ids.shape().before(-1) : 1; }
+  int64_t size() const { return rows() * count; }
+  Shape shape() const { return ids.shape().rank() > 0 ? ids.shape().with(-1, count) : Shape{}; }
   // Number i of them, row by row; on the host.
-  int32_t at(int64_t i) const { return ids.data<int32_t>()[i / count * ids.shape()[-1] + first + i % count]; }
+  int32_t at(int64_t i) const { return ids.data<int32_t>()[i / count * width() + first + i % count]; }
+};
+
+// Columns of a matrix whose rows stand `pitch` elements apart, from column `first` on; read, or written.
+struct InColumns {
+  In matrix;
+  int64_t first, pitch;
+};
+struct OutColumns {
+  Out matrix;
+  int64_t first, pitch;
 };
 
 // A batch of products c = alpha op(a) op(b) + beta c with op(a) [m, k], op(b) [k, n], c [m, n], each
@@ -53,39 +77,53 @@ struct Qkv {
 
 struct AttentionSpec {
   int64_t d_model, heads;
-  bool causal = false;      // query i of Tq sees keys up to i + Tk - Tq: the last query sees all
-  Tensor key_lengths = {};  // i32 [B]: keys from there on are not seen, but must be finite; none: all are
-  double dropout = 0;       // of the attention weights
-  Draw draw = {};
+  bool causal = false;            // query i of Tq sees keys up to i + Tk - Tq: the last query sees all
+  Tensor key_lengths = {};        // i32 [B], each in [0, Tk]: keys from there on are not seen; none: all are
+  double dropout = 0;             // of the attention weights
+  std::optional<Draw> draw = {};  // needed where dropout is above 0
 };
 
 struct CrossEntropySpec {
-  Smoothing convention;
-  Reduction reduction;
-  int32_t pad_id;                 // rows with this target are ignored; -1: none are
+  Smoothing convention = Smoothing::uniform;
+  double smoothing = 0;
+  Reduction reduction = Reduction::mean;
+  int32_t pad_id = -1;            // rows with this target are ignored
   bool subtract_entropy = false;  // add sum q ln q to each row: KL(q || p) instead of the cross-entropy
-  Tensor smoothing = {};          // f64 [1]
   Tensor class_weight = {};  // [V] or none: row n counts class_weight[target n] times, in the divisor too
-  Tensor prior = {};  // [V] or none, with `uniform`: smoothing gives class j eps prior[j] instead of eps / V
-  bool weighted_prior = false;  // the prior holds the weights: of the row they multiply the 1 - eps alone
 };
 
+// One parameter of an update, and what the method remembers of it.
+struct AdamParameter {
+  Tensor gradient;
+  Out weight, m, v;
+  bool decays;
+};
 struct AdamSpec {
-  double beta1, beta2, eps, weight_decay;
-  bool decoupled;   // AdamW
-  int64_t decayed;  // weight decay applies to the first so many elements
+  double lr, beta1, beta2, eps, weight_decay;
+  int64_t step;    // counted from 1
+  bool decoupled;  // AdamW
 };
 
+struct SgdParameter {
+  Tensor gradient;
+  Out weight, velocity;
+  bool decays;
+};
 struct SgdSpec {
-  double momentum, weight_decay;
+  double lr, momentum, weight_decay;
   bool nesterov;
-  int64_t decayed;
 };
 
 // What check_ids throws for an id outside [0, vocab).
 inline void check_id(const char* op, int32_t id, int64_t vocab, int64_t row, int64_t position) {
   check(id >= 0 && id < vocab, op, ": id ", id, " at row ", row, ", position ", position, " is outside [0, ",
         vocab, ")");
+}
+
+// What a length outside [0, most] is told.
+inline void check_length(const char* op, int64_t length, int64_t most, int64_t row) {
+  check(length >= 0 && length <= most, op, ": length ", length, " at row ", row, " is outside [0, ", most,
+        "]");
 }
 
 class Backend {
@@ -113,9 +151,8 @@ class Backend {
   // reduce and rearrange
   virtual void sum_to(In x, Out y) = 0;  // sums the axes along which y's shape would stretch to x's
   virtual void permute(In x, std::span<const int> axes, Out y) = 0;
-  // Copies a block of `width` columns: x [rows, *] from column x_first to y [rows, *] at column y_first.
-  virtual void copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
-                            int64_t y_first, int64_t y_pitch) = 0;
+  // Copies `width` columns of `rows` rows from x to y.
+  virtual void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) = 0;
 
   // products
   virtual void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) = 0;
@@ -129,45 +166,56 @@ class Backend {
   }
 
   // rows: x [N, D]
-  virtual void softmax(In x, bool log, Out y) = 0;
-  virtual void softmax_backward(In y, In dy, bool log, Out dx) = 0;
-  // y = (x - mean) rstd gain + bias; mean, rstd [N]
-  virtual void layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) = 0;
+  virtual void softmax(In x, bool log, Out y);
+  virtual void softmax_backward(In y, In dy, bool log, Out dx);
+  // y = (x - mean) rstd gain + bias, rstd = 1 / sqrt(variance + eps). statistics [N, 3]: mu, c, rstd with
+  // mean = mu + c, two numbers because one float cannot hold the mean of large x exactly enough.
+  virtual void layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics);
   // dx, and dgain += , dbias += ; each may be empty
-  virtual void layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) = 0;
+  virtual void layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias);
   // logits [N, V]. Per row: -sum q ln p [+ sum q ln q], times its class weight; 0 where the target is pad.
-  // loss is their mean or sum [], or all of them [N]. sums f64 [5]: of that, of the nll, of correct, of
-  // tokens, of class weights. log_sum_exp [N, 2] holds max z and ln sum exp(z - max): in float their sum
-  // would lose digits at large offsets.
+  // loss is their mean or sum [], or all of them [N]. sums f64 [kLossSums]. log_sum_exp [N, 2] holds max z
+  // and ln sum exp(z - max): in float their sum would lose digits at large offsets.
   virtual void cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
-                             Out log_sum_exp, Out loss, Out sums) = 0;
+                             Out log_sum_exp, Out loss, Out sums);
   // dlogits = scale ((sum q) p - q), scale = dy w / divisor; dy is shaped as loss. dlogits may be logits
   // itself.
   virtual void cross_entropy_backward(In logits, const IdColumns& target, const CrossEntropySpec& spec,
-                                      In log_sum_exp, In sums, In dy, Out dlogits) = 0;
+                                      In log_sum_exp, In sums, In dy, Out dlogits);
+  // Towards one distribution for all rows: loss [N] = -sum_j prior_j ln p_j, 0 where the target is pad. A
+  // column whose prior is 0 is not read.
+  virtual void prior_cross_entropy(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                   Out log_sum_exp, Out loss);
+  // dlogits = dy ((sum prior) p - prior)
+  virtual void prior_cross_entropy_backward(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                            In log_sum_exp, In dy, Out dlogits);
 
   // gather
-  // Throws the first check_id that fails: at once where the ids are on the host, else at the next copy to the
-  // host; until then an id out of range reads as zeros. op is a literal.
-  virtual void check_ids(const char* op, const IdColumns& ids, int64_t vocab) = 0;
+  // Throws the first check_id that fails, `ignored` aside: at once where the ids are on the host, else at the
+  // next copy to the host; until then an id out of range reads as zeros. op is a literal.
+  virtual void check_ids(const char* op, const IdColumns& ids, int64_t vocab,
+                         std::optional<int32_t> ignored) = 0;
   // y[r] = scale table[id r] + positions[r mod count]; positions [*, D] or none
   virtual void embedding(In table, const IdColumns& ids, double scale, In positions, Out y) = 0;
   virtual void embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) = 0;  // +=
 
-  // attention: per batch and head, y = dropout(softmax(mask(q k^T / sqrt(d_head)))) v.
-  // log_sum_exp [B, heads, Tq] of the masked scores is all that backward needs to compute the weights again,
-  // so memory stays linear in T. A query that sees no key gives 0. dx is added to.
-  virtual void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) = 0;
-  virtual void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
-                                  const Qkv& dx) = 0;
+  // attention: per batch and head, y = dropout(softmax(mask(q k^T / sqrt(d_head)))) v; a query that sees no
+  // key gives 0. statistics [B, heads, Tq, 2], the largest seen score and 1 / sum exp(score - largest), are
+  // all that backward needs to compute the weights again as forward did, so memory stays linear in T. Keys
+  // and values must be finite where they are not seen, too: their weight is 0, and 0 times infinity is NaN.
+  virtual void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out statistics);
+  // dq, dk, dv += , each shaped as its tensor in x, in the same columns; each may be empty
+  virtual void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy, Out dq,
+                                  Out dk, Out dv);
 
-  // update: lr f64 [1] and step i32 [1] are read through the tensor
-  virtual void increment(Out step) = 0;
-  virtual void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) = 0;
-  virtual void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) = 0;
-  virtual void sum_squares(In x, Out sum) = 0;  // f64 [1]
+  // update: each over all parameters of an optimiser
+  virtual void adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) = 0;
+  virtual void sgd(const SgdSpec& spec, std::span<const SgdParameter> parameters) = 0;
+  virtual void clear(std::span<const Out> x) = 0;                    // to 0
+  virtual void scale(double factor, std::span<const Out> x) = 0;     // x *= factor
+  virtual void sum_squares(std::span<const Tensor> x, Out sum) = 0;  // f64 [1]
   // x *= min(1, max_norm / (sqrt(sum_squares) + 1e-6))
-  virtual void clip(In sum_squares, double max_norm, Out x) = 0;
+  virtual void clip(In sum_squares, double max_norm, std::span<const Out> x) = 0;
 };
 
 }  // namespace gradus

@@ -22,20 +22,20 @@ Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors
 Tensor unary(Unary op, const Tensor& x) {
   Backend& kernels = backend_of(name_of(op), {&x});
   Tensor y = Tensor::like(x);
-  kernels.unary(op, x, y);
+  kernels.unary(op, x, Out(y));
   return y;
 }
 
 Tensor unary_backward(Unary op, const Tensor& x, const Tensor& y, const Tensor& dy) {
   Tensor dx = Tensor::like(dy);
-  backend(dy.device()).unary_backward(op, x, y, dy, dx);
+  backend(dy.device()).unary_backward(op, x, y, dy, Out(dx));
   return dx;
 }
 
 Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
   Backend& kernels = backend_of(name_of(op), {&a, &b});
   Tensor y = Tensor::like(a, broadcast(name_of(op), a.shape(), b.shape()));
-  kernels.binary(op, a, b, y);
+  kernels.binary(op, a, b, Out(y));
   return y;
 }
 
@@ -47,7 +47,9 @@ void add_to(const Tensor& y, const Tensor& x) {
   Backend& kernels = backend_of("add_to", {&y, &x});
   check(broadcast("add_to", y.shape(), x.shape()) == y.shape(), "add_to: ", x.shape(),
         " does not broadcast to ", y.shape());
-  kernels.binary(Binary::add, y, x, y);
+  const bool same_elements = x.shape() == y.shape() && x.bytes() == y.bytes();
+  kernels.binary(Binary::add, y, y.overlaps(x) && !same_elements ? x.copy() : x, Out(y));
+  y.mark_changed();
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
@@ -56,7 +58,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
         x.shape());
   if (shape == x.shape()) return x;
   Tensor y = Tensor::like(x, shape);
-  kernels.sum_to(x, y);
+  kernels.sum_to(x, Out(y));
   return y;
 }
 
@@ -87,7 +89,7 @@ Tensor permute(const Tensor& x, std::span<const int> axes) {
     check(std::count(order.begin(), order.end(), axis) == 1, "permute: expected each of the ",
           x.shape().rank(), " axes of ", x.shape(), " once");
   Tensor y = Tensor::like(x, Shape(sizes));
-  backend(x.device()).permute(x, order, y);
+  backend(x.device()).permute(x, order, Out(y));
   return y;
 }
 
@@ -109,7 +111,8 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
   Tensor y = Tensor::like(first, first.shape().with(axis, total));
   for (const Tensor& part : parts) {
     const int64_t inner = y.shape().after(axis), width = part.shape()[axis] * inner;
-    backend(y.device()).copy_columns(y.shape().before(axis), width, part, 0, width, y, column, total * inner);
+    backend(y.device())
+        .copy_columns(y.shape().before(axis), width, {part, 0, width}, {Out(y), column, total * inner});
     column += width;
   }
   return y;
@@ -121,7 +124,8 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
         " of ", s);
   Tensor y = Tensor::like(x, s.with(axis, to - from));
   const int64_t inner = s.after(axis), width = (to - from) * inner;
-  backend(x.device()).copy_columns(s.before(axis), width, x, from * inner, s[axis] * inner, y, 0, width);
+  backend(x.device())
+      .copy_columns(s.before(axis), width, {x, from * inner, s[axis] * inner}, {Out(y), 0, width});
   return y;
 }
 
@@ -132,7 +136,9 @@ void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t 
         "store_columns: expected x [B, 1, >= ", first, " + W] and cache [B, longest, W], got ", s, " and ",
         c);
   check(position >= 0 && position < c[1], "store_columns: no position ", position, " in cache ", c);
-  kernels.copy_columns(c[0], c[2], x, first, s[2], cache, position * c[2], c[1] * c[2]);
+  check(!cache.overlaps(x), "store_columns: x ", s, " and the cache ", c, " share elements");
+  kernels.copy_columns(c[0], c[2], {x, first, s[2]}, {Out(cache), position * c[2], c[1] * c[2]});
+  cache.mark_changed();
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
@@ -153,22 +159,48 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
     g.batch = sa.before(-2);
     g.stride_a = g.m * g.k, g.stride_b = g.k * g.n, g.stride_c = g.m * g.n;
   }
-  kernels.gemm(g, 1, a, b, 0, c);
+  kernels.gemm(g, 1, a, b, 0, Out(c));
   return c;
 }
 
-Tensor softmax(const Tensor& x, bool log) {
-  const char* op = log ? "log_softmax" : "softmax";
+std::vector<int> swapped_with_last(const Shape& shape, int axis) {
+  std::vector<int> axes(static_cast<size_t>(shape.rank()));
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[static_cast<size_t>(shape.axis_index(axis))], axes.back());
+  return axes;
+}
+
+namespace {
+
+Tensor softmax_along(const char* op, const Tensor& x, int axis, bool log) {
   Backend& kernels = backend_of(op, {&x});
   const Shape& s = x.shape();
-  check(s.rank() >= 1 && s[-1] >= 1, op, ": expected a last axis of at least 1, got ", s);
-  Tensor y = Tensor::like(x);
-  kernels.softmax(x, log, y);
-  return y;
+  check(s[axis] >= 1, op, ": expected an axis of at least 1, got axis ", axis, " of ", s);
+  if (s.axis_index(axis) + 1 == s.rank()) {
+    const Tensor y = Tensor::like(x);
+    kernels.softmax(x, log, Out(y));
+    return y;
+  }
+  const std::vector<int> swapped = swapped_with_last(s, axis);
+  return permute(softmax_along(op, permute(x, swapped), -1, log), swapped);
 }
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int axis) { return softmax_along("softmax", x, axis, false); }
+Tensor log_softmax(const Tensor& x, int axis) { return softmax_along("log_softmax", x, axis, true); }
 
 void check_probability(const char* op, double p) {
   check(p >= 0 && p < 1, op, ": expected a probability in [0, 1), got ", p);
+}
+
+void check_lengths(const char* op, const Tensor& lengths, int64_t most) {
+  if (!lengths) return;
+  check(lengths.dtype() == DType::i32 && lengths.shape().rank() == 1, op, ": expected lengths i32 [B], got ",
+        lengths.dtype(), " ", lengths.shape());
+  if (lengths.device() != Device::cpu) return;
+  const int32_t* length = lengths.data<int32_t>();
+  for (int64_t i = 0; i < lengths.size(); ++i) check_length(op, length[i], most, i);
 }
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw) {
@@ -177,7 +209,7 @@ Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& dr
   check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
         residual.shape());
   Tensor y = Tensor::like(x);
-  kernels.dropout(x, residual, p, {draw.seed, draw.number, draw.step.to(x.device())}, y);
+  kernels.dropout(x, residual, p, draw, Out(y));
   return y;
 }
 

@@ -21,7 +21,8 @@ inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return binary(Binary::div, a, b); }
 Tensor operator*(const Tensor& a, double factor);
 inline Tensor operator-(const Tensor& a) { return unary(Unary::neg, a); }
-void add_to(const Tensor& y, const Tensor& x);  // y += x, in place; x broadcasts to y's shape
+void add_to(const Tensor& y,
+            const Tensor& x);  // y += x, in place; x broadcasts to y's shape, and may overlap it
 
 // Sums over the axes (none given: all). Summed axes keep size 1 when keep is set, else they vanish.
 Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep);
@@ -38,10 +39,17 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of
 // rank 2 and is then shared by the whole batch (a not transposed); else the leading axes must agree.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
-Tensor softmax(const Tensor& x, bool log = false);  // along the last axis
-inline Tensor log_softmax(const Tensor& x) { return softmax(x, /*log=*/true); }
+Tensor softmax(const Tensor& x, int axis = -1);  // along that axis
+Tensor log_softmax(const Tensor& x,
+                   int axis = -1);               // its logarithm, which keeps digits where softmax is near 0
+Tensor softmax(const Tensor& x, bool) = delete;  // no axis
+Tensor log_softmax(const Tensor& x, bool) = delete;
+std::vector<int> swapped_with_last(const Shape& shape, int axis);  // for permute; its own inverse
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);  // residual or none
 void check_probability(const char* op, double p);                                     // 0 <= p < 1
+// i32 [B], each in [0, most], or none. On a device the kernel that reads them reports, at the next copy to
+// the host.
+void check_lengths(const char* op, const Tensor& lengths, int64_t most);
 
 }  // namespace gradus

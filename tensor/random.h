@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "tensor/tensor.h"
 
@@ -26,12 +27,11 @@ HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint64_t key) {
   return counter;
 }
 
-// The name of one draw: all elements of one tensor. The step is read through the tensor when the kernel runs,
-// so a recorded step does not freeze it.
+// The name of one draw: all elements of one tensor. A value, so nothing that happens later changes it.
 struct Draw {
   uint64_t seed = 0;
   uint32_t number = 0;  // within the step
-  Tensor step;          // i32 [1]
+  uint32_t step = 0;
 };
 
 // Dropout decides by 16 bits an element. Elements come in groups of 128 that share 16 counters: element
@@ -47,32 +47,57 @@ constexpr double dropout_scale(uint32_t threshold) {
   return threshold < 65536 ? 65536.0 / (65536.0 - threshold) : 0;
 }
 
+// Whether element number i of a draw is kept. The kernels ask for whole groups at once; this is what they
+// compute.
+inline bool dropout_keeps(const Draw& draw, uint32_t threshold, int64_t i) {
+  const int64_t group = i / kDropoutGroup, half = i % kDropoutGroup / kDropoutLanes, lane = i % kDropoutLanes;
+  const uint64_t counter = static_cast<uint64_t>(group * kDropoutLanes + lane);
+  const PhiloxBlock block =
+      philox({static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), draw.number, draw.step},
+             draw.seed);
+  return (block[static_cast<size_t>(half / 2)] >> (half % 2 * 16) & 0xffff) >= threshold;
+}
+
 // The one stateful thing: counts steps and the draws within a step. One Generator per model; see nn/module.h.
 class Generator {
  public:
-  explicit Generator(uint64_t seed = 0, Device device = Device::cpu);
+  explicit Generator(uint64_t seed = 0) : seed_(seed) {}
 
-  Draw next_draw() { return {seed_, draws_++, step_}; }
-  // Once per optimiser step, before its first draw. Not between a forward pass and its backward, which asks
-  // for the same numbers again by the step as it then stands.
-  void next_step() { set_step(step() + 1); }
-  void set_step(int64_t step);  // also restarts the draws: what follows repeats bit for bit
-  int64_t step() const { return host_step_; }
+  Draw next_draw() { return {seed_, draws_++, static_cast<uint32_t>(step_)}; }
+  void next_step() { set_step(step() + 1); }  // once per optimiser step, before its first draw
+  void set_step(int64_t step);                // also restarts the draws: what follows repeats bit for bit
+  int64_t step() const { return step_; }
   uint64_t seed() const { return seed_; }
   void set_seed(uint64_t seed);  // and step 0
-  void to(Device device) { step_ = step_.to(device); }
 
-  // Host-side draws for initial values; each call is one draw. Uniform in [0, 1); normal by Box-Muller.
+  // Uniform in [low, high), or normal, in f64 on the CPU; each call is one draw.
   Tensor uniform(Shape shape, double low, double high);
   Tensor normal(Shape shape, double deviation);
 
  private:
-  template <class Map> Tensor draw_pairs(Shape shape, const Map& map);
-
   uint64_t seed_;
   uint32_t draws_ = 0;
-  int64_t host_step_ = 0;
-  Tensor step_;
+  int64_t step_ = 0;
+};
+
+// How a parameter begins.
+struct Init {
+  enum class Kind { constant, uniform, normal };
+  Kind kind;
+  double value;  // the constant, the bound of U(-value, value), or the deviation
+
+  Init(double constant) : Init(Kind::constant, constant) {}
+  static Init uniform(double bound) { return {Kind::uniform, bound}; }
+  static Init normal(double deviation) { return {Kind::normal, deviation}; }
+  // U(-a, a) with a = sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010).
+  static Init xavier_uniform(int64_t inputs, int64_t outputs);
+
+  // The values of the parameter called `name` in a model of this seed, f64 on the CPU. They depend on no
+  // other parameter, so a layer that is added changes none of them.
+  Tensor draw(Shape shape, uint64_t seed, std::string_view name) const;
+
+ private:
+  Init(Kind k, double v) : kind(k), value(v) {}
 };
 
 }  // namespace gradus

@@ -19,11 +19,13 @@ struct TargetDistribution {
   double off_count;  // how many classes carry `off`
   int64_t excluded;  // the column with q = 0, or -1
 
+  // A pad id outside [0, vocab) is no class: `others_not_pad` is then `others`.
   HOST_DEVICE static TargetDistribution of(Smoothing convention, double eps, int64_t vocab, int32_t pad_id) {
-    const double v = vocab;
+    const double v = static_cast<double>(vocab);
     if (convention == Smoothing::uniform) return {1 - eps + eps / v, eps / v, v - 1, -1};
     if (convention == Smoothing::as_printed) return {1 - eps, eps / v, v - 1, -1};
-    if (convention == Smoothing::others || pad_id < 0) return {1 - eps, eps / (v - 1), v - 1, -1};
+    if (convention == Smoothing::others || pad_id < 0 || pad_id >= vocab)
+      return {1 - eps, eps / (v - 1), v - 1, -1};
     return {1 - eps, eps / (v - 2), v - 2, pad_id};
   }
 
@@ -32,5 +34,13 @@ struct TargetDistribution {
   HOST_DEVICE double negative_entropy() const { return x_log_x(on) + off_count * x_log_x(off); }
   HOST_DEVICE static double x_log_x(double x) { return x > 0 ? x * std::log(x) : 0; }
 };
+
+// What the sum over rows is divided by: for the mean the weights of the rows that count, where there are any.
+HOST_DEVICE inline double loss_divisor(Reduction reduction, double weights) {
+  return reduction == Reduction::mean && weights > 0 ? weights : 1;
+}
+
+// The sums over rows that a loss reports beside itself, f64 [kLossSums].
+enum LossSum { kSmoothed, kNll, kCorrect, kTokens, kWeights, kLossSums };
 
 }  // namespace gradus

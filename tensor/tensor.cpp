@@ -7,13 +7,25 @@
 
 namespace gradus {
 
+namespace {
+
+bool fits_i32(double value) { return value > -2147483649. && value < 2147483648.; }
+
+template <class T> void check_fit_i32(std::span<const T> values) {
+  for (const T value : values)
+    check(fits_i32(static_cast<double>(value)), "to: ", value, " has no place in an i32");
+}
+
+}  // namespace
+
 Tensor::Tensor(Shape shape, DType dtype, Device device) : shape_(shape), dtype_(dtype) {
-  storage_ = std::make_shared<Storage>(byte_size(), device);
+  storage_ = std::make_shared<Storage>(static_cast<size_t>(shape.numel()) * size_of(dtype), device);
 }
 
 Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
+  check(dtype != DType::i32 || fits_i32(value), "full: ", value, " is no i32");
   Tensor y(shape, dtype, device);
-  backend(device).fill(value, y);
+  backend(device).fill(value, Out(y));
   return y;
 }
 
@@ -48,9 +60,15 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::to(DType dtype) const {
-  if (dtype == dtype_) return *this;
+  if (dtype == dtype_ || !storage_) return *this;
+  if (dtype == DType::i32) {
+    if (device() != Device::cpu) return to(Device::cpu).to(dtype).to(device());
+    visit_real(dtype_, [&]<class T>(T) {
+      check_fit_i32(std::span<const T>(data<T>(), static_cast<size_t>(size())));
+    });
+  }
   Tensor y(shape_, dtype, device());
-  backend(device()).cast(*this, y);
+  backend(device()).cast(*this, Out(y));
   return y;
 }
 
@@ -63,10 +81,16 @@ Tensor Tensor::copy() const {
 void Tensor::assign(const Tensor& other) const {
   check(shape_ == other.shape_ && dtype_ == other.dtype_, "assign: expected ", dtype_, " ", shape_, ", got ",
         other.dtype_, " ", other.shape_);
-  const bool may_overlap = storage_ == other.storage_ && offset_ != other.offset_;
+  const bool shifted = overlaps(other) && offset_ != other.offset_;
   // The CPU cannot reach device memory; a device backend copies in both directions.
   backend(device() == Device::cpu ? other.device() : device())
-      .copy(may_overlap ? other.copy() : other, *this);
+      .copy(shifted ? other.copy() : other, Out(*this));
+  mark_changed();
+}
+
+bool Tensor::overlaps(const Tensor& other) const {
+  return storage_ && storage_ == other.storage_ && offset_ < other.offset_ + other.byte_size() &&
+         other.offset_ < offset_ + byte_size();
 }
 
 double Tensor::item() const {

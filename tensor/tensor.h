@@ -40,10 +40,16 @@ class Tensor {
 
   explicit operator bool() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
-  int64_t size() const { return shape_.numel(); }
+  int64_t size() const { return storage_ ? shape_.numel() : 0; }
   DType dtype() const { return dtype_; }
   Device device() const { return storage_ ? storage_->device() : Device::cpu; }
   bool unique() const { return storage_.use_count() == 1; }  // no other handle sees this block
+  bool overlaps(const Tensor& other) const;                  // some element is an element of both
+
+  // How often the block behind this tensor was changed in place: by assign, add_to, load, an optimiser's
+  // step. Who writes through data() and wants it noticed says mark_changed().
+  uint64_t version() const { return storage_ ? storage_->version() : 0; }
+  void mark_changed() const { storage_->mark_changed(); }
 
   template <Element T>  // the first element; a device pointer when device() is cuda
   T* data() const {
@@ -60,7 +66,8 @@ class Tensor {
   Tensor reshape(Shape shape) const;            // a view; the same number of elements
   Tensor rows(int64_t from, int64_t to) const;  // a view of [from, to) along the first axis
   Tensor to(Device device) const;               // itself when it is there already
-  Tensor to(DType dtype) const;                 // itself when it has that dtype already
+  // Itself when it has that dtype already. To i32 it cuts towards 0, and throws where a number has no place.
+  Tensor to(DType dtype) const;
   Tensor copy() const;
   void assign(const Tensor& other) const;  // writes other's elements into this block; same shape and dtype
   double item() const;                     // the only element

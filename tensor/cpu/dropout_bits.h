@@ -8,12 +8,12 @@
 namespace gradus::cpu {
 
 // bits[i] for element group * 128 + i.
-inline void dropout_bits(uint64_t group, const Draw& draw, uint32_t step, uint16_t* bits) {
+inline void dropout_bits(uint64_t group, const Draw& draw, uint16_t* bits) {
   constexpr int64_t kLanes = kDropoutLanes;
   uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {
     const uint64_t block = group * kLanes + lane;
-    c0[lane] = block, c1[lane] = block >> 32, c2[lane] = draw.number, c3[lane] = step;
+    c0[lane] = block, c1[lane] = block >> 32, c2[lane] = draw.number, c3[lane] = draw.step;
   }
   uint32_t k0 = draw.seed, k1 = draw.seed >> 32;
   for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9, k1 += 0xBB67AE85) {

@@ -86,14 +86,14 @@ void CpuBackend::binary(Binary op, In a, In b, Out y) {
 }
 
 void CpuBackend::dropout(In x, In residual, double p, const Draw& draw, Out y) {
-  const uint32_t threshold = dropout_threshold(p), step = *draw.step.data<int32_t>();
+  const uint32_t threshold = dropout_threshold(p);
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *in = x.data<T>(), *base = residual ? residual.data<T>() : nullptr;
     T* out = y.data<T>();
     const T scale = dropout_scale(threshold);
     cpu::parallel_rows(cpu::blocks_of(x.size(), kDropoutGroup), kDropoutGroup, [&](int64_t group) {
       uint16_t bits[kDropoutGroup];
-      cpu::dropout_bits(group, draw, step, bits);
+      cpu::dropout_bits(group, draw, bits);
       const int64_t begin = group * kDropoutGroup, n = std::min(kDropoutGroup, x.size() - begin);
       const auto kept = [=, b = bits](int64_t i) { return b[i] >= threshold ? scale * in[begin + i] : T(0); };
       if (base) cpu::lanes(0, n, [=](int64_t i) { out[begin + i] = base[begin + i] + kept(i); });

@@ -3,11 +3,11 @@
 
 namespace gradus {
 
-void CpuBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
-  for (int64_t row = 0; row < ids.ids.shape()[0]; ++row) {
-    const int32_t* id = ids.ids.data<int32_t>() + row * ids.ids.shape()[1];
-    for (int64_t i = ids.first; i < ids.first + ids.count; ++i) check_id(op, id[i], vocab, row, i);
-  }
+void CpuBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab,
+                           std::optional<int32_t> ignored) {
+  for (int64_t i = 0; i < ids.size(); ++i)
+    if (const int32_t id = ids.at(i); id != ignored)
+      check_id(op, id, vocab, i / ids.count, ids.first + i % ids.count);
 }
 
 void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {

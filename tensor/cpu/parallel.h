@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 namespace gradus::cpu {
 
@@ -28,6 +29,22 @@ template <class Fn> void parallel_blocks(int64_t n, int64_t block, int64_t work,
 template <class Fn> void parallel_ranges(int64_t n, int64_t work, const Fn& fn) {
   const int64_t block = std::max<int64_t>(1, kSerialWork / std::max<int64_t>(1, work));
   parallel_blocks(n, block, work, [&](int64_t, int64_t begin, int64_t end) { fn(begin, end); });
+}
+
+// fn(which, begin, end) over pieces of several arrays of these sizes, where any cut gives the same result.
+template <class Fn> void parallel_pieces(const std::vector<int64_t>& sizes, const Fn& fn) {
+  std::vector<int64_t> first{0};  // the number of each array's first piece
+  int64_t work = 0;
+  for (const int64_t size : sizes) {
+    first.push_back(first.back() + blocks_of(size, kSerialWork));
+    work += size;
+  }
+  parallel_blocks(
+      first.back(), 1, work / std::max<int64_t>(1, first.back()) + 1, [&](int64_t piece, int64_t, int64_t) {
+        const auto next = std::upper_bound(first.begin(), first.end(), piece);
+        const int64_t which = next - first.begin() - 1, begin = (piece - first[which]) * kSerialWork;
+        fn(which, begin, std::min(begin + kSerialWork, sizes[which]));
+      });
 }
 
 // fn(r) for each of n rows of `work` elements.
@@ -71,6 +88,19 @@ template <class T> T max(int64_t n, const T* x) {
 #pragma omp simd reduction(max : largest)
   for (int64_t j = 0; j < n; ++j) largest = x[j] > largest ? x[j] : largest;
   return largest;
+}
+
+// The first j with x[j] == value, or n.
+template <class T> int64_t find(int64_t n, const T* x, T value) {
+  constexpr int64_t kRun = 256;  // which vector lanes look through before one element at a time is compared
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = std::min(n, begin + kRun);
+    int found = 0;
+#pragma omp simd reduction(| : found)
+    for (int64_t j = begin; j < end; ++j) found |= x[j] == value;
+    if (found) return std::find(x + begin, x + end, value) - x;
+  }
+  return n;
 }
 
 }  // namespace gradus::cpu

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <vector>
 
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/parallel.h"
@@ -6,24 +7,38 @@
 namespace gradus {
 namespace {
 
-// y [outer, inner] = sum over the middle axis of x [outer, n, inner]: partial sums of fixed blocks, then
-// their sum.
+// sums [inner] of rows [n, inner]: a run of rows is added in registers of type T, the runs in double.
+template <class T> void sum_rows(int64_t n, int64_t inner, const T* x, double* sums) {
+  constexpr int64_t kRun = 32, kColumns = 256;
+  std::fill(sums, sums + inner, 0.);
+  for (int64_t begin = 0; begin < inner; begin += kColumns) {
+    const int64_t columns = std::min(kColumns, inner - begin);
+    for (int64_t first = 0; first < n; first += kRun) {
+      T run[kColumns] = {};
+      for (int64_t r = first; r < std::min(first + kRun, n); ++r)
+        cpu::lanes(0, columns, [=, to = run, in = x + r * inner + begin](int64_t j) { to[j] += in[j]; });
+      cpu::lanes(0, columns, [to = sums + begin, in = run](int64_t j) { to[j] += in[j]; });
+    }
+  }
+}
+
+// y [outer, inner] = sum over the middle axis of x [outer, n, inner]: sums of fixed blocks, then their sum.
 template <class T> void sum_axis(int64_t outer, int64_t n, int64_t inner, const T* x, T* y) {
   const int64_t block = std::max<int64_t>(64, 4096 / std::max<int64_t>(1, inner));
-  const int64_t blocks = std::max<int64_t>(1, cpu::blocks_of(n, block));
-  const Tensor scratch = blocks > 1 ? Tensor({outer, blocks, inner}, dtype_of<T>) : Tensor();
-  T* partial = blocks > 1 ? scratch.data<T>() : y;
+  const int64_t blocks = cpu::blocks_of(n, block);
+  const Tensor scratch({outer, blocks, inner}, DType::f64);
+  double* partial = scratch.data<double>();
   cpu::parallel_rows(outer * blocks, std::min(n, block) * inner, [&](int64_t i) {
     const int64_t begin = i % blocks * block, size = std::min(block, n - begin);
     const T* in = x + (i / blocks * n + begin) * inner;
-    T* out = partial + i * inner;
-    std::fill(out, out + inner, T(0));
-    if (inner == 1) *out = cpu::sum<T>(size, [=](int64_t j) { return in[j]; });
-    else
-      for (int64_t r = 0; r < size; ++r)
-        cpu::lanes(0, inner, [=](int64_t j) { out[j] += in[r * inner + j]; });
+    if (inner == 1) partial[i] = cpu::sum<T>(size, [=](int64_t j) { return in[j]; });
+    else sum_rows(size, inner, in, partial + i * inner);
   });
-  if (blocks > 1) sum_axis(outer, blocks, inner, partial, y);
+  cpu::parallel_rows(outer, blocks * inner, [&](int64_t o) {
+    std::vector<double> total(inner);
+    sum_rows(blocks, inner, partial + o * blocks * inner, total.data());
+    std::copy(total.begin(), total.end(), y + o * inner);
+  });
 }
 
 }  // namespace
@@ -62,12 +77,12 @@ void CpuBackend::permute(In x, std::span<const int> axes, Out y) {
   });
 }
 
-void CpuBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
-                              int64_t y_first, int64_t y_pitch) {
-  const int64_t element = size_of(x.dtype());
+void CpuBackend::copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) {
+  const int64_t element = static_cast<int64_t>(size_of(x.matrix.dtype()));
+  const std::byte* in = x.matrix.bytes() + x.first * element;
+  std::byte* out = y.matrix.bytes() + y.first * element;
   cpu::parallel_rows(rows, width, [&](int64_t r) {
-    std::memcpy(y.bytes() + (r * y_pitch + y_first) * element, x.bytes() + (r * x_pitch + x_first) * element,
-                width * element);
+    std::memcpy(out + r * y.pitch * element, in + r * x.pitch * element, width * element);
   });
 }
 

@@ -33,26 +33,30 @@ void CpuBackend::softmax_backward(In y, In dy, bool log, Out dx) {
   });
 }
 
-void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
+// The mean is mu + c: mu, one sum rounded to T, shifts the row near 0, where the second pass finds what it
+// lacks and corrects the variance for it.
+void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics) {
   const int64_t d = x.shape()[-1];
   visit_real(x.dtype(), [&]<class T>(T) {
     const T *g = gain.data<T>(), *b = bias.data<T>();
     cpu::parallel_rows(x.shape().before(-1), d, [&](int64_t r) {
       const T* in = x.data<T>() + r * d;
-      T* out = y.data<T>() + r * d;
+      T *out = y.data<T>() + r * d, *kept = statistics.data<T>() + 3 * r;
       const T mu = cpu::sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
-      const double variance = cpu::sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); }) / d;
-      const T scale = 1 / std::sqrt(variance + eps);
-      cpu::lanes(0, d, [=](int64_t j) { out[j] = (in[j] - mu) * scale * g[j] + b[j]; });
-      mean.data<T>()[r] = mu;
-      rstd.data<T>()[r] = scale;
+      const double c = cpu::sum<T>(d, [=](int64_t j) { return in[j] - mu; }) / d;
+      const double square = cpu::sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); }) / d;
+      const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
+      cpu::lanes(0, d, [=](int64_t j) { out[j] = ((in[j] - mu) - shift) * rstd * g[j] + b[j]; });
+      kept[0] = mu;
+      kept[1] = shift;
+      kept[2] = rstd;
     });
   });
 }
 
 // With h = (x - mean) rstd and u = gain dy:  dx = rstd (u - mean(u) - h mean(u h)), dgain = sum dy h, dbias =
 // sum dy.
-void CpuBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) {
+void CpuBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) {
   constexpr int64_t kRows = 64;  // per partial sum of dgain and dbias
   const int64_t d = x.shape()[-1], n = x.shape().before(-1);
   const Tensor partial = Tensor::zeros({cpu::blocks_of(n, kRows), 2, d}, x.dtype());
@@ -62,20 +66,26 @@ void CpuBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out
       T *dg = partial.data<T>() + block * 2 * d, *db = dg + d;
       for (int64_t r = begin; r < end; ++r) {
         const T *in = x.data<T>() + r * d, *dout = dy.data<T>() + r * d;
-        const T mu = mean.data<T>()[r], scale = rstd.data<T>()[r];
-        const auto h = [=](int64_t j) { return (in[j] - mu) * scale; };
-        cpu::lanes(0, d, [=](int64_t j) { dg[j] += dout[j] * h(j), db[j] += dout[j]; });
+        const T *kept = statistics.data<T>() + 3 * r, mu = kept[0], shift = kept[1], rstd = kept[2];
+        const auto h = [=](int64_t j) { return ((in[j] - mu) - shift) * rstd; };
+        cpu::lanes(0, d, [=](int64_t j) {
+          dg[j] += dout[j] * h(j);
+          db[j] += dout[j];
+        });
         if (!dx) continue;
         T* din = dx.data<T>() + r * d;
         const T mean_u = cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j]; }) / d;
         const T mean_uh = cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j] * h(j); }) / d;
-        cpu::lanes(0, d, [=](int64_t j) { din[j] = scale * (g[j] * dout[j] - mean_u - h(j) * mean_uh); });
+        cpu::lanes(0, d, [=](int64_t j) { din[j] = rstd * (g[j] * dout[j] - mean_u - h(j) * mean_uh); });
       }
     });
     const auto add_blocks = [&](int64_t which, T* out) {
       const T* in = partial.data<T>() + which * d;
-      for (int64_t block = 0; block < partial.shape()[0]; ++block, in += 2 * d)
-        cpu::lanes(0, d, [=](int64_t j) { out[j] += in[j]; });
+      cpu::lanes(0, d, [=, blocks = partial.shape()[0]](int64_t j) {
+        double total = 0;
+        for (int64_t block = 0; block < blocks; ++block) total += in[block * 2 * d + j];
+        out[j] += static_cast<T>(total);
+      });
     };
     if (dgain) add_blocks(0, dgain.data<T>());
     if (dbias) add_blocks(1, dbias.data<T>());

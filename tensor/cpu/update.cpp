@@ -4,62 +4,100 @@
 #include "tensor/cpu/parallel.h"
 
 namespace gradus {
+namespace {
 
-void CpuBackend::increment(Out step) { ++*step.data<int32_t>(); }
+template <class Parameters> std::vector<int64_t> sizes_of(const Parameters& parameters) {
+  std::vector<int64_t> sizes;
+  for (const auto& p : parameters) sizes.push_back(p.weight.size());
+  return sizes;
+}
+
+std::vector<int64_t> sizes_of(std::span<const Out> tensors) {
+  std::vector<int64_t> sizes;
+  for (const Tensor& x : tensors) sizes.push_back(x.size());
+  return sizes;
+}
+
+}  // namespace
 
 // Kingma & Ba 2015, algorithm 1; decoupled: Loshchilov & Hutter 2019 (AdamW).
-void CpuBackend::adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) {
-  const double rate = *lr.data<double>(), t = *step.data<int32_t>();
-  const double first_correction = 1 - std::pow(spec.beta1, t),
-               second_correction = 1 - std::pow(spec.beta2, t);
-  visit_real(weight.dtype(), [&]<class T>(T) {
-    T *g = gradient.data<T>(), *w = weight.data<T>(), *mean = m.data<T>(), *square = v.data<T>();
+void CpuBackend::adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) {
+  if (parameters.empty()) return;
+  const double first_correction = 1 - std::pow(spec.beta1, spec.step),
+               second_correction = 1 - std::pow(spec.beta2, spec.step);
+  visit_real(parameters[0].weight.dtype(), [&]<class T>(T) {
     const T beta1 = spec.beta1, beta2 = spec.beta2, rest1 = 1 - spec.beta1, rest2 = 1 - spec.beta2;
-    const T step_size = rate / first_correction, eps = spec.eps;
+    const T step_size = spec.lr / first_correction, eps = spec.eps;
     const T root_correction = 1 / std::sqrt(second_correction);
-    const T l2 = spec.decoupled ? 0 : spec.weight_decay,
-            shrink = spec.decoupled ? 1 - rate * spec.weight_decay : 1;
-    cpu::elementwise(weight.size(), [=, decayed = spec.decayed](int64_t i) {
-      const T gi = g[i] + (i < decayed ? l2 * w[i] : 0);
-      mean[i] = beta1 * mean[i] + rest1 * gi;
-      square[i] = beta2 * square[i] + rest2 * gi * gi;
-      w[i] = (i < decayed ? shrink : 1) * w[i] -
-             step_size * mean[i] / (std::sqrt(square[i]) * root_correction + eps);
+    cpu::parallel_pieces(sizes_of(parameters), [&](int64_t which, int64_t begin, int64_t end) {
+      const AdamParameter& p = parameters[which];
+      const T* g = p.gradient.data<T>();
+      T *w = p.weight.data<T>(), *m = p.m.data<T>(), *v = p.v.data<T>();
+      const double decay = p.decays ? spec.weight_decay : 0;
+      const T l2 = spec.decoupled ? 0 : decay, shrink = spec.decoupled ? 1 - spec.lr * decay : 1;
+      cpu::lanes(begin, end, [=](int64_t i) {
+        const T gi = g[i] + l2 * w[i];
+        m[i] = beta1 * m[i] + rest1 * gi;
+        v[i] = beta2 * v[i] + rest2 * gi * gi;
+        w[i] = shrink * w[i] - step_size * m[i] / (std::sqrt(v[i]) * root_correction + eps);
+      });
     });
   });
 }
 
 // velocity = momentum velocity + g; w -= lr velocity, or with Nesterov w -= lr (g + momentum velocity).
-void CpuBackend::sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) {
-  visit_real(weight.dtype(), [&]<class T>(T) {
-    T *g = gradient.data<T>(), *w = weight.data<T>(), *u = velocity.data<T>();
-    const T rate = *lr.data<double>(), momentum = spec.momentum, decay = spec.weight_decay;
-    cpu::elementwise(weight.size(), [=, decayed = spec.decayed, nesterov = spec.nesterov](int64_t i) {
-      const T gi = g[i] + (i < decayed ? decay * w[i] : T(0));
-      u[i] = momentum * u[i] + gi;
-      w[i] -= rate * (nesterov ? gi + momentum * u[i] : u[i]);
+void CpuBackend::sgd(const SgdSpec& spec, std::span<const SgdParameter> parameters) {
+  if (parameters.empty()) return;
+  visit_real(parameters[0].weight.dtype(), [&]<class T>(T) {
+    const T lr = spec.lr, momentum = spec.momentum;
+    cpu::parallel_pieces(sizes_of(parameters), [&](int64_t which, int64_t begin, int64_t end) {
+      const SgdParameter& p = parameters[which];
+      const T *g = p.gradient.data<T>(), decay = p.decays ? spec.weight_decay : 0;
+      T *w = p.weight.data<T>(), *u = p.velocity.data<T>();
+      cpu::lanes(begin, end, [=, nesterov = spec.nesterov](int64_t i) {
+        const T gi = g[i] + decay * w[i];
+        u[i] = momentum * u[i] + gi;
+        w[i] -= lr * (nesterov ? gi + momentum * u[i] : u[i]);
+      });
     });
   });
 }
 
-void CpuBackend::sum_squares(In x, Out sum) {
-  constexpr int64_t kBlock = 1 << 16;
-  const Tensor partial({cpu::blocks_of(x.size(), kBlock)}, DType::f64);
-  double* sums = partial.data<double>();
-  visit_real(x.dtype(), [&]<class T>(T) {
-    cpu::parallel_blocks(x.size(), kBlock, 1, [&](int64_t block, int64_t begin, int64_t end) {
-      sums[block] = cpu::sum<T>(end - begin, [in = x.data<T>() + begin](int64_t i) { return in[i] * in[i]; });
-    });
-  });
-  *sum.data<double>() = cpu::sum<double>(partial.size(), [=](int64_t i) { return sums[i]; });
+void CpuBackend::clear(std::span<const Out> x) {
+  for (const Out& each : x) fill(0, each);
 }
 
-void CpuBackend::clip(In sum_squares, double max_norm, Out x) {
-  const double scale = max_norm / (std::sqrt(*sum_squares.data<double>()) + 1e-6);  // 1e-6 as PyTorch
-  if (scale >= 1) return;
-  visit_real(x.dtype(), [&]<class T>(T) {
-    cpu::elementwise(x.size(), [out = x.data<T>(), factor = T(scale)](int64_t i) { out[i] *= factor; });
+void CpuBackend::scale(double factor, std::span<const Out> x) {
+  if (x.empty()) return;
+  visit_real(x[0].dtype(), [&]<class T>(T) {
+    cpu::parallel_pieces(sizes_of(x), [&](int64_t which, int64_t begin, int64_t end) {
+      cpu::lanes(begin, end, [=, out = x[which].data<T>()](int64_t i) { out[i] = T(out[i] * factor); });
+    });
   });
+}
+
+// Squares in double: those of 1e-24 and of 1e20 have no place in a float.
+void CpuBackend::sum_squares(std::span<const Tensor> x, Out sum) {
+  double total = 0;
+  for (const Tensor& each : x)
+    visit_real(each.dtype(), [&]<class T>(T) {
+      constexpr int64_t kBlock = 1 << 14;
+      const Tensor partial({cpu::blocks_of(each.size(), kBlock)}, DType::f64);
+      double* sums = partial.data<double>();
+      cpu::parallel_blocks(each.size(), kBlock, 1, [&](int64_t block, int64_t begin, int64_t end) {
+        sums[block] = cpu::sum<double>(end - begin, [in = each.data<T>() + begin](int64_t i) {
+          const double value = in[i];
+          return value * value;
+        });
+      });
+      total += cpu::sum<double>(partial.size(), [=](int64_t i) { return sums[i]; });
+    });
+  *sum.data<double>() = total;
+}
+
+void CpuBackend::clip(In sum_squares, double max_norm, std::span<const Out> x) {
+  const double factor = max_norm / (std::sqrt(*sum_squares.data<double>()) + 1e-6);  // 1e-6 as PyTorch
+  if (factor < 1) scale(factor, x);
 }
 
 }  // namespace gradus

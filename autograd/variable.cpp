@@ -194,7 +194,7 @@ void Variable::move_to(DType dtype, Device device) const {
   check(!node_ || dtype != DType::i32, "move_to: a leaf ", shape(), " has gradients, which are f32 or f64");
   *value_ = value_->to(dtype).to(device);
   if (!node_) return;
-  node_->grad = node_->grad.to(dtype).to(device);
+  if (node_->grad) node_->grad = node_->grad.to(dtype).to(device);
   node_->dtype = dtype;
   node_->device = device;
 }

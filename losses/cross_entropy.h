@@ -56,7 +56,9 @@ class SmoothedLoss {
   // Rows whose target is the pad id do not count and are not read, wherever that id lies; a batch of nothing
   // else has loss 0 and gradient 0 (PyTorch: loss NaN).
   Variable operator()(const Variable& logits, const Tensor& target) const {
-    return compute(logits, target_columns(name_, logits, target)).loss;
+    const IdColumns columns = target_columns(name_, logits, target);
+    if (!prior_ || spec_.smoothing == 0) return compute(logits, columns).loss;
+    return towards_prior(logits, columns);
   }
 
   void set_smoothing(double smoothing) {  // for schedules; a loss already computed keeps its own
@@ -81,15 +83,39 @@ class SmoothedLoss {
     return cross_entropy(logits, target, spec_);
   }
 
+  // Where smoothing goes to a prior instead of the uniform distribution: of a row with weight w_y
+  //   (1 - eps) w_y (-ln p_y) + eps share (-sum_j prior_j ln p_j)
+  void smooth_towards(Tensor prior, double share) {
+    prior_ = std::move(prior);
+    prior_share_ = share;
+  }
+
+  const char* name_;  // for messages
+  int64_t vocab_size_;
+  CrossEntropySpec spec_;
+
+ private:
   void check_vocab(int64_t vocab_size) const {
     const bool pad_column = spec_.pad_id >= 0 && spec_.pad_id < vocab_size;
     const int64_t least = spec_.convention == Smoothing::others_not_pad && pad_column ? 3 : 2;
     check(vocab_size >= least, name_, ": expected a vocabulary of at least ", least, ", got ", vocab_size);
   }
 
-  const char* name_;  // for messages
-  int64_t vocab_size_;
-  CrossEntropySpec spec_;
+  Variable towards_prior(const Variable& logits, const IdColumns& target) const {
+    const double eps = spec_.smoothing;
+    CrossEntropySpec hard_spec = spec_;
+    hard_spec.smoothing = 0;
+    hard_spec.reduction = Reduction::none;
+    const auto [hard, sums] = cross_entropy(logits, target, hard_spec);
+    const Variable soft = prior_cross_entropy(logits, prior_, target, spec_.pad_id) * (eps * prior_share_);
+    const Variable rows = eps < 1 ? hard * (1 - eps) + soft : soft;  // 0 times an infinite loss is no number
+    if (spec_.reduction == Reduction::none) return rows;
+    const double weights = sums.rows(kWeights, kWeights + 1).item();
+    return sum(rows) * (1 / loss_divisor(spec_.reduction, weights));
+  }
+
+  Tensor prior_ = {};  // [V] or none
+  double prior_share_ = 1;
 };
 
 // Two meanings of class weights w [V]; both divide the mean by the sum of w[target] over the rows that count.
@@ -125,35 +151,14 @@ class CrossEntropy : public SmoothedLoss {
     if (o.prior) {
       const double sum = check_shares("cross-entropy: prior", o.prior);
       check(std::abs(sum - 1) < 1e-3, "cross-entropy: expected a prior that sums to 1, got ", sum);
-      prior_ = o.prior;
+      smooth_towards(o.prior, 1);
     }
-    const double weights = o.class_weight ? check_shares("cross-entropy: class weights", o.class_weight) : 0;
-    if (per_class && weights > 0) {
-      prior_ = o.class_weight * (1 / weights);
-      prior_share_ = weights / static_cast<double>(o.class_weight.size());
-    }
+    if (!o.class_weight) return;
+    const double sum = check_shares("cross-entropy: class weights", o.class_weight);
+    // (eps / V) sum_j w_j (-ln p_j) is eps mean(w) times the cross-entropy towards w / sum(w).
+    const double mean = sum / static_cast<double>(o.class_weight.size());
+    if (per_class && sum > 0) smooth_towards(o.class_weight * (1 / sum), mean);
   }
-
-  // Towards a prior, with w = 1, or by weights per class, where prior = w / sum w and share = mean w:
-  //   (1 - eps) w_y (-ln p_y) + eps share (-sum_j prior_j ln p_j)
-  Variable operator()(const Variable& logits, const Tensor& target) const {
-    const double eps = spec_.smoothing;
-    if (!prior_ || eps == 0) return SmoothedLoss::operator()(logits, target);
-    const IdColumns columns = target_columns(name_, logits, target);
-    CrossEntropySpec hard_spec = spec_;
-    hard_spec.smoothing = 0;
-    hard_spec.reduction = Reduction::none;
-    const auto [hard, sums] = cross_entropy(logits, columns, hard_spec);
-    const Variable soft = prior_cross_entropy(logits, prior_, columns, spec_.pad_id) * (eps * prior_share_);
-    const Variable rows = eps < 1 ? hard * (1 - eps) + soft : soft;
-    if (spec_.reduction == Reduction::none) return rows;
-    const double weights = sums.rows(kWeights, kWeights + 1).item();
-    return sum(rows) * (1 / loss_divisor(spec_.reduction, weights));
-  }
-
- private:
-  Tensor prior_;  // none: plain smoothing
-  double prior_share_ = 1;
 };
 
 }  // namespace gradus::losses

@@ -19,11 +19,11 @@ const TranslationModelConfig& checked(const TranslationModelConfig& c) {  // bef
   return c;
 }
 
-// Of the decoder's input, which ends before the last token: one less than the target's [B].
-Tensor input_lengths(const Tensor& target_lengths) {
+// The target's lengths [B] as those of the decoder's input, which ends before the last column.
+Tensor input_lengths(const Tensor& target_lengths, int64_t columns) {
   if (!target_lengths) return {};
   std::vector<int32_t> lengths = target_lengths.to_vector<int32_t>();
-  for (int32_t& length : lengths) length = std::max(length - 1, 0);
+  for (int32_t& length : lengths) length = std::min(length, static_cast<int32_t>(columns));
   return Tensor::from(lengths, target_lengths.shape());
 }
 
@@ -80,7 +80,8 @@ Variable TranslationModel::operator()(const Tensor& source, const Tensor& source
   const Variable src = embed(source_embedding_, source);
   const Variable tgt = embed(target_embedding_, {target_ids, 0, t[1] - 1});
   const Device device = src.value().device();  // once for all layers
-  return output_(transformer_(src, tgt, source_lengths.to(device), input_lengths(target_lengths).to(device)));
+  const Tensor tgt_lengths = input_lengths(target_lengths, t[1] - 1).to(device);
+  return output_(transformer_(src, tgt, source_lengths.to(device), tgt_lengths));
 }
 
 DecoderState TranslationModel::start(const Tensor& source, const Tensor& source_lengths, int64_t longest,

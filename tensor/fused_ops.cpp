@@ -44,7 +44,8 @@ Tensor embedding_forward(const Tensor& table, const IdColumns& ids, double scale
   check(v.rank() == 2, "embedding: expected a table [V, D], got ", v);
   check(!positions || (p.rank() == 2 && p[0] >= ids.count && p[1] == v[1]),
         "embedding: expected positions [>= ", ids.count, ", ", v[1], "], got ", p);
-  std::vector<int64_t> sizes(ids.shape().begin(), ids.shape().end());
+  const Shape of_ids = ids.shape();
+  std::vector<int64_t> sizes(of_ids.begin(), of_ids.end());
   sizes.push_back(v[1]);
   const Tensor y = Tensor::like(table, Shape(sizes));
   kernels.embedding(table, ids, scale, positions, Out(y));

@@ -60,7 +60,8 @@ Tensor Tensor::to(Device device) const {
 }
 
 Tensor Tensor::to(DType dtype) const {
-  if (dtype == dtype_ || !storage_) return *this;
+  if (dtype == dtype_) return *this;
+  check(storage_ != nullptr, "to: this tensor is empty");
   if (dtype == DType::i32) {
     if (device() != Device::cpu) return to(Device::cpu).to(dtype).to(device());
     visit_real(dtype_, [&]<class T>(T) {

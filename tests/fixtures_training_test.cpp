@@ -42,7 +42,10 @@ TEST_CASE("cross-entropy is torch's: weights, ignored targets, reductions, smoot
               check_loss(cell, losses::LabelSmoothingCrossEntropy(0.1, pad, Smoothing::uniform, reduction),
                          f.leaf("x.logits"), f["x.target"], f["dy"]);
             else
-              check_loss(cell, losses::CrossEntropy(pad, reduction, weighted ? f["x.weight"] : Tensor()),
+              check_loss(cell,
+                         losses::CrossEntropy({.pad_id = pad,
+                                               .reduction = reduction,
+                                               .class_weight = weighted ? f["x.weight"] : Tensor()}),
                          f.leaf("x.logits"), f["x.target"], f["dy"]);
           }
   }
@@ -124,7 +127,7 @@ TEST_CASE("optimisers take torch's steps") {
   using namespace optim;
   for (DType dtype : kReal) {
     check_trajectory<Adam>("adam", dtype, AdamOptions{.lr = 0.01, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9});
-    check_trajectory<AdamW>("adamw", dtype, AdamOptions{.lr = 0.01, .weight_decay = 0.1});
+    check_trajectory<AdamW>("adamw", dtype, AdamWOptions{.lr = 0.01, .weight_decay = 0.1});
     check_trajectory<Sgd>("sgd", dtype, SgdOptions{.lr = 0.01});
     check_trajectory<Sgd>("momentum", dtype, SgdOptions{.lr = 0.01, .momentum = 0.9});
     check_trajectory<Sgd>("nesterov", dtype,

@@ -7,10 +7,9 @@
 
 using namespace gradus;
 using namespace gradus::compare;
-using losses::ClassWeightedSmoothing;
 using losses::ClassWeighting;
 using losses::ConfidencePenalty;
-using losses::UnigramSmoothing;
+using losses::CrossEntropy;
 
 namespace {
 
@@ -21,6 +20,19 @@ const std::vector<double> kWeight{1, 0.5, 2, 0.25, 3}, kPrior{0.1, 0.4, 0.2, 0, 
 Tensor classes(const std::vector<double>& x) { return Tensor::from(x, {static_cast<int64_t>(x.size())}); }
 
 double minus_log_p(size_t row, size_t j) { return -values(log_softmax(kLogits))[5 * row + j]; }
+
+CrossEntropy towards(const Tensor& prior, double eps) {
+  return CrossEntropy({.smoothing = eps, .pad_id = 0, .prior = prior});
+}
+CrossEntropy weighted(const Tensor& weights, ClassWeighting weighting, double eps,
+                      Reduction reduction = Reduction::mean) {
+  return CrossEntropy({.smoothing = eps,
+                       .pad_id = 0,
+                       .reduction = reduction,
+                       .class_weight = weights,
+                       .weighting = weighting});
+}
+const CrossEntropy kPlain({.pad_id = 0});
 
 template <class Loss> Tensor gradient(const Loss& loss, const Tensor& logits = kLogits) {
   const Variable z(logits.copy(), true);
@@ -42,17 +54,17 @@ TEST_CASE("unigram smoothing: eps goes to the classes by their share") {
       expected += (1 - eps) * minus_log_p(row, static_cast<size_t>(kTarget.to_vector<int32_t>()[row]));
       for (size_t j = 0; j < 5; ++j) expected += eps * kPrior[j] * minus_log_p(row, j);
     }
-    const UnigramSmoothing loss(classes(kPrior), eps);
+    const CrossEntropy loss = towards(classes(kPrior), eps);
     CHECK(loss(Variable(kLogits), kTarget).value().item() == near(expected / 3));
     check_gradient(loss);
   }
-  const UnigramSmoothing neutral(classes(kPrior), 0), flat(classes({0.2, 0.2, 0.2, 0.2, 0.2}), 0.1);
-  const losses::CrossEntropy plain;
+  const CrossEntropy neutral = towards(classes(kPrior), 0),
+                     flat = towards(classes({0.2, 0.2, 0.2, 0.2, 0.2}), 0.1);
   CHECK(neutral(Variable(kLogits), kTarget).value().item() ==
-        plain(Variable(kLogits), kTarget).value().item());
-  CHECK(equal(gradient(neutral), gradient(plain)));
-  const UnigramSmoothing neutral32(classes(kPrior).to(DType::f32), 0);
-  CHECK(equal(gradient(neutral32, kLogits.to(DType::f32)), gradient(plain, kLogits.to(DType::f32))));
+        kPlain(Variable(kLogits), kTarget).value().item());
+  CHECK(equal(gradient(neutral), gradient(kPlain)));
+  const CrossEntropy neutral32 = towards(classes(kPrior).to(DType::f32), 0);
+  CHECK(equal(gradient(neutral32, kLogits.to(DType::f32)), gradient(kPlain, kLogits.to(DType::f32))));
   CHECK(distance(gradient(flat), gradient(losses::LabelSmoothingCrossEntropy(0.1))) <= 1e-14);
 }
 
@@ -60,7 +72,7 @@ TEST_CASE("unigram smoothing: a class without share is no infinite loss where it
   std::vector<double> z = values(kLogits);
   for (size_t row = 0; row < 4; ++row) z[5 * row + 3] = -INFINITY;
   const Variable logits(Tensor::from(z, {4, 5}), true);
-  const Variable loss = UnigramSmoothing(classes(kPrior), 0.1)(logits, ints({2, 4, 0, 1}));
+  const Variable loss = towards(classes(kPrior), 0.1)(logits, ints({2, 4, 0, 1}));
   loss.backward();
   CHECK(std::isfinite(loss.value().item()));
   for (double g : values(logits.grad())) CHECK(std::isfinite(g));
@@ -72,13 +84,13 @@ TEST_CASE("unigram prior: shares of counts, and what is no prior") {
   CHECK(contains(error_of([] { losses::unigram_prior(classes({1, -1})); }), "got -1"));
   CHECK(contains(error_of([] { losses::unigram_prior(classes({1, NAN})); }), "got nan"));
   CHECK(contains(error_of([] { losses::unigram_prior(Tensor()); }), "expected [V]"));
-  CHECK(contains(error_of([] { UnigramSmoothing(classes({0.5, 0.6})); }), "sums to 1, got 1.1"));
+  CHECK(contains(error_of([] { towards(classes({0.5, 0.6}), 0.1); }), "sums to 1, got 1.1"));
   CHECK(contains(error_of([] {
-                   UnigramSmoothing(classes({0.5, 0.5}))(Variable(kLogits), kTarget);
+                   towards(classes({0.5, 0.5}), 0.1)(Variable(kLogits), kTarget);
                  }),
-                 "last axis of 2"));
+                 "expected a prior [5], got [2]"));
   CHECK(contains(
-      error_of([] { UnigramSmoothing(classes(kPrior).to(DType::f32))(Variable(kLogits), kTarget); }), "f32"));
+      error_of([] { towards(classes(kPrior).to(DType::f32), 0.1)(Variable(kLogits), kTarget); }), "f32"));
 }
 
 TEST_CASE("class weights: two meanings, one divisor") {
@@ -95,23 +107,22 @@ TEST_CASE("class weights: two meanings, one divisor") {
     }
     for (const auto& [weighting, expected] :
          {std::pair{ClassWeighting::per_target, per_target}, {ClassWeighting::per_class, per_class}}) {
-      const ClassWeightedSmoothing loss(classes(kWeight), weighting, eps);
+      const CrossEntropy loss = weighted(classes(kWeight), weighting, eps);
       CHECK(loss(Variable(kLogits), kTarget).value().item() == near(expected / weights));
       check_gradient(loss);
-      CHECK(ClassWeightedSmoothing(classes(kWeight), weighting, eps, 0, Reduction::sum)(Variable(kLogits),
-                                                                                        kTarget)
-                .value()
-                .item() == near(expected));
+      const CrossEntropy total = weighted(classes(kWeight), weighting, eps, Reduction::sum);
+      CHECK(total(Variable(kLogits), kTarget).value().item() == near(expected));
     }
   }
 }
 
 TEST_CASE("class weights: neutral settings, and that per_class lets a heavy class win") {
-  const losses::CrossEntropy plain, weighted(0, Reduction::mean, classes(kWeight));
+  const Tensor ones = classes({1, 1, 1, 1, 1});
   for (auto weighting : {ClassWeighting::per_target, ClassWeighting::per_class}) {
-    CHECK(equal(gradient(ClassWeightedSmoothing(classes({1, 1, 1, 1, 1}), weighting, 0)), gradient(plain)));
-    CHECK(equal(gradient(ClassWeightedSmoothing(classes(kWeight), weighting, 0)), gradient(weighted)));
-    CHECK(distance(gradient(ClassWeightedSmoothing(classes({1, 1, 1, 1, 1}), weighting, 0.1)),
+    CHECK(equal(gradient(weighted(ones, weighting, 0)), gradient(kPlain)));
+    CHECK(equal(gradient(weighted(classes(kWeight), weighting, 0)),
+                gradient(CrossEntropy({.pad_id = 0, .class_weight = classes(kWeight)}))));
+    CHECK(distance(gradient(weighted(ones, weighting, 0.1)),
                    gradient(losses::LabelSmoothingCrossEntropy(0.1))) <= 1e-14);
   }
   // At the optimum of a row p is proportional to w[j] q[j]: a class of weight 100 beats the target of weight
@@ -119,15 +130,37 @@ TEST_CASE("class weights: neutral settings, and that per_class lets a heavy clas
   const auto pulls_at = [](ClassWeighting weighting) {  // the sign of the gradient at q itself
     const std::vector<double> q{0.02, 0.92, 0.02, 0.02, 0.02};
     const Variable z(unary(Unary::log, Tensor::from(q, {1, 5})), true);
-    ClassWeightedSmoothing(classes({1, 1, 100, 1, 1}), weighting, 0.1)(z, ints({1})).backward();
+    weighted(classes({1, 1, 100, 1, 1}), weighting, 0.1)(z, ints({1})).backward();
     return values(z.grad());
   };
   CHECK(std::fabs(pulls_at(ClassWeighting::per_target)[2]) < 1e-15);
   CHECK(pulls_at(ClassWeighting::per_class)[2] < -1);
-  CHECK(contains(error_of([] {
-                   ClassWeightedSmoothing(classes({1, -2}), ClassWeighting::per_class);
+  for (auto weighting : {ClassWeighting::per_target, ClassWeighting::per_class}) {
+    CHECK(contains(error_of([&] { weighted(classes({1, -2}), weighting, 0); }), "got -2"));
+    CHECK(contains(error_of([&] { weighted(classes({1, NAN}), weighting, 0.1); }), "got nan"));
+    const CrossEntropy nothing = weighted(classes({0, 0, 0, 0, 0}), weighting, 0.1);
+    CHECK(nothing(Variable(kLogits), kTarget).value().item() == 0);
+    CHECK(largest(values(gradient(nothing))) == 0);
+  }
+  CHECK(contains(error_of([&] { CrossEntropy({.class_weight = ones, .prior = ones}); }), "do not go together"));
+  CHECK(contains(error_of([&] {
+                   CrossEntropy({.convention = Smoothing::others, .prior = classes({0.5, 0.5})});
                  }),
-                 "got -2"));
+                 "`uniform` only"));
+}
+
+TEST_CASE("class weights: rows of weight 0 alone have one divisor forward and backward") {
+  const Tensor logits = Tensor::from(std::vector<double>{2, -1, .5, 0, 1, -2}, {2, 3});
+  const Variable z(logits, true);
+  const CrossEntropy loss({.smoothing = 0.1,
+                           .class_weight = classes({1, 0, 2}),
+                           .weighting = ClassWeighting::per_class});
+  const Variable value = loss(z, ints({1, 1}));
+  value.backward();
+  CHECK(value.value().item() == near(0.392365684676, 1e-11));
+  const std::vector<double> expected{.0452263701, .00391125733, -.0491376275,
+                                     -.00738368730, .0705384513, -.0631547640};
+  for (size_t i = 0; i < 6; ++i) CHECK(values(z.grad())[i] == near(expected[i], 1e-8));
 }
 
 TEST_CASE("confidence penalty: -H(p), and gradient p (ln p + H)") {
@@ -141,23 +174,33 @@ TEST_CASE("confidence penalty: -H(p), and gradient p (ln p + H)") {
   CHECK(of(Reduction::sum).item() == near(-h[0] - h[1] - h[3]));
   CHECK(of(Reduction::mean).item() == near((-h[0] - h[1] - h[3]) / 3));
   CHECK(distance(gradient(ConfidencePenalty(0, Reduction::sum)), Tensor::from(expected, {4, 5})) <= 1e-13);
-  check_gradient(ConfidencePenalty());
+  check_gradient(ConfidencePenalty(0));
   check_gradient(ConfidencePenalty(-1));
 
   const auto with = [](double beta) {
     return [beta](const Variable& z, const Tensor& target) {
-      return losses::CrossEntropy()(z, target) + beta * ConfidencePenalty()(z, target);
+      return kPlain(z, target) + beta * ConfidencePenalty(0)(z, target);
     };
   };
-  CHECK(equal(gradient(with(0)), gradient(losses::CrossEntropy())));
+  CHECK(equal(gradient(with(0)), gradient(kPlain)));
   check_gradient(with(2.5));
 
   const Variable z(Tensor::from(std::vector<double>{-INFINITY, 1, 2, 1e4, -1e30}, {1, 5}), true);
-  ConfidencePenalty()(z, ints({1})).backward();
+  ConfidencePenalty(0)(z, ints({1})).backward();
   for (double g : values(z.grad())) CHECK(std::isfinite(g));
-  CHECK(ConfidencePenalty()(Variable(kLogits), ints({0, 0, 0, 0})).value().item() == 0);
-  CHECK(contains(error_of([] { ConfidencePenalty()(Variable(kLogits), ints({1})); }), "[4, 5] and [1]"));
-  CHECK(contains(error_of([] { ConfidencePenalty(7)(Variable(kLogits), kTarget); }), "pad id 7"));
+  CHECK(ConfidencePenalty(0)(Variable(kLogits), ints({0, 0, 0, 0})).value().item() == 0);
+  CHECK(contains(error_of([] { ConfidencePenalty(0)(Variable(kLogits), ints({1})); }), "[4, 5] and [1]"));
+  CHECK(contains(error_of([] { ConfidencePenalty(7)(Variable(kLogits), ints({2, 9, 0, 3})); }), "id 9"));
+
+  // A row that does not count is not read.
+  const Tensor odd = Tensor::from(std::vector<double>{1, 0, -1, NAN, NAN, 0}, {2, 3});
+  for (Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+    const Variable leaf(odd, true);
+    const Variable penalty = ConfidencePenalty(2, reduction)(leaf, ints({1, 2}));
+    CHECK(values(penalty.value())[0] == near(-0.832395581840, 1e-11));
+    sum(penalty).backward();
+    for (double g : values(leaf.grad())) CHECK(std::isfinite(g));
+  }
 }
 
 TEST_CASE("confidence penalty with a threshold: max(0, threshold - H); annealed: by a beta that grows") {
@@ -174,10 +217,10 @@ TEST_CASE("confidence penalty with a threshold: max(0, threshold - H); annealed:
   check_gradient(ConfidencePenalty(0, Reduction::mean, between));
   check_gradient(ConfidencePenalty(-1, Reduction::sum, between));
   // Above the entropy of every row it pulls as the penalty without a threshold does; at 0 it is neutral.
-  CHECK(equal(gradient(ConfidencePenalty(0, Reduction::mean, 2)), gradient(ConfidencePenalty())));
-  const losses::CrossEntropy plain;
+  CHECK(equal(gradient(ConfidencePenalty(0, Reduction::mean, 2)), gradient(ConfidencePenalty(0))));
+  const CrossEntropy& plain = kPlain;
   const auto with = [&](const ConfidencePenalty& penalty, double beta) {
-    return [&plain, penalty, beta](const Variable& z, const Tensor& target) {
+    return [plain, penalty, beta](const Variable& z, const Tensor& target) {
       return plain(z, target) + beta * penalty(z, target);
     };
   };
@@ -188,11 +231,11 @@ TEST_CASE("confidence penalty with a threshold: max(0, threshold - H); annealed:
   const Tensor logits32 = kLogits.to(DType::f32);
   CHECK(equal(gradient(with(neutral, 1), logits32), gradient(plain, logits32)));
   const auto annealed = [&](double step) {
-    return with(ConfidencePenalty(), 2.5 * losses::linear_smoothing(step, 101, 0, 1));
+    return with(ConfidencePenalty(0), 2.5 * losses::linear_smoothing(step, 101, 0, 1));
   };
   CHECK(equal(gradient(annealed(1)), gradient(plain)));
-  CHECK(equal(gradient(annealed(51)), gradient(with(ConfidencePenalty(), 1.25))));
-  CHECK(equal(gradient(annealed(500)), gradient(with(ConfidencePenalty(), 2.5))));
+  CHECK(equal(gradient(annealed(51)), gradient(with(ConfidencePenalty(0), 1.25))));
+  CHECK(equal(gradient(annealed(500)), gradient(with(ConfidencePenalty(0), 2.5))));
   check_gradient(annealed(51));
   CHECK(contains(error_of([] { ConfidencePenalty(0, Reduction::mean, -1); }), "at least 0, got -1"));
   CHECK(contains(error_of([] { ConfidencePenalty(0, Reduction::mean, NAN); }), "at least 0, got nan"));

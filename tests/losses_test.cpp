@@ -185,7 +185,7 @@ TEST_CASE("fact 4: what a sure prediction does to the gradient on the target") {
 }
 
 TEST_CASE("fact 5: without smoothing it is plain cross-entropy, bit for bit") {
-  const Result plain = run(losses::CrossEntropy(0), kLogits, kTarget);
+  const Result plain = run(losses::CrossEntropy({.pad_id = 0}), kLogits, kTarget);
   for (Smoothing convention : kConventions)
     for (const Result& r : {ce(0, convention, kLogits, kTarget), kl(0, convention, kLogits, kTarget)}) {
       CHECK(r.loss == plain.loss);
@@ -261,10 +261,9 @@ TEST_CASE("fact 6: a batch with nothing to learn from") {
         CHECK(r.loss == 0);
         CHECK(largest(r.gradient) == 0);
       }
-  CHECK(run(losses::CrossEntropy(0), kLogits, ints({0, 0, 0, 0})).loss == 0);
-  CHECK(
-      run(losses::CrossEntropy(-1, losses::Reduction::mean, Tensor::zeros({7}, DType::f64)), kLogits, kTarget)
-          .loss == 0);
+  CHECK(run(losses::CrossEntropy({.pad_id = 0}), kLogits, ints({0, 0, 0, 0})).loss == 0);
+  CHECK(run(losses::CrossEntropy({.class_weight = Tensor::zeros({7}, DType::f64)}), kLogits, kTarget).loss ==
+        0);
 }
 
 TEST_CASE("fact 7: huge logits give finite losses") {

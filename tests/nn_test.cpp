@@ -31,7 +31,7 @@ const Tensor kTarget = ints({4, 5, 3, kEos, 6, kEos, kPad, kPad}, {2, 4});  // t
 
 TEST_CASE("gradient check: a 2-layer TranslationModel with dropout under every loss") {
   const std::function<Variable(const Variable&)> criteria[] = {
-      [](const Variable& z) { return losses::CrossEntropy(kPad)(z, kTarget); },
+      [](const Variable& z) { return losses::CrossEntropy({.pad_id = kPad})(z, kTarget); },
       [](const Variable& z) {
         return losses::LabelSmoothingLoss(7, 0.2, kPad, Smoothing::as_printed)(z, kTarget);
       },

@@ -224,6 +224,25 @@ inline std::vector<OpCase> row_cases() {
                     8,
                     large});
   };
+  const auto add_softmax_along = [&](Shape shape, int axis) {
+    const auto moved = [=](Arrays x, bool log) {
+      const std::vector<int> swapped = swapped_with_last(shape, axis);
+      return reference::permute(reference::softmax(reference::permute(x[0], swapped), log), swapped);
+    };
+    const std::string what = message("along axis ", axis, " of ", shape);
+    rows.push_back({"softmax: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return softmax(x[0], axis); },
+                    [=](Arrays x) { return moved(x, false); },
+                    8});
+    rows.push_back({"log_softmax: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return log_softmax(x[0], axis); },
+                    [=](Arrays x) { return moved(x, true); },
+                    8});
+  };
+  add_softmax_along({3, 4}, 0);
+  add_softmax_along({2, 3, 4}, -2);
   add_softmax("vector", {5});
   add_softmax("one class", {3, 1});
   add_softmax("batch", {2, 3, 6});
@@ -272,7 +291,8 @@ inline std::vector<OpCase> row_cases() {
 inline std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
   for (auto family : {elementwise_cases, reduce_cases, rearrange_cases, product_cases, row_cases,
-                      embedding_cases, attention_cases, cross_entropy_cases})
+                      embedding_cases, attention_cases, cross_entropy_cases,
+                      prior_cross_entropy_cases})
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;
 }

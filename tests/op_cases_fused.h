@@ -38,6 +38,7 @@ inline std::vector<OpCase> embedding_cases() {
   add("repeated ids", {5, 3}, {{2, 2, 0, 2, 4, 0}, 3, 0, 3});
   add("scale and positions", {5, 4}, {{1, 3, 3, 0, 2, 4}, 3, 0, 3, 2.5, true});
   add("column range", {7, 3}, {{0, 1, 2, 3, 4, 5, 6, 0, 1, 1}, 5, 1, 3, 0.5, true});
+  add("wider than a block of columns", {3, 70}, {{0, 2, 2, 1}, 2, 0, 2, 0.5});
   std::vector<int32_t> many(1200);
   for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<int32_t>(i * i % 97);
   add("large", {97, 80}, {many, 60, 0, 59, 8, true, true});
@@ -105,6 +106,21 @@ inline std::vector<OpCase> attention_cases() {
                                     .lengths = {3, 5},
                                     .dropout = 0.25,
                                     .packing = Packing::self}),
+      // More queries than one block has, few enough elements for every slope.
+      attention_case("many queries", {.batch = 1,
+                                      .queries = 70,
+                                      .keys = 3,
+                                      .d_model = 2,
+                                      .heads = 1,
+                                      .dropout = 0.25}),
+      attention_case("many queries, causal and lengths", {.batch = 1,
+                                                          .queries = 67,
+                                                          .keys = 67,
+                                                          .d_model = 1,
+                                                          .heads = 1,
+                                                          .causal = true,
+                                                          .lengths = {50},
+                                                          .dropout = 0.25}),
       attention_case("large", {.batch = 3,
                                .queries = 37,
                                .keys = 37,
@@ -129,15 +145,13 @@ inline OpCase cross_entropy_case(const std::string& what, Shape logits, const st
                                  const reference::CrossEntropy& s, bool large = false) {
   const int64_t vocab = logits[-1], count = static_cast<int64_t>(targets.size());
   const auto f = [=](Inputs x, Generator&) {
-    const Device device = x[0].value().device();
-    const CrossEntropySpec spec{s.convention,
-                                s.reduction,
-                                s.pad_id,
-                                s.subtract_entropy,
-                                Tensor::full({1}, s.smoothing, DType::f64, device),
-                                s.weight.empty() ? Tensor() : real_like(x[0], s.weight, {vocab}),
-                                s.prior.empty() ? Tensor() : real_like(x[0], s.prior, {vocab}),
-                                s.weighted_prior};
+    const CrossEntropySpec spec{
+        .convention = s.convention,
+        .smoothing = s.smoothing,
+        .reduction = s.reduction,
+        .pad_id = s.pad_id,
+        .subtract_entropy = s.subtract_entropy,
+        .class_weight = s.weight.empty() ? Tensor() : real_like(x[0], s.weight, {vocab})};
     return cross_entropy(x[0], {ids_like(x[0], targets, {1, count}), 0, count}, spec).loss;
   };
   return {"cross_entropy: " + what,
@@ -166,17 +180,8 @@ inline std::vector<OpCase> cross_entropy_cases() {
         rows.push_back(cross_entropy_case(what + ", eps 1", {4, 6}, {3, 2, 0, 5}, certain));
         rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, weighted));
       }
-  const std::vector<double> prior{0.1, 0.3, 0, 0.25, 0.15, 0.2};
-  for (int r = 0; r < 3; ++r)
-    for (double eps : {0., 0.1, 1.}) {
-      const std::string what = message("prior, ", reductions[r], ", eps ", eps);
-      const reference::CrossEntropy plain{Smoothing::uniform, Reduction(r), false, eps, 2, {}, prior};
-      auto per_target = plain, per_class = plain;
-      per_target.weight = per_class.weight = weight, per_class.weighted_prior = true;
-      rows.push_back(cross_entropy_case(what, {5, 6}, {3, 2, 0, 4, 5}, plain));
-      rows.push_back(cross_entropy_case(what + ", weights", {5, 6}, {3, 2, 0, 4, 5}, per_target));
-      rows.push_back(cross_entropy_case(what + ", weighted", {5, 6}, {3, 2, 0, 4, 5}, per_class));
-    }
+  auto other_pad = reference::CrossEntropy{Smoothing::others_not_pad, Reduction::mean, false, 0.1, -100, {}};
+  rows.push_back(cross_entropy_case("a pad id that is no class", {4, 6}, {3, -100, 0, 5}, other_pad));
   rows.push_back(cross_entropy_case("only pads", {3, 6}, {2, 2, 2},
                                     {Smoothing::uniform, Reduction::mean, true, 0.1, 2, {}}));
   std::vector<int32_t> many(300);
@@ -185,10 +190,29 @@ inline std::vector<OpCase> cross_entropy_cases() {
                                     {Smoothing::uniform, Reduction::mean, false, 0.1, 0, {}}, true));
   rows.push_back(cross_entropy_case("large, not pad, none", {300, 1000}, many,
                                     {Smoothing::others_not_pad, Reduction::none, true, 0.1, 0, {}}, true));
+  return rows;
+}
+
+inline std::vector<OpCase> prior_cross_entropy_cases() {
+  std::vector<OpCase> rows;
+  const auto add = [&](const std::string& what, Shape logits, const std::vector<int32_t>& targets,
+                       const std::vector<double>& prior, int32_t pad_id, bool large = false) {
+    rows.push_back({"prior_cross_entropy: " + what,
+                    {{logits}},
+                    [=](Inputs x, Generator&) {
+                      const Tensor q = real_like(x[0], prior, {static_cast<int64_t>(prior.size())});
+                      const int64_t count = static_cast<int64_t>(targets.size());
+                      return prior_cross_entropy(x[0], q, ids_like(x[0], targets, {count}), pad_id);
+                    },
+                    [=](Arrays x) { return reference::prior_cross_entropy(x[0], targets, prior, pad_id); },
+                    16,
+                    large});
+  };
+  add("a class without share", {5, 6}, {3, 2, 0, 4, 5}, {0.1, 0.3, 0, 0.25, 0.15, 0.2}, 2);
+  add("weights, which sum to more", {2, 2, 4}, {3, 2, 0, 1}, {2, 0.5, 0, 1}, -1);
   std::vector<double> ramp(1000);
   for (size_t j = 0; j < ramp.size(); ++j) ramp[j] = static_cast<double>(j) / 499500;
-  rows.push_back(cross_entropy_case("large, prior", {300, 1000}, many,
-                                    {Smoothing::uniform, Reduction::mean, false, 0.3, 0, {}, ramp}, true));
+  add("large", {300, 1000}, std::vector<int32_t>(300, 7), ramp, 0, true);
   return rows;
 }
 

@@ -236,21 +236,13 @@ struct CrossEntropy {
   bool subtract_entropy;
   double smoothing;
   int32_t pad_id;                  // -1: none
-  std::vector<double> weight;      // per class, or none
-  std::vector<double> prior = {};  // per class, or none
-  bool weighted_prior = false;
+  std::vector<double> weight;  // per class, or none
 };
 
 // The whole target distribution of one row, from the table in LOSSES.md.
 inline std::vector<double> target_distribution(const CrossEntropy& spec, size_t vocab, int32_t target) {
   const double eps = spec.smoothing, v = static_cast<double>(vocab);
   const size_t y = static_cast<size_t>(target);
-  if (!spec.prior.empty()) {
-    std::vector<double> q;
-    for (double share : spec.prior) q.push_back(eps * share);
-    q[y] += (1 - eps) * (spec.weighted_prior ? spec.weight[y] : 1);
-    return q;
-  }
   switch (spec.convention) {
     case Smoothing::uniform: {
       std::vector<double> q(vocab, eps / v);
@@ -285,12 +277,26 @@ inline Array cross_entropy(const Array& logits, const std::vector<int32_t>& targ
     for (size_t j = 0; j < vocab; ++j)
       if (q[j] > 0) loss += q[j] * ((spec.subtract_entropy ? std::log(q[j]) : 0) - std::log(p[j]));
     const double w = spec.weight.empty() ? 1 : spec.weight[static_cast<size_t>(targets[r])];
-    rows.v[r] = (spec.weighted_prior ? 1 : w) * loss;
+    rows.v[r] = w * loss;
     total += rows.v[r];
     weights += w;
   }
   if (spec.reduction == Reduction::none) return rows;
   return {Shape{}, {spec.reduction == Reduction::sum ? total : weights > 0 ? total / weights : 0}};
+}
+
+// -sum prior ln p of each row whose target is not pad, and 0 of the others.
+inline Array prior_cross_entropy(const Array& logits, const std::vector<int32_t>& targets,
+                                 const std::vector<double>& prior, int32_t pad_id) {
+  Array rows(logits.shape.without_last());
+  for (size_t r = 0; r < targets.size(); ++r) {
+    if (targets[r] == pad_id) continue;
+    const std::vector<double> p =
+        softmax(&logits.v[r * prior.size()], static_cast<int64_t>(prior.size()));
+    for (size_t j = 0; j < prior.size(); ++j)
+      if (prior[j] > 0) rows.v[r] -= prior[j] * std::log(p[j]);
+  }
+  return rows;
 }
 
 }  // namespace gradus::reference

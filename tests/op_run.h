@@ -29,8 +29,8 @@ inline std::vector<Array> draw(const OpCase& row) {
   return arrays;
 }
 
-inline Generator generator_of_rows(Device device = Device::cpu) {
-  Generator generator(kSeed, device);
+inline Generator generator_of_rows() {
+  Generator generator(kSeed);
   generator.set_step(kStep);
   return generator;
 }
@@ -52,7 +52,7 @@ struct Result {
 inline Result run(const OpCase& row, std::span<const Array> arrays, DType dtype, Device device = Device::cpu,
                   size_t only = SIZE_MAX) {
   const std::vector<Variable> x = leaves(arrays, dtype, device, only);
-  Generator generator = generator_of_rows(device);
+  Generator generator = generator_of_rows();
   const Variable y = row.f(x, generator);
   Result result{y.value(), {}};
   y.backward(Generator(2).uniform(y.shape(), -1, 1).to(DType::f32).to(dtype).to(device));
@@ -94,7 +94,7 @@ inline void check_slopes(const OpCase& row, Device device) {
   const std::vector<Variable> x = leaves(draw(row), DType::f64, device);
   std::vector<NamedParameter> named;
   for (const Variable& v : x) named.push_back({message("input ", named.size()), v});
-  Generator generator = generator_of_rows(device);
+  Generator generator = generator_of_rows();
   const GradcheckReport report = gradcheck([&] { return row.f(x, generator); }, named, &generator);
   CHECK_MESSAGE(report.error <= 1e-8, report.worst);
 }

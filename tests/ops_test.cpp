@@ -89,8 +89,8 @@ TEST_CASE("ops: the fused linear kernel does what its body says") {
             Tensor y(out, dtype), y2(out, dtype);
             Tensor pre = keep_pre ? Tensor(out, dtype) : Tensor(),
                    pre2 = keep_pre ? Tensor(out, dtype) : Tensor();
-            kernels.linear(x, w, bias, op, y, pre);
-            kernels.Backend::linear(x, w, bias, op, y2, pre2);
+            kernels.linear(x, w, bias, op, Out(y), Out(pre));
+            kernels.Backend::linear(x, w, bias, op, Out(y2), Out(pre2));
             const double bound = dtype == DType::f32 ? 2 * kEps : 1e-15;
             CHECK(error_of(y, y2.to(DType::f64)) <= bound);
             if (keep_pre) CHECK(error_of(pre, pre2.to(DType::f64)) <= bound);

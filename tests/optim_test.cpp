@@ -83,25 +83,7 @@ TEST_CASE("schedules: what has no meaning is refused") {
     CHECK(contains(error_of([&] { schedule(1, 1, 9, 9, 0); }), "more steps in total than in warmup, got 9"));
 }
 
-TEST_CASE("packing: aligned slices of one block, with the values and gradients they had") {
-  for (DType dtype : {DType::f32, DType::f64}) {
-    const std::vector<NamedParameter> parameters = some_parameters(dtype), before = some_parameters(dtype);
-    fill_gradients(parameters);
-    fill_gradients(before);
-    const Sgd sgd(parameters);
-    const std::byte* first = parameters[1].variable.value().bytes();  // matrices stand in front
-    const size_t offsets[] = {96, 0, 112, 16};  // in elements: of 3, 15, 17 and 72, each rounded up to 16
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      const Variable &p = parameters[i].variable, &was = before[i].variable;
-      CHECK(equal(p.value(), was.value()));
-      CHECK(equal(p.grad(), was.grad()));
-      CHECK(p.value().bytes() == first + offsets[i] * size_of(dtype));
-      for (const Tensor& t : {p.value(), p.grad()}) CHECK(reinterpret_cast<uintptr_t>(t.bytes()) % 64 == 0);
-    }
-  }
-}
-
-TEST_CASE("packing: the slices survive zero_grad, step, load and init") {
+TEST_CASE("optimisers leave parameters in their blocks, whatever is done to them") {
   nn::TranslationModel model = tiny_model(tiny_config(nn::Tie::all));
   const auto other = tiny_model(tiny_config(nn::Tie::all), 7).state();
   Adam adam(model.parameters());
@@ -167,13 +149,13 @@ TEST_CASE("gradients are clipped to a norm and scaled, all of them together") {
 }
 
 TEST_CASE("what an optimiser cannot work with is refused") {
-  CHECK(error_of([] { Sgd({}); }) == "optimizer: no parameters");
+  CHECK(error_of([] { Sgd({}); }) == "sgd: no parameters");
   std::vector<NamedParameter> mixed = some_parameters();
   mixed[2].variable = random_leaf({2}, 1, DType::f32);
-  CHECK(contains(error_of([&] { Sgd{mixed}; }), "optimizer: gain is f32 on cpu, the first parameter f64"));
+  CHECK(contains(error_of([&] { Sgd{mixed}; }), "sgd: gain is f32 on cpu, the first parameter f64"));
   Sgd sgd(some_parameters(), {.lr = 0.5});
   for (double lr : {-1e-9, std::numeric_limits<double>::infinity(), std::nan("")})
-    CHECK(contains(error_of([&] { sgd.set_lr(lr); }), "optimizer: expected a learning rate >= 0, got "));
+    CHECK(contains(error_of([&] { sgd.set_lr(lr); }), "sgd: expected a learning rate >= 0, got "));
   CHECK(sgd.lr() == 0.5);
   for (double norm : {0., -1., std::nan("")})
     CHECK(contains(error_of([&] { sgd.clip_gradients(norm); }), "expected a positive norm, got "));
@@ -265,11 +247,15 @@ TEST_CASE("optimisers: state that is saved and loaded goes on bit for bit") {
     for (uint64_t i = 3; i < 6; ++i) step(a, straight, i), step(b, resumed, i);
     for (size_t i = 0; i < straight.size(); ++i)
       CHECK(equal(resumed[i].variable.value(), straight[i].variable.value()));
-    CHECK(contains(error_of([&] { b.load({}); }), "optimizer: the file has no "));
-    const Tensor first = state.begin()->second;
-    state.begin()->second = first.to(first.dtype() == DType::f64 ? DType::f32 : DType::f64);
-    CHECK(contains(error_of([&] { b.load(state); }), "in the file"));  // moments are not rounded in silence
-    state.begin()->second = Tensor({2, 2});
+    CHECK(contains(error_of([&] { b.load({}); }), ": the file has no "));
+    const std::string name = std::find_if(state.begin(), state.end(), [](const auto& entry) {
+                               return entry.second.shape().rank() == 2;
+                             })->first;
+    const Tensor moment = state.at(name);
+    state[name] = moment.to(DType::f64);  // a file of the other real dtype, as for modules
+    b.load(state);
+    CHECK(equal(b.state().at(name), moment));
+    state[name] = Tensor({2, 2});
     CHECK(contains(error_of([&] { b.load(state); }), "f32 [2, 2] in the file"));
   };
   check_resumes([](const auto& p) { return Adam(p, {.lr = 0.1, .weight_decay = 0.1}); });

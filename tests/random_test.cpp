@@ -13,15 +13,13 @@ using namespace gradus;
 
 namespace {
 
-std::vector<uint16_t> bits_of(const Draw& draw, uint32_t step, uint64_t group = 0) {
+std::vector<uint16_t> bits_of(const Draw& draw, uint64_t group) {
   std::vector<uint16_t> bits(kDropoutGroup);
-  cpu::dropout_bits(group, draw, step, bits.data());
+  cpu::dropout_bits(group, draw, bits.data());
   return bits;
 }
 
-Draw draw_of(uint64_t seed, uint32_t number, int32_t step) {
-  return {seed, number, Tensor::full({1}, step, DType::i32)};
-}
+Draw draw_of(uint64_t seed, uint32_t number, uint32_t step) { return {seed, number, step}; }
 
 std::vector<float> mask(const Draw& draw, double p, int64_t n = 100'000) {
   return dropout(Tensor::full({n}, 1), {}, p, draw).to_vector<float>();
@@ -38,15 +36,19 @@ TEST_CASE("philox: the known answers of Random123") {
 }
 
 TEST_CASE("dropout: the bits are those of philox, one by one") {
-  const Draw draw{0x0123456789abcdef, 77, {}};
+  const Draw draw{0x0123456789abcdef, 77, 9};
   for (uint64_t group :
        {uint64_t{0}, uint64_t{1}, uint64_t{12345}, uint64_t{1} << 29}) {  // the last passes 2^32 counters
-    const std::vector<uint16_t> bits = bits_of(draw, 9, group);
+    const std::vector<uint16_t> bits = bits_of(draw, group);
     for (uint64_t i = 0; i < kDropoutGroup; ++i) {
       const uint64_t half = i / kDropoutLanes, lane = i % kDropoutLanes, block = group * kDropoutLanes + lane;
       const PhiloxBlock words = philox(
           {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 77, 9}, 0x0123456789abcdef);
-      CHECK(bits[i] == (words[half / 2] >> (half % 2 * 16) & 0xffff));
+      const uint32_t expected = words[half / 2] >> (half % 2 * 16) & 0xffff;
+      CHECK(bits[i] == expected);
+      const int64_t element = static_cast<int64_t>(group * kDropoutGroup + i);
+      for (uint32_t threshold : {1u, 30000u, 65536u})
+        CHECK(dropout_keeps(draw, threshold, element) == (expected >= threshold));
     }
   }
 }
@@ -107,9 +109,9 @@ TEST_CASE("generator: draws are counted within a step, and a step repeats") {
   const Draw draw = generator.next_draw();
   CHECK(draw.number == 0);
   CHECK(draw.seed == 42);
-  CHECK(draw.step.item() == 1);
+  CHECK(draw.step == 1);
   generator.set_step(7);
-  CHECK(draw.step.item() == 7);  // read when the kernel runs, not when the draw was named
+  CHECK(draw.step == 1);  // a draw that was named stays what it was
   const std::vector<double> once = generator.uniform({50}, 0, 1).to_vector<double>();
   generator.set_step(7);
   CHECK(once == generator.uniform({50}, 0, 1).to_vector<double>());

@@ -277,13 +277,13 @@ TEST_CASE("what cannot be searched is refused, and the model trains on as before
   CHECK(contains(with([](Task& t) { t.options.longest = 13; }),
                  "translation model: asked to decode 13 tokens"));
   CHECK(
-      contains(with([](Task& t) { t.options.longest = 0; }), "translation model: asked to decode 0 tokens"));
+      contains(with([](Task& t) { t.options.longest = 0; }), "beam search: expected `longest` to be given, at least 1, got 0"));
   CHECK(contains(with([](Task& t) { t.options.length_penalty = -1; }),
                  "beam search: expected a length penalty >= 0, got -1"));
   CHECK(contains(with([](Task& t) { t.options.length_penalty = std::nan(""); }),
                  "beam search: expected a length penalty"));
   CHECK(contains(with([](Task& t) { t.options.never = {0, 1, 2, 3}; }), "beam search: nothing can follow"));
-  CHECK(contains(with([](Task& t) { t.options.bos = 4; }), "id 4 at row 0"));
+  CHECK(contains(with([](Task& t) { t.options.bos = 4; }), "`bos` and `eos` to be given, in [0, 4), got 4"));
   CHECK(contains(with([](Task& t) {
                    t.source = ints({1, 2});
                  }),

@@ -182,7 +182,7 @@ TEST_CASE("operations: what is refused, and the words") {
   refused("matmul: inner sizes differ: [2, 3] x [2, 4]^T", [&] { matmul(a, b, false, true); });
   refused("matmul: expected matrices, got [2, 3] x [3]", [&] { matmul(a, filled({3})); });
   refused("matmul: leading axes differ: [2, 3, 8] x [3, 8, 1]", [&] { matmul(cube, filled({3, 8, 1})); });
-  refused("softmax: expected a last axis of at least 1, got [2, 0]", [&] { softmax(filled({2, 0})); });
+  refused("softmax: expected an axis of at least 1, got axis -1 of [2, 0]", [&] { softmax(filled({2, 0})); });
   refused("dropout_add: shapes differ: [2, 3] and [2, 4]", [&] { dropout(a, b, 0.5, {}); });
   refused("dropout: expected a probability in [0, 1), got 1", [&] { dropout(a, {}, 1, {}); });
 }

@@ -14,7 +14,7 @@
 // Write all three functions; an empty bin has confidence and accuracy 0. For the temperature: the nll is
 // convex in 1 / T, so its slope has one sign below the best 1 / T and the other above it; halve an interval
 // from 0.01 to 100.
-// Class 0 is a class here: CrossEntropy(/*pad_id=*/-1).
+// Class 0 is a class here: CrossEntropy().
 #pragma once
 
 #include <cmath>

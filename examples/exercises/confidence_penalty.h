@@ -22,7 +22,7 @@ namespace gradus::exercises {
 // logits [N, V], target i32 [N] -> scalar
 inline Variable confidence_penalty(const Variable& logits, const Tensor& target, double beta,
                                    int32_t pad_id = 0) {
-  return losses::CrossEntropy(pad_id)(logits, target);
+  return losses::CrossEntropy({.pad_id = pad_id})(logits, target);
 }
 
 }  // namespace gradus::exercises

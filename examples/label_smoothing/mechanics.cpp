@@ -156,7 +156,7 @@ Demo kl_and_ce(const Settings&) {
   const auto [ce, ce_gradient] = run(LabelSmoothingCrossEntropy(0.1, -1, Smoothing::uniform, kRow));
   const auto kl = run(LabelSmoothingLoss(kVocab, 0.1, -1, Smoothing::uniform, kRow));
   const auto printed = run(LabelSmoothingLoss(kVocab, 0.1, -1, Smoothing::as_printed, kRow));
-  const auto nll = run(CrossEntropy(-1, kRow)).first;
+  const auto nll = run(CrossEntropy({.reduction = kRow})).first;
   // end shown
   auto& rows = demo.table("kl_and_ce", {"listing", "nll", "CE", "KL", "CE - KL"});
   auto& summary = demo.table("kl_and_ce_summary",
@@ -188,10 +188,10 @@ void draw_wrong_word(Demo& demo) {
       table.add(name, p, gradient_of(loss(logits, first_class()), logits)[1]);
     }
   };
-  const CrossEntropy hard(/*pad_id=*/-1);
+  const CrossEntropy hard;
   add("hard", hard);
   add("smoothing 0.1", LabelSmoothingCrossEntropy(0.1, /*pad_id=*/-1));
-  add("penalty 1", [&](const auto& z, const auto& y) { return hard(z, y) + ConfidencePenalty(-1)(z, y); });
+  add("penalty 1", [&](const auto& z, const auto& y) { return hard(z, y) + ConfidencePenalty()(z, y); });
   demo.draw("pull", table, {"loss", "p of the wrong word", "gradient on its logit", svg::Mark::line, true});
 }
 
@@ -206,9 +206,14 @@ void draw_targets(Demo& demo) {
   constexpr auto kSum = Reduction::sum;
   add("uniform", LabelSmoothingCrossEntropy(0.3, /*pad_id=*/0, Smoothing::uniform, kSum));
   add("others_not_pad", LabelSmoothingCrossEntropy(0.3, 0, Smoothing::others_not_pad, kSum));
-  add("unigram", UnigramSmoothing(unigram_prior(counts), 0.3, 0, kSum));
-  add("per_target", ClassWeightedSmoothing(weight, ClassWeighting::per_target, 0.3, 0, kSum));
-  add("per_class", ClassWeightedSmoothing(weight, ClassWeighting::per_class, 0.3, 0, kSum));
+  const CrossEntropyOptions common{.smoothing = 0.3, .pad_id = 0, .reduction = kSum};
+  CrossEntropyOptions unigram = common, per_target = common, per_class = common;
+  unigram.prior = unigram_prior(counts);
+  per_target.class_weight = per_class.class_weight = weight;
+  per_class.weighting = ClassWeighting::per_class;
+  add("unigram", CrossEntropy(unigram));
+  add("per_target", CrossEntropy(per_target));
+  add("per_class", CrossEntropy(per_class));
   demo.draw("targets", table, {"loss", "class", "weight", svg::Mark::cells});
 }
 

@@ -126,14 +126,19 @@ class Student {
     using enum ClassWeighting;
     const double strength = run_.strength, steps = static_cast<double>(run_.steps);
     const auto penalized = [&](double beta, double threshold = INFINITY) {
-      return CrossEntropy()(z, y) + beta * ConfidencePenalty(0, Reduction::mean, threshold)(z, y);
+      return CrossEntropy({.pad_id = 0})(z, y) + beta * ConfidencePenalty(0, Reduction::mean, threshold)(z, y);
     };
     if (run_.method == "penalty") return penalized(strength);
     if (run_.method == "hinge") return penalized(strength, /*threshold=*/1);
     if (run_.method == "annealed") return penalized(strength * linear_smoothing(step, steps, 0, 1));
-    if (run_.method == "unigram") return UnigramSmoothing(prior(), strength)(z, y);
-    if (run_.method == "per_target") return ClassWeightedSmoothing(weights(), per_target, strength)(z, y);
-    if (run_.method == "per_class") return ClassWeightedSmoothing(weights(), per_class, strength)(z, y);
+    const auto weighted = [&](ClassWeighting weighting) {
+      return CrossEntropy(
+          {.smoothing = strength, .pad_id = 0, .class_weight = weights(), .weighting = weighting})(z, y);
+    };
+    if (run_.method == "per_target") return weighted(per_target);
+    if (run_.method == "per_class") return weighted(per_class);
+    if (run_.method == "unigram")
+      return CrossEntropy({.smoothing = strength, .pad_id = 0, .prior = prior()})(z, y);
     static const std::set<std::string> smoothed{"smoothing", "linear", "cosine", "triggered"};
     check(smoothed.contains(run_.method), "lab: there is no method ", run_.method);
     return LabelSmoothingCrossEntropy(smoothing)(z, y);

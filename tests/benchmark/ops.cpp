@@ -33,7 +33,7 @@ struct Times {
 // Repeats until `budget` ms are used, but at least three times after a first that does not count; with no
 // budget, once. What is off the tape has no backward.
 Times time_of(const Row& row, Device device, double budget) {
-  Generator generator(1, device);
+  Generator generator(1);
   const Variable leaf(Tensor::zeros({1}, DType::f32, device), /*requires_grad=*/true);
   std::vector<Tensor> values;
   std::vector<Variable> x;
@@ -117,8 +117,7 @@ std::vector<Row> rows_of_step(const Config& c, Device device) {
   rows.push_back({"dropout_add", 5 * c.layers, {{x}, {x}}, [](Inputs v, Generator& generator) {
                     return dropout_add(v[0], v[1], 0.1, generator);
                   }});
-  const CrossEntropySpec spec{Smoothing::uniform, Reduction::mean, 0, false,
-                              Tensor::full({1}, 0.1, DType::f64, device)};
+  const CrossEntropySpec spec{.smoothing = 0.1, .pad_id = 0};
   rows.push_back({"cross_entropy", 1, {{logits}}, [=](Inputs v, Generator&) {
                     return cross_entropy(v[0], ids, spec).loss;
                   }});

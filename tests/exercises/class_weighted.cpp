@@ -23,7 +23,7 @@ int main() {
   };
   const Tensor y = ids({0, 1});  // with pad id 1 one row counts
   const double smoothed = losses::LabelSmoothingCrossEntropy(0.4, -1)(logits(), y).value().item(),
-               hard = losses::CrossEntropy(-1, Reduction::mean, weight)(logits(), y).value().item();
+               hard = losses::CrossEntropy({.class_weight = weight})(logits(), y).value().item();
 
   for (const ClassWeights meaning : {ClassWeights::per_target, ClassWeights::per_class}) {
     const std::string name = meaning == ClassWeights::per_target ? "per_target" : "per_class";

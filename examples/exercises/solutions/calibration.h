@@ -40,7 +40,7 @@ inline double fit_temperature(const Tensor& logits, const Tensor& target) {
   while (high / low > 1 + 1e-12) {
     const double middle = std::sqrt(low * high);
     const Variable inverse(Tensor::full({}, middle, DType::f64), /*requires_grad=*/true);
-    losses::CrossEntropy(/*pad_id=*/-1)(Variable(logits) * inverse, target).backward();
+    losses::CrossEntropy()(Variable(logits) * inverse, target).backward();
     (inverse.grad().item() > 0 ? high : low) = middle;
   }
   return 1 / low;

@@ -63,3 +63,22 @@ TEST_CASE("gradcheck: a generator is set back before each evaluation") {
   CHECK(generator.step() == 3);
   CHECK(gradcheck(dropped, {{"x", x}}).error > 0.1);  // another mask each time
 }
+
+TEST_CASE("gradcheck: a gradient of exactly 0 against rounding noise is right, a rule of zeros is not") {
+  const Variable x = random_leaf({3, 4}, 1), b = random_leaf({1}, 2), gain = random_leaf({4}, 3);
+  // Each of these does not depend on its input, so what is measured is noise.
+  CHECK(gradcheck([&] { return sum(softmax(x)); }, {{"x", x}}).error == 0);
+  CHECK(gradcheck([&] { return softmax(x + b); }, {{"b", b}}).error == 0);
+  const auto row_sums = [&] {
+    return sum(layer_norm(x, Variable(Tensor::full({4}, 1, DType::f64)), gain), {-1});
+  };
+  CHECK(gradcheck(row_sums, {{"x", x}}).error == 0);
+  // The smallest slope that can be told from noise still counts.
+  for (double slope : {1., 1e-3, 1e-6, 1e-9}) {
+    const auto lost = [&] {
+      return record("scaled", x.value() * slope, {x},
+                    [](const Tensor& dy, std::span<Gradient> d) { d[0] += dy * 0; });
+    };
+    CHECK(gradcheck(lost, {{"x", x}}).error == near(1, 1e-6));
+  }
+}

@@ -1,7 +1,11 @@
 // What the losses accept and refuse: reductions, conversion between conventions, options and calls out of
 // range, and the bookkeeping of TranslationLoss.
-#include "compare.h"
+#include <thread>
+
 #include "losses/translation_loss.h"
+#include "losses/variants.h"
+#include "optim/adam.h"
+#include "tiny_model.h"
 
 using namespace gradus;
 using namespace gradus::compare;
@@ -282,4 +286,138 @@ TEST_CASE("a loss never changes logits that its caller can still see") {
   const Tensor other = seen.value().reshape({6, 7});
   TranslationLoss(7)(seen, b.target_ids).loss.backward();
   CHECK(equal(other, view));
+}
+
+TEST_CASE("CrossEntropy without options has no padding: class 0 is learned like any other") {
+  const Variable z(random({3, 4}, 1), true);
+  const Tensor zeros = ints({0, 0, 0});
+  const Variable loss = losses::CrossEntropy()(z, zeros);
+  double expected = 0;
+  for (size_t row = 0; row < 3; ++row) expected -= values(log_softmax(z.value()))[4 * row] / 3;
+  CHECK(loss.value().item() == near(expected));
+  loss.backward();
+  CHECK(largest(values(z.grad())) > 0.1);
+}
+
+TEST_CASE("a row whose target equals the pad id is left out, wherever that id lies") {
+  const Tensor z = random({3, 5}, 2), two = Tensor::from(values(z.rows(0, 2)), {2, 5});
+  for (const int32_t pad : {-1, -2, -100, 0, 4, 5, 1000}) {
+    CAPTURE(pad);
+    const auto agree = [&](const auto& all, const auto& counted) {
+      const Variable leaf(z.copy(), true);
+      const Variable loss = all(leaf, ints({1, 2, pad}));
+      CHECK(loss.value().item() == near(counted(Variable(two), ints({1, 2})).value().item()));
+      loss.backward();
+      CHECK(largest(values(leaf.grad().rows(2, 3))) == 0);
+    };
+    agree(losses::CrossEntropy({.pad_id = pad}), losses::CrossEntropy());
+    agree(LabelSmoothingCrossEntropy(0.1, pad), LabelSmoothingCrossEntropy(0.1, -1));
+    agree(LabelSmoothingLoss(5, 0.1, pad), LabelSmoothingLoss(5, 0.1, -1));
+    agree(losses::ConfidencePenalty(pad), losses::ConfidencePenalty());
+    if (pad < 0 || pad >= 5)
+      agree(LabelSmoothingCrossEntropy(0.1, pad, Smoothing::others_not_pad),
+            LabelSmoothingCrossEntropy(0.1, -1, Smoothing::others));
+  }
+  for (const int32_t id : {-100, 5})
+    CHECK(contains(error_of([&] { losses::CrossEntropy({.pad_id = 2})(Variable(z), ints({1, 2, id})); }),
+                   message("id ", id, " at row 0, position 2 is outside [0, 5)")));
+}
+
+TEST_CASE("losses are values: copies are independent, and what was computed keeps its smoothing") {
+  LabelSmoothingCrossEntropy training(0.1, -1);
+  LabelSmoothingCrossEntropy validation = training;
+  validation.set_smoothing(0);
+  CHECK(training.smoothing() == 0.1);
+  const Variable z(random({2, 5}, 3), true);
+  const Variable loss = training(z, ints({1, 2}));
+  training.set_smoothing(0.7);
+  loss.backward();
+  const Variable same(z.value().copy(), true);
+  LabelSmoothingCrossEntropy(0.1, -1)(same, ints({1, 2})).backward();
+  CHECK(equal(z.grad(), same.grad()));
+}
+
+TEST_CASE("a number with a fraction does not compile where an id belongs") {
+  using losses::ConfidencePenalty;
+  using losses::CrossEntropy;
+  static_assert(!std::is_constructible_v<CrossEntropy, double>);
+  static_assert(!std::is_constructible_v<CrossEntropy, float>);
+  static_assert(!std::is_constructible_v<LabelSmoothingLoss, int, int, double>);
+  static_assert(!std::is_constructible_v<LabelSmoothingCrossEntropy, int, double>);
+  static_assert(!std::is_constructible_v<TranslationLoss, int, double>);
+  static_assert(!std::is_constructible_v<TranslationLoss, int, double, double>);
+  static_assert(!std::is_constructible_v<ConfidencePenalty, double>);
+  static_assert(std::is_constructible_v<LabelSmoothingLoss, int, double, int>);
+  static_assert(std::is_constructible_v<LabelSmoothingCrossEntropy, double, int64_t>);
+  static_assert(std::is_constructible_v<TranslationLoss, int, int, double>);
+  static_assert(std::is_constructible_v<ConfidencePenalty, int>);
+  CHECK_NOTHROW(CrossEntropy({.smoothing = 0.1, .pad_id = 0}));
+}
+
+TEST_CASE("class weight 0: the row is not read, and the weighted nll is a sum over the others") {
+  std::vector<double> z = values(random({3, 4}, 5));
+  for (const double odd : {double(NAN), double(INFINITY), -double(INFINITY)}) {
+    CAPTURE(odd);
+    for (size_t j = 4; j < 8; ++j) z[j] = odd;
+    const Variable leaf(Tensor::from(z, {3, 4}), true);
+    const Tensor weight = Tensor::from(std::vector<double>{2, 0, 0.5, 1}, {4});
+    for (const double eps : {0., 0.1}) {
+      const CrossEntropyOutput out =
+          cross_entropy(leaf, ints({0, 1, 2}), {.smoothing = eps, .class_weight = weight});
+      const std::vector<double> log_p = values(log_softmax(leaf.value()));
+      const LossSums sums(out.sums);
+      CHECK(sums.nll() == near(-2 * log_p[0] - 0.5 * log_p[10]));
+      CHECK(out.loss.value().item() == near(sums.smoothed() / 2.5));
+      CHECK(std::isfinite(out.loss.value().item()));
+      leaf.zero_grad();
+      out.loss.backward();
+      CHECK(largest(values(leaf.grad().rows(1, 2))) == 0);
+      for (double g : values(leaf.grad())) CHECK(std::isfinite(g));
+    }
+  }
+}
+
+TEST_CASE("a prior at eps 0 and 1, where logits are -infinity") {
+  const double inf = INFINITY;
+  const Tensor prior = Tensor::from(std::vector<double>{0.5, 0, 0.5}, {3}), target = ints({0, 1});
+  const Tensor z = Tensor::from(std::vector<double>{1, -inf, 2, /**/ 0, -inf, 1}, {2, 3});
+  const auto rows_of = [&](double eps, const Tensor& logits) {
+    const Variable leaf(logits, true);
+    const Variable rows = losses::CrossEntropy(
+        {.smoothing = eps, .reduction = Reduction::none, .prior = prior})(leaf, target);
+    sum(rows).backward();
+    return std::pair(values(rows.value()), values(leaf.grad()));
+  };
+  // Row 0 never needs ln p of class 1; row 1 does, but for eps = 1.
+  const auto [hard, hard_gradient] = rows_of(0, z);
+  CHECK(hard[0] == near(std::log1p(std::exp(1.))));
+  CHECK(hard[1] == inf);
+  const auto [soft, soft_gradient] = rows_of(1, z);
+  CHECK(soft[0] == near(std::log1p(std::exp(1.)) - 0.5));
+  CHECK(soft[1] == near(std::log1p(std::exp(1.)) - 0.5));
+  for (double g : soft_gradient) CHECK(std::isfinite(g));
+  const auto [mixed, mixed_gradient] = rows_of(0.25, z);
+  CHECK(mixed[0] == near(0.75 * hard[0] + 0.25 * soft[0]));
+  CHECK(mixed[1] == inf);
+}
+
+TEST_CASE("threads may share a const loss, and train models of their own") {
+  const TranslationLoss criterion(7, 0, 0.1);
+  const auto trained = [&](uint64_t seed) {
+    nn::TranslationModel model = tiny_model(tiny_config(), seed);
+    optim::Adam adam(model.parameters());
+    for (int i = 0; i < 5; ++i) {
+      adam.zero_grad();
+      criterion(run(model), TranslationBatch{}.target).loss.backward();
+      adam.step();
+    }
+    return values(model.parameters()[0].variable.value());
+  };
+  const std::vector<double> one = trained(1), two = trained(2);
+  std::vector<double> threaded_one, threaded_two;
+  std::thread first([&] { threaded_one = trained(1); }), second([&] { threaded_two = trained(2); });
+  first.join();
+  second.join();
+  CHECK(threaded_one == one);
+  CHECK(threaded_two == two);
 }

@@ -3,7 +3,10 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "losses/translation_loss.h"
 #include "nn/search.h"
+#include "optim/adam.h"
+#include "optim/sgd.h"
 #include "tensor/safetensors.h"
 #include "tiny_model.h"
 
@@ -234,4 +237,170 @@ TEST_CASE("inputs that do not fit are refused") {
   CHECK(contains(decode(0), "expected `longest` to be given, at least 1, got 0"));
   CHECK(decode(8).empty());
   CHECK(model.training());
+}
+
+TEST_CASE("a module in eval inside one in training stays so") {
+  nn::Transformer t({.d_model = 4, .heads = 2, .layers = 1, .ff = 4});
+  t.encoder.eval();
+  {
+    const nn::Evaluating evaluating(t);
+    CHECK_FALSE(t.decoder.training());
+    CHECK_FALSE(t.encoder.training());
+  }
+  CHECK(t.training());
+  CHECK(t.decoder.training());
+  CHECK_FALSE(t.encoder.training());
+}
+
+TEST_CASE("layers are drawn when they are made, each differently; init follows from seed and name") {
+  nn::Linear a(8, 8), b(8, 8);
+  nn::Embedding table(5, 8);
+  const auto weights = [](nn::Module& m) { return values(m.state().at("weight")); };
+  CHECK(largest(weights(a)) > 0);
+  CHECK(largest(weights(table)) > 0);
+  CHECK(weights(a) != weights(b));
+  CHECK(largest(weights(a)) <= std::sqrt(6. / 16));
+  a.init(1);
+  b.init(1);
+  CHECK(weights(a) == weights(b));
+
+  // A layer more changes no other's first values.
+  nn::TranslationModelConfig config = tiny_config();
+  nn::TranslationModel two(config);
+  config.transformer.layers = 3;
+  nn::TranslationModel three(config);
+  two.init(9);
+  three.init(9);
+  const State more = three.state();
+  for (const auto& [name, tensor] : two.state()) CHECK(equal(tensor, more.at(name)));
+  three.init(10);
+  CHECK_FALSE(equal(three.state().at("target_embedding.weight"), more.at("target_embedding.weight").copy() * 0.));
+}
+
+TEST_CASE("initial values: those of an independent Philox, by seed and name") {
+  // Made with Random123's Philox4x32-10 and FNV-1a in Python: key 7, counter (i, 2^32 - 1, hash of "0.weight").
+  const std::vector<double> uniform = values(Init::uniform(1).draw({4}, 7, "0.weight"));
+  const std::vector<double> normal = values(Init::normal(1).draw({4}, 7, "0.weight"));
+  const double expected_uniform[] = {-0.9965773282757715, -0.72738769343515375, -0.56747056225526182, -0.22253064266627431};
+  const double expected_normal[] = {0.038344092997964124, 0.044219161823940811, -0.53435392113512359, 0.44925919190496744};
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(uniform[i] == near(expected_uniform[i], 1e-13));
+    CHECK(normal[i] == near(expected_normal[i], 1e-13));
+  }
+  CHECK(values(Init::uniform(1).draw({4}, 8, "0.weight")) != uniform);
+  CHECK(values(Init::uniform(1).draw({4}, 7, "1.weight")) != uniform);
+}
+
+namespace {
+
+struct Pair : nn::Module {
+  Variable a = nn::parameter({2}, 1), b = nn::parameter({3}, 2);
+  std::string second = "b";
+  bool visits_b = true;
+  void members(nn::Visitor& visit) override {
+    visit("a", a);
+    if (visits_b) visit(second, b);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("one name for two parameters is refused, one parameter under two names is not") {
+  Pair pair;
+  CHECK(pair.parameters().size() == 2);
+  pair.second = "a";
+  const auto two = [&](auto use) { return contains(error_of(use), "module: two parameters are called a"); };
+  CHECK(two([&] { pair.parameters(); }));
+  CHECK(two([&] { pair.state(); }));
+  CHECK(two([&] { pair.load({}); }));
+  CHECK(two([&] { pair.to(DType::f64); }));
+  pair.b = pair.a;
+  CHECK(pair.parameters().size() == 1);
+}
+
+TEST_CASE("a member that is not visited is noticed at the optimiser's step") {
+  Pair pair;
+  pair.visits_b = false;
+  optim::Sgd sgd(pair.parameters());
+  (sum(pair.a) + sum(pair.b)).backward();
+  CHECK(contains(error_of([&] { sgd.step(); }), "sgd: a parameter [3] gets gradients, but no module has named it"));
+  pair.visits_b = true;
+  pair.parameters();
+  CHECK_NOTHROW(sgd.step());
+
+  Variable alone = nn::parameter({2}, 1);  // no module's, but an optimiser's
+  optim::Sgd of_alone({{"alone", alone}});
+  sum(alone * alone).backward();
+  CHECK_NOTHROW(of_alone.step());
+}
+
+TEST_CASE("state() shares and snapshot() copies, before and after an optimiser is made") {
+  nn::Linear layer(2, 2);
+  const State shared = layer.state(), copied = layer.snapshot();
+  const std::vector<double> at_first = values(copied.at("weight"));
+  optim::Sgd sgd(layer.parameters(), {.lr = 0.5});
+  sum(layer(Variable(random({3, 2}, 1, DType::f32)))).backward();
+  sgd.step();
+  CHECK(equal(shared.at("weight"), layer.state().at("weight")));
+  CHECK(values(shared.at("weight")) != at_first);
+  CHECK(values(copied.at("weight")) == at_first);
+  layer.load(copied);
+  CHECK(values(shared.at("weight")) == at_first);
+  const nn::Linear& fixed = layer;
+  CHECK(fixed.parameters().size() == 2);
+  CHECK(fixed.parameter_count() == 6);
+  CHECK(fixed.state().size() == 2);
+}
+
+TEST_CASE("parameters are real numbers") {
+  nn::Linear layer(2, 2);
+  const State before = layer.snapshot();
+  CHECK(contains(error_of([&] { layer.to(DType::i32); }), "module: parameters are f32 or f64, not i32"));
+  CHECK(equal_states(layer.state(), before));
+}
+
+TEST_CASE("a tied weight may stand in a file under both of its names") {
+  nn::TranslationModel tied = tiny_model(tiny_config(Tie::output)), other = tiny_model(tiny_config(Tie::output), 5);
+  State file = copy_of(other);
+  file["output.weight"] = file.at("target_embedding.weight").copy();  // as torch writes it
+  tied.load(file);
+  CHECK(equal(run(tied).value(), run(other).value()));
+  file.erase("target_embedding.weight");
+  tied.load(file);
+  CHECK(equal(run(tied).value(), run(other).value()));
+}
+
+TEST_CASE("modules without a common root have dropout masks of their own") {
+  nn::MultiHeadAttention a(4, 1, 0.5), b(4, 1, 0.5);
+  CHECK(a.generator().seed() != b.generator().seed());
+  nn::Transformer t({.d_model = 4, .heads = 2, .layers = 2, .ff = 4});
+  CHECK(&t.generator() == &t.encoder.layers()[0].generator());
+  CHECK(&t.generator() == &t.decoder.layers()[1].generator());
+}
+
+TEST_CASE("a run that is resumed with its seed has the masks of one that was not stopped") {
+  const auto losses_from = [](nn::TranslationModel& model, optim::Adam& adam, int64_t first, int64_t last) {
+    std::vector<double> result;
+    for (int64_t step = first; step <= last; ++step) {
+      model.generator().set_step(step);
+      adam.zero_grad();
+      const auto out = losses::TranslationLoss(7)(run(model), TranslationBatch{}.target);
+      out.loss.backward();
+      adam.step();
+      result.push_back(out.loss.value().item());
+    }
+    return result;
+  };
+  const nn::TranslationModelConfig config = tiny_config(Tie::output, true, /*dropout=*/0.3);
+  nn::TranslationModel straight(config), stopped(config), resumed(config);
+  straight.init(5);
+  stopped.init(5);
+  optim::Adam a(straight.parameters()), b(stopped.parameters()), c(resumed.parameters());
+  const std::vector<double> whole = losses_from(straight, a, 1, 4);
+  losses_from(stopped, b, 1, 2);
+  resumed.init(5);  // the seed of the masks, and then the weights of the file
+  resumed.load(stopped.snapshot());
+  c.load(b.state());
+  const std::vector<double> rest = losses_from(resumed, c, 3, 4);
+  CHECK(std::vector<double>(whole.begin() + 2, whole.end()) == rest);
 }

@@ -2,6 +2,11 @@
 // bodies.
 #include <doctest/doctest.h>
 
+#include <regex>
+#include <set>
+
+#include "tests/files.h"
+#include "tests/op_definitions.h"
 #include "tests/op_run.h"
 
 using namespace gradus;
@@ -96,4 +101,20 @@ TEST_CASE("ops: the fused linear kernel does what its body says") {
             if (keep_pre) CHECK(error_of(pre, pre2.to(DType::f64)) <= bound);
           }
     }
+}
+
+TEST_CASE("ops: the fused kernels do what their definitions say") { check_definitions(Device::cpu); }
+
+TEST_CASE("ops: every operation of autograd/ops.h has its row in the table") {
+  const std::string header = bytes_of(GRADUS_SOURCE_DIR "/autograd/ops.h");
+  std::set<std::string> declared, rows;
+  const std::regex function(R"((?:^|\n)(?:inline )?(?:Variable|CrossEntropyOutput) (\w+)\()");
+  for (std::sregex_iterator match(header.begin(), header.end(), function), end; match != end; ++match)
+    declared.insert((*match)[1]);
+  declared.erase("unary");  // by name: neg, exp, ...
+  for (const OpCase& row : op_cases()) rows.insert(row.name.substr(0, row.name.find(':')));
+  CHECK(declared.size() >= 25);
+  for (const std::string& name : declared) CHECK_MESSAGE(rows.contains(name), name, " has no row in op_cases.h");
+  for (int op = 0; op <= static_cast<int>(Unary::x_log_x); ++op)
+    CHECK_MESSAGE(rows.contains(name_of(static_cast<Unary>(op))), name_of(static_cast<Unary>(op)));
 }

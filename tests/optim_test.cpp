@@ -262,3 +262,98 @@ TEST_CASE("optimisers: state that is saved and loaded goes on bit for bit") {
   check_resumes([](const auto& p) { return AdamW(p, {.lr = 0.1}); });
   check_resumes([](const auto& p) { return Sgd(p, {.lr = 0.1, .momentum = 0.9, .nesterov = true}); });
 }
+
+TEST_CASE("AdamW decays by 0.01 unless told otherwise, Adam not at all") {
+  const auto after = [](auto make) {  // 100 steps with gradients of 0, from 1
+    const Variable w(Tensor::full({2, 2}, 1, DType::f64), true);
+    auto adam = make(std::vector<NamedParameter>{{"w", w}});
+    for (int i = 0; i < 100; ++i) adam.step();
+    return w.value().rows(0, 1).to_vector<double>()[0];
+  };
+  CHECK(after([](const auto& p) { return AdamW(p); }) == near(std::pow(1 - 1e-3 * 0.01, 100)));
+  CHECK(after([](const auto& p) { return AdamW(p, {.lr = 1e-3}); }) == near(std::pow(1 - 1e-3 * 0.01, 100)));
+  CHECK(after([](const auto& p) { return AdamW(p, {.lr = 0.1}); }) == near(std::pow(1 - 0.1 * 0.01, 100)));
+  CHECK(after([](const auto& p) { return AdamW(p, {.weight_decay = 0}); }) == 1);
+  CHECK(after([](const auto& p) { return Adam(p, {.lr = 0.1}); }) == 1);
+}
+
+TEST_CASE("Adam adds plain weight decay to the gradient, and to its square, but for vectors") {
+  const double g = 0.3, w0 = 2, decay = 0.1, lr = 0.01, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  for (const bool matrix : {true, false}) {
+    const Variable w(Tensor::full(matrix ? Shape{1, 1} : Shape{1}, w0, DType::f64), true);
+    Adam adam({{"w", w}}, {.lr = lr, .weight_decay = decay});
+    double expected = w0, m = 0, v = 0;
+    for (int t = 1; t <= 3; ++t) {
+      w.grad().assign(Tensor::full(w.shape(), g, DType::f64));
+      adam.step();
+      const double total = g + (matrix ? decay * expected : 0);
+      m = beta1 * m + (1 - beta1) * total;
+      v = beta2 * v + (1 - beta2) * total * total;
+      expected -= lr * m / (1 - std::pow(beta1, t)) / (std::sqrt(v / (1 - std::pow(beta2, t))) + eps);
+      CHECK(w.value().item() == near(expected));
+    }
+  }
+}
+
+TEST_CASE("optimisers follow their parameters, and may share them") {
+  const auto trained = [](bool early) {
+    nn::TranslationModel model(tiny_config());
+    model.init(3);
+    std::optional<Adam> adam;
+    if (early) adam.emplace(model.parameters());
+    model.to(DType::f64);
+    if (!early) adam.emplace(model.parameters());
+    for (int i = 0; i < 2; ++i) {
+      adam->zero_grad();
+      losses::TranslationLoss(7)(run(model), TranslationBatch{}.target).loss.backward();
+      adam->step();
+    }
+    return values(model.parameters()[0].variable.value());
+  };
+  CHECK(trained(true) == trained(false));
+
+  const std::vector<NamedParameter> p = some_parameters();
+  Sgd one(p, {.lr = 0.5});
+  CHECK_THROWS_AS(Adam(p, {.beta1 = 2}), std::invalid_argument);  // and the first one goes on
+  Sgd two(p, {.lr = 0.25});
+  fill_gradients(p);
+  const std::vector<double> was = values(p[1].variable.value()), g = values(p[1].variable.grad());
+  one.step();
+  two.step();
+  const std::vector<double> is = values(p[1].variable.value());
+  for (size_t i = 0; i < is.size(); ++i) CHECK(is[i] == near(was[i] - 0.5 * g[i] - 0.25 * g[i]));
+  one.zero_grad();
+  CHECK(norm_of(p) == 0);
+}
+
+TEST_CASE("optimisers: one parameter twice, and one name for two") {
+  const Variable a = random_leaf({2}, 1), b = random_leaf({2}, 2);
+  CHECK(contains(error_of([&] { Adam({{"", a}, {"", b}}); }), "adam: two parameters are called ''"));
+  CHECK(contains(error_of([&] { Sgd({{"a", a}, {"b", a}}); }), "sgd: b is there already"));
+  CHECK(contains(error_of([&] { Sgd({{"c", a.detach()}}); }), "sgd: c is no leaf"));
+  CHECK(contains(error_of([&] { Sgd({{"d", a * 2}}); }), "sgd: d is no leaf"));
+}
+
+TEST_CASE("optimisers: the learning rate is part of the state; a file without it keeps the current one") {
+  const std::vector<NamedParameter> p = some_parameters();
+  Adam a(p, {.lr = 0.5}), b(p, {.lr = 0.1});
+  std::map<std::string, Tensor> state = a.state();
+  b.load(state);
+  CHECK(b.lr() == 0.5);
+  state.erase("adam.lr");
+  b.set_lr(0.2);
+  b.load(state);
+  CHECK(b.lr() == 0.2);
+  state["adam.lr"] = Tensor::full({1}, -1, DType::f64);
+  CHECK(contains(error_of([&] { b.load(state); }), "learning rate in the file is -1"));
+  CHECK(b.lr() == 0.2);
+}
+
+TEST_CASE("schedules: rates below 0 are refused") {
+  CHECK(contains(error_of([] { inverse_square_root(1, -1, 10); }), "a peak >= 0, got -1"));
+  for (const auto& schedule : {linear, cosine}) {
+    CHECK(contains(error_of([&] { schedule(1, -1, 0, 9, 0); }), "a peak >= 0, got -1"));
+    CHECK(contains(error_of([&] { schedule(1, NAN, 0, 9, 0); }), "a peak >= 0, got nan"));
+    CHECK(contains(error_of([&] { schedule(1, 1, 0, 9, -2); }), "a last rate >= 0, got -2"));
+  }
+}

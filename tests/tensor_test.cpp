@@ -1,6 +1,7 @@
 // Shapes, tensors, their memory and how they print; what the operations on tensors refuse and in which words;
 // tensors without elements.
 #include <functional>
+#include <numeric>
 
 #include "compare.h"
 #include "tensor/ops.h"
@@ -204,4 +205,85 @@ TEST_CASE("operations: tensors without elements") {
     CHECK(matmul(batch, batch, false, true).shape() == Shape{0, 2, 2});
     CHECK(dropout(x, x, 0.5, Generator(1).next_draw()).shape() == x.shape());
   }
+}
+
+TEST_CASE("add_to: operands that overlap") {
+  const auto fresh = [] { return Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {3, 2}); };
+  const auto after = [&](auto change) {
+    const Tensor y = fresh();
+    change(y);
+    return y.to_vector<float>();
+  };
+  CHECK(after([](const Tensor& y) { add_to(y, y); }) == std::vector<float>{2, 4, 6, 8, 10, 12});
+  CHECK(after([](const Tensor& y) { add_to(y, y.rows(0, 1)); }) == std::vector<float>{2, 4, 4, 6, 6, 8});
+  CHECK(after([](const Tensor& y) { add_to(y, y.rows(2, 3)); }) == std::vector<float>{6, 8, 8, 10, 10, 12});
+  CHECK(after([](const Tensor& y) { add_to(y.rows(1, 3), y.rows(0, 2)); }) ==
+        std::vector<float>{1, 2, 4, 6, 8, 10});
+  CHECK(after([](const Tensor& y) { add_to(y.rows(0, 2), y.rows(1, 3)); }) ==
+        std::vector<float>{4, 6, 8, 10, 5, 6});
+  // Large enough for several threads.
+  const int64_t n = 100'000;
+  const Tensor large = Tensor::full({n + 1}, 1);
+  add_to(large.rows(1, n + 1), large.rows(0, n));
+  CHECK(large.rows(0, 1).item() == 1);
+  CHECK(sum(large).item() == 1 + 2. * n);
+  const Tensor shifted({n + 1});
+  std::iota(shifted.data<float>(), shifted.data<float>() + n + 1, 0.f);
+  shifted.rows(1, n + 1).assign(shifted.rows(0, n));
+  CHECK(shifted.rows(n, n + 1).item() == n - 1);
+  CHECK(shifted.rows(12345, 12346).item() == 12344);
+
+  const Tensor cache({2, 3, 4});
+  CHECK(contains(error_of([&] { store_columns(cache.rows(0, 2).reshape({2, 1, 12}), 0, cache, 1); }),
+                 "share elements"));
+}
+
+TEST_CASE("tensor: what has no value, and numbers that have no place in an i32") {
+  CHECK(Tensor().size() == 0);
+  CHECK(Tensor().version() == 0);
+  refused("full: 3e+09 is no i32", [] { Tensor::full({1}, 3e9, DType::i32); });
+  refused("full: nan is no i32", [] { Tensor::full({1}, NAN, DType::i32); });
+  CHECK(Tensor::full({1}, -2147483648., DType::i32).item() == -2147483648.);
+  for (DType dtype : {DType::f32, DType::f64}) {
+    CHECK(Tensor::full({2}, -3.75, dtype).to(DType::i32).to_vector<int32_t>() == std::vector<int32_t>{-3, -3});
+    for (double x : {3e9, -3e9, double(NAN), double(INFINITY)})
+      CHECK(contains(error_of([&] { Tensor::full({2}, x, dtype).to(DType::i32); }), "has no place in an i32"));
+  }
+}
+
+TEST_CASE("softmax takes an axis, and nothing else") {
+  const Tensor x = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {2, 3});
+  CHECK(compare::distance(sum(softmax(x, 0), Axes{0}), Tensor::full({3}, 1, DType::f64)) <= 1e-15);
+  CHECK(compare::distance(unary(Unary::log, softmax(x, 0)), log_softmax(x, 0)) <= 1e-14);
+  CHECK(equal(softmax(x, -1), softmax(x, 1)));
+  refused("shape: no axis 2 in [2, 3]", [&] { softmax(x, 2); });
+  const auto takes = []<class X, class Argument>(X, Argument) {
+    return requires(X input, Argument argument) { softmax(input, argument); };
+  };
+  CHECK(takes(Tensor(), 0));
+  CHECK_FALSE(takes(Tensor(), true));
+}
+
+TEST_CASE("storage: what is kept has a limit, and the longest idle sizes go first") {
+  if (!blocks_are_cached()) return;
+  constexpr size_t kMiB = size_t{1} << 20;
+  release_cached_memory(Device::cpu);
+  // A program whose tensors grow: one of each size, one after the other.
+  for (int64_t mib = 8; mib <= 96; mib += 4) Tensor({mib << 18});
+  const MemoryUse grown = memory_use(Device::cpu);
+  CHECK(grown.in_use + grown.cached <= 2 * grown.peak);
+  set_cache_limit(Device::cpu, 1);
+  const MemoryUse tight = memory_use(Device::cpu);
+  CHECK(tight.in_use + tight.cached <= tight.peak);
+  CHECK(contains(error_of([] { set_cache_limit(Device::cpu, 0.5); }), "at least 1, got 0.5"));
+
+  // At the limit, a larger idle block serves before memory is asked for.
+  release_cached_memory(Device::cpu);
+  const size_t before = memory_use(Device::cpu).in_use;
+  { const Tensor all({static_cast<int64_t>((memory_use(Device::cpu).peak - before) / 4)}); }
+  const Tensor small({1 << 18});
+  CHECK(memory_use(Device::cpu).cached == 0);
+  CHECK(memory_use(Device::cpu).in_use > before + kMiB);
+  set_cache_limit(Device::cpu, 2);
+  release_cached_memory(Device::cpu);
 }

@@ -1,0 +1,136 @@
+// A gradient is right or it throws: what a rule saved and somebody changed since is refused, by name; what no
+// rule saved may change.
+#include <functional>
+
+#include "compare.h"
+#include "nn/layers.h"
+#include "optim/sgd.h"
+
+using namespace gradus;
+using namespace gradus::compare;
+
+namespace {
+
+Variable leaf(const std::vector<double>& x) {
+  return Variable(Tensor::from(x, {static_cast<int64_t>(x.size())}), true);
+}
+
+}  // namespace
+
+TEST_CASE("saved: a loss walked after a step, where its rule saved the weights, is refused") {
+  const Variable w = leaf({1, 2});
+  optim::Sgd sgd({{"w", w}}, {.lr = 0.5});
+  const Variable first = sum(w), second = sum(w * w);
+  first.backward();
+  sgd.step();
+  CHECK(contains(error_of([&] { second.backward(); }), "mul: its gradient needs a tensor [2]"));
+}
+
+TEST_CASE("saved: what no rule saved may change") {
+  const Variable w = leaf({1, 2}), other = leaf({3, 4});
+  optim::Sgd sgd({{"w", w}}, {.lr = 0.5}), elsewhere({{"other", other}}, {.lr = 0.5});
+  const Variable total = sum(w);
+  w.grad().assign(ints({1, 1}).to(DType::f64));
+  sgd.step();  // sum saved no values
+  total.backward();
+  CHECK(values(w.grad()) == std::vector<double>{2, 2});
+
+  w.zero_grad();
+  const Variable square = sum(w * w);
+  elsewhere.step();  // another parameter
+  other.value().assign(other.value() * 2);
+  square.backward();
+  CHECK(values(w.grad()) == values(w.value() * 2));
+
+  w.zero_grad();
+  const Variable product = w * other.detach();  // its slope by w reads `other` alone
+  w.value().assign(w.value() * 3);
+  sum(product).backward();
+  CHECK(values(w.grad()) == values(other.value()));
+}
+
+TEST_CASE("saved: arguments and results that were overwritten, by the operation that needs them") {
+  const Variable a(random({2, 3}, 1) * 0.5 + Tensor::full({}, 1, DType::f64), true);
+  const Variable b(random({3, 2}, 2), true), row(random({3}, 3), true);
+  const Tensor ids = ints({1, 0, 1});
+  struct Case {
+    const char* op;
+    std::function<Variable()> f;
+    const Variable* changed;  // one of a, b, row; nullptr: the result
+  };
+  const std::vector<Case> cases{
+      {"exp", [&] { return exp(a); }, nullptr},
+      {"sqrt", [&] { return sqrt(a); }, nullptr},
+      {"sigmoid", [&] { return sigmoid(a); }, nullptr},
+      {"relu", [&] { return relu(a); }, nullptr},
+      {"log", [&] { return log(a); }, &a},
+      {"gelu", [&] { return gelu(a); }, &a},
+      {"mul", [&] { return a * row; }, &row},
+      {"div", [&] { return a / row; }, &row},
+      {"div", [&] { return a / row; }, nullptr},
+      {"matmul", [&] { return matmul(a, b); }, &a},
+      {"matmul", [&] { return matmul(a, b); }, &b},
+      {"softmax", [&] { return softmax(a); }, nullptr},
+      {"log_softmax", [&] { return log_softmax(a); }, nullptr},
+      {"layer_norm", [&] { return layer_norm(a, row, row.detach()); }, &a},
+      {"layer_norm", [&] { return layer_norm(a, row, row.detach()); }, &row},
+      {"linear", [&] { return linear(a, a, {}); }, &a},
+      {"attention",
+       [&] {
+         const Columns x{reshape(a, {1, 2, 3})};
+         return attention(x, x, x, {.d_model = 3, .heads = 1});
+       },
+       &a},
+      {"cross_entropy", [&] { return cross_entropy(a, ints({0, 1}), {}).loss; }, &a},
+      {"prior_cross_entropy", [&] { return prior_cross_entropy(a, softmax(row.value()), ints({0, 1}), -1); },
+       &a},
+  };
+  for (const Case& c : cases) {
+    const Variable y = c.f(), loss = sum(y);
+    const Tensor changed = c.changed ? c.changed->value() : y.value();
+    changed.assign(changed.copy());
+    const std::string error = error_of([&] { loss.backward(); });
+    INFO(c.op, ": ", error);
+    CHECK(error.starts_with(message(c.op, ": its gradient needs a tensor [")));
+    CHECK(contains(error, "changed after the forward pass"));
+  }
+
+  const Variable table(random({2, 3}, 4), true), looked_up = sum(embedding(table, ids));
+  ids.assign(ints({0, 0, 0}));  // a batch that is read into the same tensor
+  CHECK(contains(error_of([&] { looked_up.backward(); }), "embedding: its gradient needs a tensor [3]"));
+}
+
+TEST_CASE("saved: every way to change a block counts, through views as well") {
+  const std::vector<std::pair<const char*, std::function<void(const Tensor&)>>> ways{
+      {"assign", [](const Tensor& t) { t.assign(t.copy()); }},
+      {"assign to a row", [](const Tensor& t) { t.rows(0, 1).assign(t.rows(1, 2).copy()); }},
+      {"add_to", [](const Tensor& t) { add_to(t, t.copy()); }},
+      {"mark_changed", [](const Tensor& t) { t.mark_changed(); }},
+  };
+  for (const auto& [name, change] : ways) {
+    INFO(name);
+    const Variable x = leaf({1, 2});
+    const Variable loss = sum(x * x);
+    change(x.value());
+    CHECK(error_of([&] { loss.backward(); }) != "");
+  }
+  const Variable x = leaf({1, 2});
+  const Variable loss = sum(x * x);
+  const Tensor copy = x.value().copy(), cast = x.value().to(DType::f32);
+  copy.assign(copy * 0);  // another block
+  cast.assign(cast * 0);
+  loss.backward();
+  CHECK(values(x.grad()) == std::vector<double>{2, 4});
+}
+
+TEST_CASE("saved: modules that are loaded or drawn anew between forward and backward") {
+  nn::Linear layer(2, 2);
+  const std::map<std::string, Tensor> good = layer.snapshot();
+  const Variable x(random({3, 2}, 1, DType::f32), true);
+  for (const std::function<void()>& change :
+       std::vector<std::function<void()>>{[&] { layer.load(good); }, [&] { layer.init(7); }}) {
+    const Variable loss = sum(layer(x));
+    change();
+    CHECK(contains(error_of([&] { loss.backward(); }), "linear: its gradient needs a tensor [2, 2]"));
+  }
+}

@@ -39,7 +39,8 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
   };
 
   std::vector<std::vector<double>> analytic, numeric;
-  for (const auto& [name, x] : inputs) {
+  for (const NamedParameter& input : inputs) {
+    const Variable& x = input.variable;
     analytic.push_back(x.grad().to_vector<double>());
     std::vector<double>& slopes = numeric.emplace_back();
     const Tensor host = x.value().to(Device::cpu);  // on the CPU x itself

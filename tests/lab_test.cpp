@@ -139,9 +139,9 @@ TEST_CASE("the page of --full is made of the committed runs, and none is trained
     std::ifstream in(folder.path / (name + ".csv"));
     return std::string{std::istreambuf_iterator<char>(in), {}};
   };
-  for (const auto& [name, count] : runs) {  // else making the page would train them
-    const std::string text = text_of(name);
-    REQUIRE_MESSAGE(std::ranges::count(text, '\n') == count + 1, name);
+  for (const auto& sweep : runs) {  // else making the page would train them
+    const std::string text = text_of(sweep.first);
+    REQUIRE_MESSAGE(std::ranges::count(text, '\n') == sweep.second + 1, sweep.first);
   }
   const auto before = std::filesystem::last_write_time(folder.path / "eps.csv");
   Settings settings = folder.settings();

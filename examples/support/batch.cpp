@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <numeric>
 #include <random>
-#include <ranges>
 
 namespace gradus::examples {
 namespace {
@@ -12,8 +12,9 @@ namespace {
 int64_t length(const auto& items) { return static_cast<int64_t>(items.size()); }
 
 std::vector<size_t> all(const std::vector<IdPair>& pairs) {
-  const auto numbers = std::views::iota(size_t{0}, pairs.size());
-  return {numbers.begin(), numbers.end()};
+  std::vector<size_t> numbers(pairs.size());
+  std::iota(numbers.begin(), numbers.end(), size_t{0});
+  return numbers;
 }
 
 // Positions on the source side, and on the target side, where the decoder reads bos and the words.

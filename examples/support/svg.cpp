@@ -108,7 +108,9 @@ struct Scale {
     return !axis.log ? number(tick) : std::abs(tick) > 3 ? "1e" + number(tick) : number(std::pow(10, tick));
   }
   double widest() const {
-    return std::ranges::max(ticks | std::views::transform([&](double t) { return width(label(t)); }));
+    double widest = 0;
+    for (const double tick : ticks) widest = std::max(widest, width(label(tick)));
+    return widest;
   }
 
   Axis axis;

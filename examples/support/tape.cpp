@@ -56,8 +56,8 @@ std::vector<Tensor> attention_weights(const Variable& root, int64_t heads) {
       std::vector<double> seed(B * T * D, 0);  // 1 on the first column of each head, at position t
       for (int64_t b = 0; b < B; ++b)
         for (int64_t h = 0; h < heads; ++h) seed[(b * T + t) * D + h * (D / heads)] = 1;
-      const Tensor dy = Tensor::from(seed, node->shape).to(node->dtype);
-      Node sink("attention weights", 0, Tensor(values, node->dtype));
+      const Tensor dy = Tensor::from(seed, node->shape, node->device).to(node->dtype);
+      Node sink("attention weights", 0, Tensor(values, node->dtype, node->device));
       Gradient d[]{Gradient(nullptr), Gradient(nullptr), Gradient(&sink)};
       node->backward(dy, d);
       const std::vector<double> dv = sink.grad.to(DType::f64).to_vector<double>();

@@ -4,7 +4,7 @@
 // Two ways to the same result. Where the scores of a head fit into shared memory, one block does all of that
 // head in one launch. Longer sequences go head by head through cuBLAS, each product over all sentences at
 // once, with the scores [B, queries, keys] of that head in memory; there, keys that no query sees take part
-// with weight 0, so they must be finite. The formulas stand beside the CPU's attend_backward.
+// with weight 0, so they must be finite. The formulas stand beside the definition of attention_backward.
 
 namespace gradus {
 namespace {
@@ -20,16 +20,18 @@ template <class T> struct Matrix {
   __device__ Matrix transposed() const { return {data, column, row}; }
 };
 
-// PackedHeads as kernels see them: [batch, rows, width], or the columns of it from some number on.
+// PackedHeads as kernels see them: [batch, rows, width], or the columns of it from some number on. Null is
+// none.
 template <class T> struct Packed {
   T* data;
   int64_t rows, width;
 
   HOST_DEVICE int64_t stride() const { return rows * width; }
-  HOST_DEVICE Packed from(int64_t column) const { return {data + column, rows, width}; }
+  HOST_DEVICE Packed from(int64_t column) const { return {data ? data + column : data, rows, width}; }
   __device__ Matrix<T> of(int64_t b) const { return {data + b * stride(), int(width)}; }
 };
 template <class T> Packed<T> packed(const PackedHeads& x) {
+  if (!x.tensor) return {};
   return {x.tensor.data<T>() + x.first, x.tensor.shape()[1], x.tensor.shape()[2]};
 }
 
@@ -45,12 +47,22 @@ struct Heads {
   const int32_t* key_lengths;
   double scale, kept_scale;
   DropoutBits bits;
+  const char* name = "attention";  // a host pointer, for the report
+  OutOfRange* slot = runtime().error_slot;
 
   Heads(const Qkv& x, const AttentionSpec& s)
       : batch(x.q.tensor.shape()[0]), heads(s.heads), queries(x.q.tensor.shape()[1]),
         keys(x.k.tensor.shape()[1]), d_head(s.d_model / s.heads), causal(s.causal),
         key_lengths(argument<const int32_t*>(s.key_lengths)), scale(1 / std::sqrt(d_head)),
-        kept_scale(dropout_scale(dropout_threshold(s.dropout))), bits(s.draw, s.dropout) {}
+        kept_scale(dropout_scale(dropout_threshold(s.dropout))), bits(s.draw.value_or(Draw{}), s.dropout) {}
+
+  // Reports the first length out of range, which seen_keys() clamps; done by the first block, as a whole.
+  __device__ void check_lengths() const {
+    if (blockIdx.x > 0 || !key_lengths) return;
+    const int64_t b =
+        first_bad(batch, [&](int64_t i) { return key_lengths[i] < 0 || key_lengths[i] > keys; });
+    if (threadIdx.x == 0 && b < batch && slot->op == nullptr) *slot = {name, key_lengths[b], keys, b, -1};
+  }
 
   __device__ static int64_t clamp(int64_t n, int64_t most) { return n < 0 ? 0 : n < most ? n : most; }
   __device__ int64_t seen_keys(int64_t b) const { return key_lengths ? clamp(key_lengths[b], keys) : keys; }
@@ -78,33 +90,39 @@ struct Heads {
 };
 
 // Row i of a head's scores becomes weights, by one warp: softmax over the keys it sees, 0 for the rest of the
-// first `count`, then dropout. log_sum_exp of a query that sees none is 0.
+// first `count`, then dropout. statistics [batch, heads, queries, 2]: the largest score and 1 / the sum of
+// exponentials, both 0 for a query that sees no key.
 template <class T>
-__device__ void weigh(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* log_sum_exp) {
+__device__ void weigh(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* statistics) {
   const int64_t seen = h.seen_by(head / h.heads, i), lane = threadIdx.x % kWarp;
   T max = -std::numeric_limits<T>::infinity(), part = 0;
   for (int64_t j = lane; j < seen; j += kWarp) max = Max{}(max, w[j]);
   max = warp_reduce(max, Max{});
   for (int64_t j = lane; j < seen; j += kWarp) part += w[j] = math::exp(w[j] - max);
-  const T sum = warp_reduce(part, Sum{}), scale = 1 / sum;
+  const T scale = 1 / warp_reduce(part, Sum{});
   for (int64_t j = lane; j < count; j += kWarp) w[j] = j < seen ? w[j] * scale : 0;
-  if (lane == 0) log_sum_exp[head * h.queries + i] = seen > 0 ? max + std::log(sum) : 0;
+  if (lane == 0) {
+    T* kept = statistics + 2 * (head * h.queries + i);
+    kept[0] = seen > 0 ? max : 0;
+    kept[1] = seen > 0 ? scale : 0;
+  }
   __syncwarp(kFullMask);
   h.each_kept(head, i, seen, [=](int64_t j, T kept) { w[j] *= kept; });
 }
 
-// The same again from the log_sum_exp, and in ds, which holds dw: the gradient of the scores. y and dy are
-// the rows of the query.
+// The same again from the statistics, in forward's own arithmetic, and in ds, which holds dw: the gradient of
+// the scores. y and dy are the rows of the query.
 template <class T>
 __device__ void weigh_backward(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* ds,
-                               const T* log_sum_exp, const T* y, const T* dy) {
+                               const T* statistics, const T* y, const T* dy) {
   const int64_t seen = h.seen_by(head / h.heads, i), lane = threadIdx.x % kWarp;
   T part = 0;
   for (int64_t j = lane; j < h.d_head; j += kWarp) part += y[j] * dy[j];
-  const T dot = warp_reduce(part, Sum{}), log_sum = log_sum_exp[head * h.queries + i];
+  const T dot = warp_reduce(part, Sum{}), *kept_of_row = statistics + 2 * (head * h.queries + i);
+  const T max = kept_of_row[0], scale = kept_of_row[1];
   for (int64_t j = seen + lane; j < count; j += kWarp) w[j] = ds[j] = 0;
   h.each_kept(head, i, seen, [=](int64_t j, T kept) {
-    const T p = math::exp(w[j] - log_sum);
+    const T p = math::exp(w[j] - max) * scale;
     ds[j] = p * (kept * ds[j] - dot);
     w[j] = p * kept;
   });
@@ -130,7 +148,10 @@ __device__ void block_product(int m, int n, int k, const Matrix<T>& a, const Mat
     }
     for (int l = 0; l < k; ++l) {
       T x[kSide], y[kSide];
-      for (int s = 0; s < kSide; ++s) x[s] = left[s][l * a.column], y[s] = right[s][l * b.row];
+      for (int s = 0; s < kSide; ++s) {
+        x[s] = left[s][l * a.column];
+        y[s] = right[s][l * b.row];
+      }
       for (int s = 0; s < kSide * kSide; ++s) sums[s / kSide][s % kSide] += x[s / kSide] * y[s % kSide];
     }
     for (int s = 0; s < kSide * kSide; ++s) {
@@ -153,24 +174,33 @@ template <class T> __device__ void load(int64_t rows, int64_t d, const Matrix<T>
     for (int64_t j = threadIdx.x % kWarp; j < d; j += kWarp) to(i, j) = from(i, j);
 }
 
-template <class T> __global__ void attend(Heads h, PackedQkv<T> x, Packed<T> output, T* log_sum_exp) {
+// w [queries, m] = scale q k^T: one function, so that backward finds the scores of forward to the bit. It
+// subtracts forward's largest score from them, and where scores are large a last bit is much.
+template <class T>
+__device__ void score(const Heads& h, int m, const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& w) {
+  block_product(h.queries, m, h.d_head, q, k.transposed(),
+                [=, scale = T(h.scale)](int64_t i, int64_t j, T sum) { w(i, j) = scale * sum; });
+}
+
+template <class T> __global__ void attend(Heads h, PackedQkv<T> x, Packed<T> output, T* statistics) {
   DYN_SHARED(T, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
   const int n = h.queries, m = h.seen_keys(b), d = h.d_head;
   const Matrix<T> k{data, d | 1}, w{data + h.keys * k.row, int(h.keys | 1)}, y = output.from(column).of(b);
+  h.check_lengths();
   load(m, d, x.k.from(column).of(b), k);
   __syncthreads();
-  block_product(n, m, d, x.q.from(column).of(b), k.transposed(),
-                [=](int64_t i, int64_t j, T sum) { w(i, j) = T(h.scale) * sum; });
+  score(h, m, x.q.from(column).of(b), k, w);
   __syncthreads();
   for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
-    weigh(h, head, i, m, &w(i, 0), log_sum_exp);
+    weigh(h, head, i, m, &w(i, 0), statistics);
   __syncthreads();
   block_product(n, d, m, w, x.v.from(column).of(b), [=](int64_t i, int64_t j, T sum) { y(i, j) = sum; });
 }
 
+// dx: where to add the gradients; null where nobody needs one.
 template <class T>
-__global__ void attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const T* log_sum_exp,
+__global__ void attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const T* statistics,
                                 Packed<T> doutput, PackedQkv<T> dx) {
   DYN_SHARED(T, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
@@ -180,52 +210,57 @@ __global__ void attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const
   const Matrix<T> y = output.from(column).of(b), dy = doutput.from(column).of(b);
   load(m, d, k, kv);
   __syncthreads();
-  block_product(n, m, d, q, kv.transposed(),
-                [=](int64_t i, int64_t j, T sum) { w(i, j) = T(h.scale) * sum; });
+  score(h, m, q, kv, w);
   __syncthreads();
   load(m, d, x.v.from(column).of(b), kv);
   __syncthreads();
   block_product(n, m, d, dy, kv.transposed(), [=](int64_t i, int64_t j, T sum) { ds(i, j) = sum; });
   __syncthreads();
   for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
-    weigh_backward(h, head, i, m, &w(i, 0), &ds(i, 0), log_sum_exp, &y(i, 0), &dy(i, 0));
-  __syncthreads();
-  const auto add_to = [](const Matrix<T>& out, T scale) {
-    return [=](int64_t i, int64_t j, T sum) { out(i, j) += scale * sum; };
+    weigh_backward(h, head, i, m, &w(i, 0), &ds(i, 0), statistics, &y(i, 0), &dy(i, 0));
+  const auto add_product = [=](const Packed<T>& to, T scale, int rows, int inner, const Matrix<T>& left,
+                               const Matrix<T>& right) {
+    __syncthreads();  // the weights are done; and q, k and v may be the same columns
+    if (!to.data) return;
+    const Matrix<T> out = to.from(column).of(b);
+    block_product(rows, d, inner, left, right,
+                  [=](int64_t i, int64_t j, T sum) { out(i, j) += scale * sum; });
   };
-  block_product(m, d, n, w.transposed(), dy, add_to(dx.v.from(column).of(b), 1));
-  block_product(n, d, m, ds, k, add_to(dx.q.from(column).of(b), h.scale));
-  block_product(m, d, n, ds.transposed(), q, add_to(dx.k.from(column).of(b), h.scale));
+  add_product(dx.v, 1, m, n, w.transposed(), dy);
+  add_product(dx.q, h.scale, n, m, ds, k);
+  add_product(dx.k, h.scale, m, n, ds.transposed(), q);
 }
 
 // Long sequences: head number `head` of every sentence, one warp a row.
 
-template <class T> __global__ void weigh_rows(Heads h, int64_t head, T* scores, T* log_sum_exp) {
+template <class T> __global__ void weigh_rows(Heads h, int64_t head, T* scores, T* statistics) {
+  h.check_lengths();
   if (const int64_t r = thread_index() / kWarp; r < h.batch * h.queries)
-    weigh(h, r / h.queries * h.heads + head, r % h.queries, h.keys, scores + r * h.keys, log_sum_exp);
+    weigh(h, r / h.queries * h.heads + head, r % h.queries, h.keys, scores + r * h.keys, statistics);
 }
 
 template <class T>
-__global__ void weigh_rows_backward(Heads h, int64_t head, T* weights, T* scores, const T* log_sum_exp,
+__global__ void weigh_rows_backward(Heads h, int64_t head, T* weights, T* scores, const T* statistics,
                                     Packed<T> y, Packed<T> dy) {
   if (const int64_t r = thread_index() / kWarp; r < h.batch * h.queries) {
     const int64_t b = r / h.queries, i = r % h.queries;
-    weigh_backward(h, b * h.heads + head, i, h.keys, weights + r * h.keys, scores + r * h.keys, log_sum_exp,
+    weigh_backward(h, b * h.heads + head, i, h.keys, weights + r * h.keys, scores + r * h.keys, statistics,
                    &y.of(b)(i, 0), &dy.of(b)(i, 0));
   }
 }
 
-// One product per sentence of the batch, in one call.
+// One product per sentence of the batch, in one call; none where there is nowhere to write.
 template <class T>
 void products(int64_t batch, int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b,
               double alpha, const Packed<T>& a, const Packed<T>& b, double beta, const Packed<T>& c) {
-  product<T>({m, n, k, transpose_a, transpose_b, batch, a.stride(), b.stride(), c.stride()}, alpha, a.data,
-             a.width, b.data, b.width, beta, c.data, c.width);
+  if (c.data)
+    product<T>({m, n, k, transpose_a, transpose_b, batch, a.stride(), b.stride(), c.stride()}, alpha, a.data,
+               a.width, b.data, b.width, beta, c.data, c.width);
 }
 
 }  // namespace
 
-void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) {
+void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out statistics) {
   const Heads h(x, spec);
   visit_real(y.dtype(), [&]<class T>(T) {
     const PackedQkv<T> in(x);
@@ -233,28 +268,27 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
     const size_t bytes = shared_bytes<T>(h, 1);
     if (bytes <= kSharedBytes)
-      return launch(attend<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, log_sum_exp);
+      return launch(attend<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics);
     const Tensor buffer = Tensor::like(y, {h.batch, n, m});
     const Packed<T> scores = packed<T>({buffer});
     for (int64_t head = 0; head < h.heads; ++head) {
       products(h.batch, n, m, d, false, true, h.scale, in.q.from(head * d), in.k.from(head * d), 0, scores);
-      launch(weigh_rows<T>, {blocks_for(h.batch * n, kBlock / kWarp)}, h, head, scores.data, log_sum_exp);
+      launch(weigh_rows<T>, {blocks_for(h.batch * n, kBlock / kWarp)}, h, head, scores.data, statistics);
       products(h.batch, n, d, m, false, false, 1, scores, in.v.from(head * d), 0, out.from(head * d));
     }
   });
 }
 
-void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
-                                     const Qkv& dx) {
+void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy,
+                                     Out dq, Out dk, Out dv) {
   const Heads h(x, spec);
   visit_real(y.dtype(), [&]<class T>(T) {
-    const PackedQkv<T> in(x), gradient(dx);
+    const PackedQkv<T> in(x), dx({{dq, x.q.first}, {dk, x.k.first}, {dv, x.v.first}});
     const Packed<T> out = packed<T>({y}), dout = packed<T>({dy});
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
     const size_t bytes = shared_bytes<T>(h, 2);
     if (bytes <= kSharedBytes)
-      return launch(attend_backward<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, log_sum_exp, dout,
-                    gradient);
+      return launch(attend_backward<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics, dout, dx);
     const Tensor buffers[] = {Tensor::like(y, {h.batch, n, m}), Tensor::like(y, {h.batch, n, m})};
     const Packed<T> weights = packed<T>({buffers[0]}), scores = packed<T>({buffers[1]});
     for (int64_t head = 0; head < h.heads; ++head) {
@@ -262,10 +296,10 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
       products(h.batch, n, m, d, false, true, h.scale, q, k, 0, weights);
       products(h.batch, n, m, d, false, true, 1, dy_head, in.v.from(head * d), 0, scores);
       launch(weigh_rows_backward<T>, {blocks_for(h.batch * n, kBlock / kWarp)}, h, head, weights.data,
-             scores.data, log_sum_exp, out.from(head * d), dy_head);
-      products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, gradient.v.from(head * d));
-      products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, gradient.q.from(head * d));
-      products(h.batch, m, d, n, true, false, h.scale, scores, q, 1, gradient.k.from(head * d));
+             scores.data, statistics, out.from(head * d), dy_head);
+      products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, dx.v.from(head * d));
+      products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, dx.q.from(head * d));
+      products(h.batch, m, d, n, true, false, h.scale, scores, q, 1, dx.k.from(head * d));
     }
   });
 }

@@ -5,136 +5,177 @@ namespace {
 
 using namespace cuda;
 
+// What one thread knows of the part of a row of logits z that it has read so far. Its sums are over
+// exp(z - max) and z - max: when a larger max comes, they move to it. `rest` leaves out one largest element,
+// whose exp is 1, so that ln(1 + rest) keeps the digits of a small rest.
+template <class T> struct RowSums {
+  T max = std::numeric_limits<T>::lowest(), rest = 0;
+  int64_t argmax = -1;       // the lowest index of max; -1: nothing read, or only -infinity
+  T others = 0, shares = 0;  // sums of share (z - max), and of share
+
+  __device__ void raise(T larger, int64_t j) {
+    rest = (rest + (argmax < 0 ? 0 : 1)) * math::exp(max - larger);
+    if (shares > 0) others -= shares * (larger - max);
+    max = larger;
+    argmax = j;
+  }
+
+  // Where a share is 0 there is no term, so that 0 ln 0 = 0 even where z = -infinity.
+  __device__ void add(T value, int64_t j, T share) {
+    if (value > max || (value == max && argmax < 0)) raise(value, j);
+    else rest += math::exp(value - max);
+    if (share == 0) return;
+    others += share * (value - max);
+    shares += share;
+  }
+};
+
+// The same of a whole row; ln p_j = z_j - max - log_sum.
+template <class T> struct Row {
+  T max;
+  int64_t argmax;
+  double log_sum, others, shares;
+
+  __device__ double nll(T value) const { return log_sum - (value - max); }
+  // -sum of share_j ln p_j
+  __device__ double shared_loss() const { return shares * log_sum - others; }
+  __device__ void keep(T* log_sum_exp) const {
+    log_sum_exp[0] = max;
+    log_sum_exp[1] = log_sum;
+  }
+};
+
+// The logits z [vocab] of one row, by a whole block, read once and four at a time; share(j) says how much of
+// element j `others` has.
+template <class T, class Share> __device__ Row<T> read_row(const T* z, int64_t vocab, const Share& share) {
+  constexpr int kAtOnce = 4;
+  constexpr T kInfinity = std::numeric_limits<T>::infinity();
+  RowSums<T> mine;
+  for (int64_t first = threadIdx.x; first < vocab; first += kAtOnce * blockDim.x) {
+    T values[kAtOnce];
+    for (int i = 0; i < kAtOnce; ++i)
+      if (const int64_t j = first + i * blockDim.x; j < vocab) values[i] = z[j];
+    for (int i = 0; i < kAtOnce; ++i)
+      if (const int64_t j = first + i * blockDim.x; j < vocab) mine.add(values[i], j, share(j));
+  }
+  const T own_max = mine.argmax < 0 ? -kInfinity : mine.max, max = block_reduce(own_max, -kInfinity, Max{});
+  const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -vocab, -vocab, Max{});
+  if (mine.argmax != argmax) mine.raise(max, argmax);  // this thread's largest joins the rest
+  const auto total = [](T part) { return block_reduce(static_cast<double>(part), 0., Sum{}); };
+  return {max, argmax, std::log1p(total(mine.rest)), total(mine.others), total(mine.shares)};
+}
+
+// ln p_j of one row, from what forward kept of it.
+template <class T> struct LogP {
+  const T* z;
+  T max, log_sum;
+
+  __device__ LogP(const T* logits, int64_t r, int64_t vocab, const T* log_sum_exp)
+      : z(logits + r * vocab), max(log_sum_exp[2 * r]), log_sum(log_sum_exp[2 * r + 1]) {}
+  __device__ T operator()(int64_t j) const { return z[j] - max - log_sum; }
+};
+
 // A CrossEntropySpec as kernels see it.
 template <class T> struct Loss {
-  Smoothing convention;
+  TargetDistribution q;
   Reduction reduction;
   int32_t pad_id;
-  bool subtract_entropy, weighted_prior;
-  const double* smoothing;
-  const T *class_weight, *prior;
+  double constant;
+  const T* class_weight;
   int64_t vocab;
 
   Loss(const CrossEntropySpec& s, int64_t vocab_size)
-      : convention(s.convention), reduction(s.reduction), pad_id(s.pad_id),
-        subtract_entropy(s.subtract_entropy), weighted_prior(s.weighted_prior),
-        smoothing(s.smoothing.data<double>()), class_weight(argument<const T*>(s.class_weight)),
-        prior(argument<const T*>(s.prior)), vocab(vocab_size) {}
+      : q(TargetDistribution::of(s.convention, s.smoothing, vocab_size, s.pad_id)), reduction(s.reduction),
+        pad_id(s.pad_id), constant(s.subtract_entropy ? q.negative_entropy() : 0),
+        class_weight(argument<const T*>(s.class_weight)), vocab(vocab_size) {}
 
-  // With a prior, `on` comes on top of the target's share of `off`.
-  __device__ TargetDistribution distribution(int64_t y) const {
-    const double eps = *smoothing;
-    if (!prior) return TargetDistribution::of(convention, eps, vocab, pad_id);
-    return {(1 - eps) * (weighted_prior ? class_weight[y] : T(1)), eps, 0, -1};
-  }
-  // How much of q.off class j has: all or nothing, or as the prior says.
-  __device__ T share(const TargetDistribution& q, int64_t y, int64_t j) const {
-    return prior ? prior[j] : T(j != y && j != q.excluded);
-  }
   // An id out of range, which check_ids() reports later, must not be read through: it is ignored, too.
   __device__ bool ignores(int64_t y) const { return y == pad_id || y < 0 || y >= vocab; }
   __device__ double weight(int64_t y) const { return class_weight ? class_weight[y] : 1; }
-  __device__ double row_weight(int64_t y) const { return weighted_prior ? 1 : weight(y); }
 };
 
-// What one thread collects of a row as it reads it. Its sums are over exp(z - max) and z - max, where max is
-// the largest so far: when a larger one comes, they move to it.
-template <class T> struct RowSums {
-  T max = std::numeric_limits<T>::lowest(), exponentials = 0, others = 0, count = 0;  // of shares
-  int64_t argmax = 0;  // the lowest index of max
-
-  __device__ void move_to(T larger) {
-    exponentials *= math::exp(max - larger);
-    if (count > 0) others -= count * (larger - max);
-    max = larger;
-  }
-};
-
-// The logits z [vocab] of one row, read once, four at a time; share(j) says how much of class j "others" has.
-template <class T, class Share>
-__device__ RowSums<T> read_row(const T* z, int64_t vocab, const Share& share) {
-  constexpr int kAtOnce = 4;
-  RowSums<T> sums;
-  for (int64_t first = threadIdx.x; first < vocab; first += kAtOnce * blockDim.x) {
-    T values[kAtOnce], largest = sums.max;
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int64_t j = first + i * blockDim.x;
-      values[i] = j < vocab ? z[j] : -std::numeric_limits<T>::infinity();
-      if (values[i] > largest) largest = values[i], sums.argmax = j;
-    }
-    if (largest > sums.max) sums.move_to(largest);
-    for (int i = 0; i < kAtOnce; ++i) {
-      const int64_t j = first + i * blockDim.x;
-      sums.exponentials += math::exp(values[i] - sums.max);
-      const T part = j < vocab ? share(j) : 0;
-      if (part > 0) sums.others += part * (values[i] - sums.max), sums.count += part;
-    }
-  }
-  return sums;
-}
-
-// per_row [rows, 5]: loss, nll, correct, 1, weight; all 0 where ignored. How the loss follows from the sums
-// stands beside the CPU's row_loss.
+// per_row [rows, kLossSums]: what each row adds to the sums; all 0 where it is ignored.
 template <class T>
 __global__ void cross_entropy_rows(Loss<T> spec, const T* logits, DeviceIds target, T* log_sum_exp,
                                    double* per_row) {
   const int64_t r = blockIdx.x, y = target.at(r);
-  if (spec.ignores(y)) {
-    if (threadIdx.x < 5) per_row[5 * r + threadIdx.x] = 0;
-    return;  // the whole block
-  }
-  const TargetDistribution q = spec.distribution(y);
+  double* out = per_row + kLossSums * r;
+  if (spec.ignores(y)) return each(kLossSums, [=](int64_t i) { out[i] = 0; });  // the whole block
+  const TargetDistribution& q = spec.q;
   const T* z = logits + r * spec.vocab;
-  RowSums<T> mine = read_row(z, spec.vocab, [=](int64_t j) { return spec.share(q, y, j); });
-  const T own_max = mine.max, max = block_reduce(own_max, std::numeric_limits<T>::lowest(), Max{});
-  mine.move_to(max);
-  const double log_sum = std::log(block_reduce(double(mine.exponentials), 0., Sum{}));
-  const double others = block_reduce(double(mine.others), 0., Sum{});
-  const double count = block_reduce(double(mine.count), 0., Sum{});
-  const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -spec.vocab, -spec.vocab, Max{});
+  const Row<T> row = read_row(z, spec.vocab, [=](int64_t j) { return T(j != y && j != q.excluded); });
   if (threadIdx.x > 0) return;
-  log_sum_exp[2 * r] = max;
-  log_sum_exp[2 * r + 1] = log_sum;
-  const double w = spec.weight(y), of_row = spec.row_weight(y), nll = log_sum - (z[y] - max);
-  double loss = spec.subtract_entropy ? q.negative_entropy() : 0;
+  row.keep(log_sum_exp + 2 * r);
+  const double w = spec.weight(y), nll = row.nll(z[y]);
+  double loss = spec.constant;
   if (q.on != 0) loss += q.on * nll;
-  if (q.off != 0) loss -= q.off * (others - count * log_sum);
-  const double row[] = {of_row > 0 ? of_row * loss : 0, w > 0 ? w * nll : 0, double(argmax == y), 1, w};
-  for (int i = 0; i < 5; ++i) per_row[5 * r + i] = row[i];
+  if (q.off != 0) loss += q.off * row.shared_loss();
+  out[kSmoothed] = w > 0 ? w * loss : 0;
+  out[kNll] = w > 0 ? w * nll : 0;
+  out[kCorrect] = row.argmax == y;
+  out[kTokens] = 1;
+  out[kWeights] = w;
 }
 
 // One block adds the rows up.
 template <class T>
 __global__ void cross_entropy_sums(int64_t rows, Reduction reduction, const double* per_row, T* loss,
                                    double* sums) {
-  double total[5];
-  for (int i = 0; i < 5; ++i) {
-    total[i] = sum<double>(rows, [=](int64_t r) { return per_row[5 * r + i]; });
+  double total[kLossSums];
+  for (int i = 0; i < kLossSums; ++i) {
+    total[i] = sum<double>(rows, [=](int64_t r) { return per_row[kLossSums * r + i]; });
     if (threadIdx.x == 0) sums[i] = total[i];
   }
-  if (reduction == Reduction::none) each(rows, [=](int64_t r) { loss[r] = per_row[5 * r]; });
-  else if (threadIdx.x == 0) *loss = total[0] / (reduction == Reduction::mean && total[4] > 0 ? total[4] : 1);
+  if (reduction == Reduction::none)
+    each(rows, [=](int64_t r) { loss[r] = per_row[kLossSums * r + kSmoothed]; });
+  else if (threadIdx.x == 0) *loss = total[kSmoothed] / loss_divisor(reduction, total[kWeights]);
 }
 
-// dlogits may be logits: a thread reads an element, then writes it.
+// dz_j = scale ((sum q) p_j - q_j). On the target (sum q) p_y and q_y may be nearly equal; written as
+// (sum q) (p_y - 1) + off off_count, their difference loses no digits. dlogits may be logits: a thread reads
+// an element, then writes it.
 template <class T>
 __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, DeviceIds target,
                                             const T* log_sum_exp, const double* sums, const T* dy,
                                             T* dlogits) {
   const int64_t r = blockIdx.x, y = target.at(r);
-  const double w = spec.ignores(y) ? 0 : spec.row_weight(y);
-  const T* z = logits + r * spec.vocab;
+  const double w = spec.ignores(y) ? 0 : spec.weight(y);
   T* dz = dlogits + r * spec.vocab;
   if (w == 0) return each(spec.vocab, [=](int64_t j) { dz[j] = 0; });  // the row may hold anything
+  const TargetDistribution& q = spec.q;
   const double scale =
-      dy[spec.reduction == Reduction::none ? r : 0] * w / (spec.reduction == Reduction::mean ? sums[4] : 1);
-  TargetDistribution q = spec.distribution(y);
-  if (spec.prior) q.off_count = sum<double>(spec.vocab, [=](int64_t j) { return spec.prior[j]; });
-  const T mass = scale * q.sum(), on = scale * q.on, off = scale * q.off;
-  const T max = log_sum_exp[2 * r], log_sum = log_sum_exp[2 * r + 1];
+      dy[spec.reduction == Reduction::none ? r : 0] * w / loss_divisor(spec.reduction, sums[kWeights]);
+  const LogP<T> log_p(logits, r, spec.vocab, log_sum_exp);
+  const T mass = scale * q.sum(), off = scale * q.off;
   each(spec.vocab, [=](int64_t j) {
-    dz[j] = mass * math::exp(z[j] - max - log_sum) - (j == y ? on : T(0)) - off * spec.share(q, y, j);
+    const T x = log_p(j);
+    dz[j] = j == y ? T(scale * (q.sum() * std::expm1(double(x)) + q.off * q.off_count))
+                   : mass * math::exp(x) - (j == q.excluded ? T(0) : off);
   });
+}
+
+template <class T>
+__global__ void prior_rows(int64_t vocab, const T* logits, const T* prior, DeviceIds target, int32_t pad_id,
+                           T* log_sum_exp, T* loss) {
+  const int64_t r = blockIdx.x;
+  const bool ignored = target.at(r) == pad_id;
+  if (ignored && threadIdx.x == 0) loss[r] = 0;
+  if (ignored) return;  // the whole block
+  const Row<T> row = read_row(logits + r * vocab, vocab, [=](int64_t j) { return prior[j]; });
+  if (threadIdx.x > 0) return;
+  row.keep(log_sum_exp + 2 * r);
+  loss[r] = row.shared_loss();
+}
+
+template <class T>
+__global__ void prior_backward_rows(int64_t vocab, const T* logits, const T* prior, DeviceIds target,
+                                    int32_t pad_id, const T* log_sum_exp, const T* dy, T* dlogits) {
+  const int64_t r = blockIdx.x;
+  T* dz = dlogits + r * vocab;
+  if (target.at(r) == pad_id) return each(vocab, [=](int64_t j) { dz[j] = 0; });
+  const T scale = dy[r], sum_q = sum<T>(vocab, [=](int64_t j) { return prior[j]; });
+  const LogP<T> log_p(logits, r, vocab, log_sum_exp);
+  each(vocab, [=](int64_t j) { dz[j] = scale * (sum_q * math::exp(log_p(j)) - prior[j]); });
 }
 
 }  // namespace
@@ -142,7 +183,7 @@ __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, Devic
 void CudaBackend::cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                                 Out log_sum_exp, Out loss, Out sums) {
   const int64_t n = target.size();  // logits [N, V]
-  const Tensor per_row({n, 5}, DType::f64, Device::cuda);
+  const Tensor per_row({n, kLossSums}, DType::f64, Device::cuda);
   visit_real(logits.dtype(), [&]<class T>(T) {
     launch(cross_entropy_rows<T>, row_blocks(logits), Loss<T>(spec, logits.shape()[-1]), logits,
            DeviceIds(target), log_sum_exp, per_row);
@@ -155,6 +196,22 @@ void CudaBackend::cross_entropy_backward(In logits, const IdColumns& target, con
   visit_real(logits.dtype(), [&]<class T>(T) {
     launch(cross_entropy_backward_rows<T>, row_blocks(logits), Loss<T>(spec, logits.shape()[-1]), logits,
            DeviceIds(target), log_sum_exp, sums, dy, dlogits);
+  });
+}
+
+void CudaBackend::prior_cross_entropy(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                      Out log_sum_exp, Out loss) {
+  visit_real(logits.dtype(), [&]<class T>(T) {
+    launch(prior_rows<T>, row_blocks(logits), logits.shape()[-1], logits, prior, DeviceIds(target), pad_id,
+           log_sum_exp, loss);
+  });
+}
+
+void CudaBackend::prior_cross_entropy_backward(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                               In log_sum_exp, In dy, Out dlogits) {
+  visit_real(logits.dtype(), [&]<class T>(T) {
+    launch(prior_backward_rows<T>, row_blocks(logits), logits.shape()[-1], logits, prior, DeviceIds(target),
+           pad_id, log_sum_exp, dy, dlogits);
   });
 }
 

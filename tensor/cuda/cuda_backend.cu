@@ -18,8 +18,8 @@ Runtime start() {
   CUDA_CHECK(cublas<decltype(cublasSetStream)>("cublasSetStream_v2")(r.blas, r.stream));
   CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
   CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(r.blas, workspace, kWorkspace));
-  CUDA_CHECK(cudaMallocHost(&slot, sizeof(BadId)));
-  r.error_slot = new (slot) BadId{};
+  CUDA_CHECK(cudaMallocHost(&slot, sizeof(OutOfRange)));
+  r.error_slot = new (slot) OutOfRange{};
   return r;
 }
 
@@ -44,8 +44,10 @@ const Runtime& runtime() {
 
 void synchronise() {
   CUDA_CHECK(cudaStreamSynchronize(runtime().stream));
-  BadId& bad = *runtime().error_slot;
-  if (const char* op = std::exchange(bad.op, nullptr)) check_id(op, bad.id, bad.vocab, bad.row, bad.position);
+  const OutOfRange bad = std::exchange(*runtime().error_slot, {});
+  if (!bad.op) return;
+  if (bad.position < 0) check_length(bad.op, bad.number, bad.limit, bad.row);
+  else check_id(bad.op, static_cast<int32_t>(bad.number), bad.limit, bad.row, bad.position);
 }
 
 }  // namespace cuda

@@ -27,34 +27,39 @@ class CudaBackend final : public Backend {
 
   void sum_to(In x, Out y) override;
   void permute(In x, std::span<const int> axes, Out y) override;
-  void copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
-                    int64_t y_first, int64_t y_pitch) override;
+  void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) override;
 
   void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) override;
   void linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) override;
 
   void softmax(In x, bool log, Out y) override;
   void softmax_backward(In y, In dy, bool log, Out dx) override;
-  void layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) override;
-  void layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) override;
+  void layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics) override;
+  void layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) override;
   void cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec, Out log_sum_exp,
                      Out loss, Out sums) override;
   void cross_entropy_backward(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                               In log_sum_exp, In sums, In dy, Out dlogits) override;
+  void prior_cross_entropy(In logits, In prior, const IdColumns& target, int32_t pad_id, Out log_sum_exp,
+                           Out loss) override;
+  void prior_cross_entropy_backward(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                    In log_sum_exp, In dy, Out dlogits) override;
 
-  void check_ids(const char* op, const IdColumns& ids, int64_t vocab) override;
+  void check_ids(const char* op, const IdColumns& ids, int64_t vocab,
+                 std::optional<int32_t> ignored) override;
   void embedding(In table, const IdColumns& ids, double scale, In positions, Out y) override;
   void embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) override;
 
-  void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out log_sum_exp) override;
-  void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In log_sum_exp, In dy,
-                          const Qkv& dx) override;
+  void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out statistics) override;
+  void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy, Out dq, Out dk,
+                          Out dv) override;
 
-  void increment(Out step) override;
-  void adam(const AdamSpec& spec, In lr, In step, In gradient, Out weight, Out m, Out v) override;
-  void sgd(const SgdSpec& spec, In lr, In gradient, Out weight, Out velocity) override;
-  void sum_squares(In x, Out sum) override;
-  void clip(In sum_squares, double max_norm, Out x) override;
+  void adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) override;
+  void sgd(const SgdSpec& spec, std::span<const SgdParameter> parameters) override;
+  void clear(std::span<const Out> x) override;
+  void scale(double factor, std::span<const Out> x) override;
+  void sum_squares(std::span<const Tensor> x, Out sum) override;
+  void clip(In sum_squares, double max_norm, std::span<const Out> x) override;
 };
 
 }  // namespace gradus

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "tensor/cuda/launch.cuh"
 
 namespace gradus {
@@ -6,10 +8,14 @@ namespace {
 using namespace cuda;
 
 // One block; the first bad id of the first bad call stays in the slot until it is read.
-__global__ void check_ids_kernel(const char* op, DeviceIds ids, int64_t n, int64_t vocab, BadId* slot) {
-  const int64_t i = first_bad(n, [&](int64_t j) { return ids.at(j) < 0 || ids.at(j) >= vocab; });
+__global__ void check_ids_kernel(const char* op, DeviceIds ids, int64_t n, int64_t vocab, int64_t ignored,
+                                 OutOfRange* slot) {
+  const int64_t i = first_bad(n, [&](int64_t j) {
+    const int64_t id = ids.at(j);
+    return id != ignored && (id < 0 || id >= vocab);
+  });
   if (threadIdx.x == 0 && i < n && slot->op == nullptr)
-    *slot = {op, i / ids.count, ids.first + i % ids.count, vocab, ids.at(i)};
+    *slot = {op, ids.at(i), vocab, i / ids.count, ids.first + i % ids.count};
 }
 
 // table [V, D], y [tokens, D]: block (token, part of the columns). An id out of range gives zeros: check_ids
@@ -61,9 +67,11 @@ __global__ void embedding_backward_kernel(const T* dy, DeviceIds ids, int64_t to
 
 }  // namespace
 
-void CudaBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab) {
+void CudaBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab,
+                            std::optional<int32_t> ignored) {
+  constexpr int64_t kNoId = std::numeric_limits<int64_t>::min();
   launch(check_ids_kernel, {ids.size() > 0, 1024}, op, DeviceIds(ids), ids.size(), vocab,
-         runtime().error_slot);
+         ignored ? *ignored : kNoId, runtime().error_slot);
 }
 
 void CudaBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {

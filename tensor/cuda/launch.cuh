@@ -24,9 +24,9 @@ namespace gradus::cuda {
 constexpr int kWarp = 32, kBlock = 256;  // threads
 constexpr unsigned kFullMask = 0xffffffffu;
 
-// Where a kernel takes a pointer a Tensor may be given; one that is none becomes a null pointer.
+// Where a kernel takes a pointer a Tensor, or an Out, may be given; one that is none becomes a null pointer.
 template <class Parameter, class Arg> Parameter argument(const Arg& arg) {
-  if constexpr (std::is_same_v<Arg, Tensor>)
+  if constexpr (std::is_base_of_v<Tensor, Arg>)
     return arg ? arg.template data<std::remove_const_t<std::remove_pointer_t<Parameter>>>() : nullptr;
   else return static_cast<Parameter>(arg);
 }
@@ -47,8 +47,10 @@ void launch(void (*kernel)(Parameters...), const Grid& grid, const Args&... args
     CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(grid.shared_bytes)));
   cudaLaunchConfig_t config{};
-  config.gridDim = grid.blocks, config.blockDim = grid.threads;
-  config.dynamicSmemBytes = grid.shared_bytes, config.stream = runtime().stream;
+  config.gridDim = grid.blocks;
+  config.blockDim = grid.threads;
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = runtime().stream;
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, argument<Parameters>(args)...));
 }
 
@@ -110,20 +112,17 @@ template <class Fn> __device__ int64_t first_bad(int64_t n, Fn fn) {
   return -block_reduce(-first, -n, Max{});  // the least of all
 }
 
-// A Draw as kernels see it. The tensor of the step must live until the launch.
+// The random bits of dropout.
 struct DropoutBits {
-  uint64_t seed;
-  uint32_t number, threshold;
-  const int32_t* step;
+  Draw draw;
+  uint32_t threshold;
 
-  DropoutBits(const Draw& draw, double p)
-      : seed(draw.seed), number(draw.number), threshold(dropout_threshold(p)),
-        step(argument<const int32_t*>(draw.step)) {}
+  DropoutBits(const Draw& d, double p) : draw(d), threshold(dropout_threshold(p)) {}
 
   // One counter decides for eight elements (random.h): group * 128 + half * 16 + lane, half = 0..7.
   __device__ PhiloxBlock block(int64_t group, int64_t lane) const {
     const uint64_t counter = group * kDropoutLanes + lane;
-    return philox({uint32_t(counter), uint32_t(counter >> 32), number, uint32_t(*step)}, seed);
+    return philox({uint32_t(counter), uint32_t(counter >> 32), draw.number, draw.step}, draw.seed);
   }
   __device__ bool keeps(const PhiloxBlock& block, int half) const {
     return (block[half / 2] >> (half % 2 * 16) & 0xffff) >= threshold;
@@ -137,7 +136,7 @@ struct DeviceIds {
   uint32_t first, count;
 
   explicit DeviceIds(const IdColumns& c)
-      : ids(c.ids.data<int32_t>()), width(c.ids.shape()[-1]), first(c.first), count(c.count) {}
+      : ids(c.ids.data<int32_t>()), width(c.width()), first(c.first), count(c.count) {}
 
   __device__ int32_t at(uint32_t i) const { return ids[i / count * width + first + i % count]; }
 };

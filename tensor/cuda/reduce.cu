@@ -8,27 +8,38 @@ using namespace cuda;
 
 constexpr int64_t kRun = 64;  // places that one thread adds up
 
-// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each.
-template <class T>
-__global__ void sum_runs(const T* x, int64_t n, int64_t inner, int64_t runs, T* y, int64_t sums) {
+// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each. Few are added
+// in the type of x, their sums in double.
+template <class From, class To>
+__global__ void sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, To* y, int64_t sums) {
+  constexpr int kAtOnce = 16;  // so many reads are under way
   const int64_t i = thread_index();
   if (i >= sums) return;
-  const int64_t begin = i / inner % runs * kRun, outer = i / inner / runs;
-  const T* in = x + (outer * n + begin) * inner + i % inner;
-  T sum = 0;
-#pragma unroll 16  // so many reads are under way at once
-  for (int r = 0; r < min(kRun, n - begin); ++r) sum += in[r * inner];
-  y[i] = sum;
+  const int64_t begin = i / inner % runs * kRun, outer = i / inner / runs, length = min(kRun, n - begin);
+  const From* in = x + (outer * n + begin) * inner + i % inner;
+  double sum = 0;
+  for (int64_t first = 0; first < length; first += kAtOnce) {
+    From part = 0;
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k)
+      if (first + k < length) part += in[(first + k) * inner];
+    sum += part;
+  }
+  y[i] = static_cast<To>(sum);
 }
 
 // Sums x [outer, n, inner] to [outer, 1, inner]: runs of fixed length, then their sums. The result is y where
-// it has y's size, else new.
+// it has y's size, else new, and in double.
 Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, const Tensor& y) {
   const int64_t runs = std::max<int64_t>(1, (n + kRun - 1) / kRun), sums = outer * runs * inner;
   const bool last = runs == 1 && sums == y.size();
-  const Tensor out = last ? y.reshape({outer, 1, inner}) : Tensor::like(x, {outer, runs, inner});
-  visit_real(x.dtype(),
-             [&]<class T>(T) { launch(sum_runs<T>, {blocks_for(sums)}, x, n, inner, runs, out, sums); });
+  const Tensor out =
+      last ? y.reshape({outer, 1, inner}) : Tensor({outer, runs, inner}, DType::f64, x.device());
+  visit_real(x.dtype(), [&]<class From>(From) {
+    visit_real(out.dtype(), [&]<class To>(To) {
+      launch(sum_runs<From, To>, {blocks_for(sums)}, x, n, inner, runs, out, sums);
+    });
+  });
   return runs > 1 ? sum_axis(out, outer, runs, inner, y) : out;
 }
 
@@ -64,11 +75,10 @@ void CudaBackend::permute(In x, std::span<const int> axes, Out y) {
   visit(x.dtype(), [&]<class T>(T) { map(y.size(), y.data<T>(), Read<T>{x.data<T>(), at}); });
 }
 
-void CudaBackend::copy_columns(int64_t rows, int64_t width, In x, int64_t x_first, int64_t x_pitch, Out y,
-                               int64_t y_first, int64_t y_pitch) {
-  visit(x.dtype(), [&]<class T>(T) {
+void CudaBackend::copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) {
+  visit(x.matrix.dtype(), [&]<class T>(T) {
     launch(copy_columns_kernel<T>, {striding_blocks(rows * width)}, rows * width, width,
-           x.data<T>() + x_first, x_pitch, y.data<T>() + y_first, y_pitch);
+           x.matrix.data<T>() + x.first, x.pitch, y.matrix.data<T>() + y.first, y.pitch);
   });
 }
 

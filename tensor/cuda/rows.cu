@@ -24,31 +24,50 @@ __global__ void softmax_rows_backward(int64_t d, bool log, const T* y, const T* 
        [=](int64_t j) { din[j] = log ? dout[j] - math::exp(out[j]) * total : out[j] * (dout[j] - total); });
 }
 
+// statistics [rows, 3]: mu, c, rstd, with which h = ((x - mu) - c) rstd. mu, one sum rounded to T, shifts the
+// row near 0, where the second pass finds what it lacks and corrects the variance for it.
 template <class T>
 __global__ void layer_norm_rows(int64_t d, const T* x, const T* gain, const T* bias, double eps, T* y,
-                                T* mean, T* rstd) {
+                                T* statistics) {
   const int64_t r = blockIdx.x;
-  const T* in = x + r * d;
-  T* out = y + r * d;
-  const T mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
-  const double variance = double(sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); })) / d;
-  const T scale = 1 / std::sqrt(variance + eps);
-  each(d, [=](int64_t j) { out[j] = (in[j] - mu) * scale * gain[j] + bias[j]; });
-  if (threadIdx.x == 0) mean[r] = mu, rstd[r] = scale;
+  const T *in = x + r * d, mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
+  T *out = y + r * d, *kept = statistics + 3 * r;
+  T shifts = 0, squares = 0;  // this thread's
+  each(d, [&](int64_t j) {
+    const T shift = in[j] - mu;
+    shifts += shift;
+    squares += shift * shift;
+  });
+  const double c = block_reduce(static_cast<double>(shifts), 0., Sum{}) / d;
+  const double square = block_reduce(static_cast<double>(squares), 0., Sum{}) / d;
+  const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
+  each(d, [=](int64_t j) { out[j] = ((in[j] - mu) - shift) * rstd * gain[j] + bias[j]; });
+  if (threadIdx.x > 0) return;
+  kept[0] = mu;
+  kept[1] = shift;
+  kept[2] = rstd;
 }
 
-// The formulas stand beside the CPU's layer_norm_backward.
+// One row's h, from what forward kept of it.
+template <class T> struct Normalised {
+  T mu, shift, rstd;
+
+  __device__ Normalised(const T* statistics, int64_t r)
+      : mu(statistics[3 * r]), shift(statistics[3 * r + 1]), rstd(statistics[3 * r + 2]) {}
+  __device__ T operator()(T x) const { return ((x - mu) - shift) * rstd; }
+};
+
+// The formulas stand beside the definition of layer_norm_backward.
 template <class T>
-__global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain, const T* mean, const T* rstd,
-                              T* dx) {
+__global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain, const T* statistics, T* dx) {
   const int64_t r = blockIdx.x;
-  const T *in = x + r * d, *dout = dy + r * d, mu = mean[r], scale = rstd[r];
+  const Normalised<T> h(statistics, r);
+  const T *in = x + r * d, *dout = dy + r * d;
   T* din = dx + r * d;
   const auto u = [=](int64_t j) { return gain[j] * dout[j]; };
-  const auto h = [=](int64_t j) { return (in[j] - mu) * scale; };
   const T mean_u = sum<T>(d, u) / d;
-  const T mean_uh = sum<T>(d, [=](int64_t j) { return u(j) * h(j); }) / d;
-  each(d, [=](int64_t j) { din[j] = scale * (u(j) - mean_u - h(j) * mean_uh); });
+  const T mean_uh = sum<T>(d, [=](int64_t j) { return u(j) * h(in[j]); }) / d;
+  each(d, [=](int64_t j) { din[j] = h.rstd * (u(j) - mean_u - h(in[j]) * mean_uh); });
 }
 
 constexpr int64_t kNormRows = 32;  // of one partial sum of dgain and dbias
@@ -56,14 +75,14 @@ constexpr int64_t kNormRows = 32;  // of one partial sum of dgain and dbias
 // partial [blocks, 2, d]: row 0 of block b adds dy h over its kNormRows rows, row 1 adds dy. One thread a
 // column.
 template <class T>
-__global__ void layer_norm_partial(int64_t rows, int64_t d, const T* dy, const T* x, const T* mean,
-                                   const T* rstd, T* partial) {
+__global__ void layer_norm_partial(int64_t rows, int64_t d, const T* dy, const T* x, const T* statistics,
+                                   T* partial) {
   for (int64_t j = thread_index(); j < d; j += thread_count())
     for (int64_t block = blockIdx.y; block * kNormRows < rows; block += gridDim.y) {
       T dgain = 0, dbias = 0;
       for (int64_t r = block * kNormRows; r < std::min((block + 1) * kNormRows, rows); ++r) {
         const T dout = dy[r * d + j];
-        dgain += dout * (x[r * d + j] - mean[r]) * rstd[r];
+        dgain += dout * Normalised<T>(statistics, r)(x[r * d + j]);
         dbias += dout;
       }
       partial[2 * block * d + j] = dgain;
@@ -76,9 +95,9 @@ template <class T>
 __global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* dgain, T* dbias) {
   for (int64_t j = thread_index(); j < 2 * d; j += thread_count()) {
     T* out = j < d ? dgain : dbias;
-    T total = 0;
+    double total = 0;
     for (int64_t block = 0; block < blocks; ++block) total += partial[2 * block * d + j];
-    if (out) out[j % d] += total;
+    if (out) out[j % d] += static_cast<T>(total);
   }
 }
 
@@ -96,21 +115,21 @@ void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
   });
 }
 
-void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out mean, Out rstd) {
+void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(layer_norm_rows<T>, row_blocks(x), x.shape()[-1], x, gain, bias, eps, y, mean, rstd);
+    launch(layer_norm_rows<T>, row_blocks(x), x.shape()[-1], x, gain, bias, eps, y, statistics);
   });
 }
 
-void CudaBackend::layer_norm_backward(In dy, In x, In gain, In mean, In rstd, Out dx, Out dgain, Out dbias) {
+void CudaBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1], blocks = (rows + kNormRows - 1) / kNormRows;
   visit_real(x.dtype(), [&]<class T>(T) {
-    if (dx) launch(layer_norm_dx<T>, row_blocks(x), d, dy, x, gain, mean, rstd, dx);
+    if (dx) launch(layer_norm_dx<T>, row_blocks(x), d, dy, x, gain, statistics, dx);
     if (!dgain && !dbias) return;
     const Tensor partial = Tensor::like(x, {blocks, 2, d});
     constexpr unsigned kColumns = 64;
     launch(layer_norm_partial<T>, {dim3(blocks_for(d, kColumns), std::min<int64_t>(blocks, 65535)), kColumns},
-           rows, d, dy, x, mean, rstd, partial);
+           rows, d, dy, x, statistics, partial);
     launch(layer_norm_add<T>, {blocks_for(2 * d, kColumns), kColumns}, blocks, d, partial, dgain, dbias);
   });
 }

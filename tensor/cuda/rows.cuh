@@ -19,11 +19,11 @@ template <class Fn> __device__ void each(int64_t d, const Fn& fn) {
   for (int64_t j = threadIdx.x; j < d; j += blockDim.x) fn(j);
 }
 
-// Sum of term(j) over [0, d), in every thread.
-template <class T, class Term> __device__ T sum(int64_t d, const Term& term) {
+// Sum of term(j) over [0, d), in every thread: each thread's part in T, their sums in double.
+template <class T, class Term> __device__ double sum(int64_t d, const Term& term) {
   T part = 0;
   each(d, [&](int64_t j) { part += term(j); });
-  return block_reduce(part, T(0), Sum{});
+  return block_reduce(static_cast<double>(part), 0., Sum{});
 }
 
 // The largest x[j], in every thread; NaNs are passed over.

@@ -1,5 +1,5 @@
-// What the CUDA kernels share on the host: one stream, one cuBLAS handle, the slot where a kernel reports an
-// id out of range, and the check around every CUDA and cuBLAS call. Made on first use, never destroyed.
+// What the CUDA kernels share on the host: one stream, one cuBLAS handle, the slot where a kernel reports a
+// number out of range, and the check around every CUDA and cuBLAS call. Made on first use, never destroyed.
 #pragma once
 
 #include <cublas_v2.h>
@@ -21,23 +21,23 @@ template <class Function> auto cublas(const char* name) {
   return reinterpret_cast<std::decay_t<Function>>(cublas_symbol(name));
 }
 
-// The first id out of range that a kernel met since the last synchronise(). A kernel cannot throw, and one
-// that traps would take the context and every tensor with it: so it writes here and carries on.
-struct BadId {
-  const char* op;  // a host pointer that the kernel only passes on; null: none was met
-  int64_t row, position, vocab;
-  int32_t id;
+// The first id or length out of range that a kernel met since the last synchronise(). A kernel cannot throw,
+// and one that traps would take the context and every tensor with it: so it writes here and carries on.
+struct OutOfRange {
+  const char* op;         // a host pointer that the kernel only passes on; null: none was met
+  int64_t number, limit;  // a length may be the limit, an id not
+  int64_t row, position;  // a length has no position: -1
 };
 
 struct Runtime {
-  cudaStream_t stream;  // the only one; not the default stream
-  cublasHandle_t blas;  // bound to it
-  BadId* error_slot;    // in pinned host memory, which host and device see at the same address
+  cudaStream_t stream;     // the only one; not the default stream
+  cublasHandle_t blas;     // bound to it
+  OutOfRange* error_slot;  // in pinned host memory, which host and device see at the same address
 };
 const Runtime& runtime();
 
-// Waits for all work. Throws what went wrong in it: std::invalid_argument for a BadId, as the CPU would have
-// thrown, and then all tensors stay valid.
+// Waits for all work. Throws what went wrong in it: std::invalid_argument for a number out of range, as
+// the CPU would have thrown, and then all tensors stay valid.
 void synchronise();
 
 }  // namespace gradus::cuda

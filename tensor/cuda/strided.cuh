@@ -15,7 +15,8 @@ struct Strided {
     if (n == 1) return;
     const bool continues = rank > 0 && stride[rank - 1] == n * step;
     if (!continues) size[rank++] = 1;
-    size[rank - 1] *= n, stride[rank - 1] = step;
+    size[rank - 1] *= n;
+    stride[rank - 1] = step;
   }
 
   // An operand of this shape, stretched to y's.

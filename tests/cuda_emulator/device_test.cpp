@@ -1,10 +1,11 @@
 // The kernels of tensor/cuda/ under the emulator's three orders of threads and blocks, with little memory,
-// and how often they wait.
+// how often they wait, and how many launches they take.
 #include <doctest/doctest.h>
 
 #include "losses/translation_loss.h"
 #include "nn/translation_model.h"
 #include "optim/adam.h"
+#include "tensor/fused_ops.h"
 #include "tests/cuda_emulator/emulator.h"
 #include "tests/op_run.h"
 
@@ -107,4 +108,34 @@ TEST_CASE("emulated cuda: a training step never waits for the device") {
 #endif
   CHECK(training.sums.tokens() == 15);
   CHECK(emulator::synchronisations > before);
+}
+
+namespace {
+
+template <class F> int launches_of(F f) {
+  const int before = emulator::launches;
+  f();
+  return emulator::launches - before;
+}
+
+}  // namespace
+
+TEST_CASE("emulated cuda: what an optimiser does is one launch over all of its parameters") {
+  Training training;
+  training.step();
+  CHECK(training.model.parameters().size() > 20);
+  CHECK(launches_of([&] { training.adam->zero_grad(); }) == 1);
+  CHECK(launches_of([&] { training.adam->scale_gradients(0.5); }) == 1);
+  // Squares of pieces, their sum, the clipping; and the root of the sum, which is the result.
+  CHECK(launches_of([&] { training.adam->clip_gradients(1); }) == 4);
+  CHECK(launches_of([&] { training.adam->step(); }) == 1);
+}
+
+TEST_CASE("emulated cuda: to check lengths on the device takes no launch of its own") {
+  const Tensor x = Tensor::full({2, 3, 4}, 1, DType::f32, Device::cuda);
+  const Tensor lengths = Tensor::from(std::vector<int32_t>{3, 1}, {2}, Device::cuda);
+  const auto attend = [&](const Tensor& key_lengths) {
+    attention_forward({{x}, {x}, {x}}, {.d_model = 4, .heads = 2, .key_lengths = key_lengths});
+  };
+  CHECK(launches_of([&] { attend(lengths); }) == launches_of([&] { attend({}); }));
 }

@@ -23,6 +23,7 @@ namespace emulator {
 enum class Order { forward, backward, shuffled };  // shuffled: another one after each barrier
 inline Order order = Order::forward;
 inline size_t device_memory = size_t{1} << 30;  // bytes
+inline int launches = 0;                        // of kernels, so far
 inline int synchronisations = 0;                // how often the host has waited for a stream
 
 // For kernels.

@@ -75,6 +75,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
   if (threads - 1 >= 1024 || block.z > 64 || grid.x - 1 >= (1u << 31) - 1 || grid.y - 1 >= 65535 ||
       grid.z - 1 >= 65535)
     return result(false, cudaErrorInvalidConfiguration);  // 0 - 1 is too large as well
+  ++launches;
   enqueue(config.stream, [=] { run_grid(grid, block, shared, thread); });
   return cudaSuccess;
 }

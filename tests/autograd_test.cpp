@@ -339,10 +339,11 @@ TEST_CASE("autograd: a rule may add to inputs that need no gradient") {
 TEST_CASE("autograd: an exception in a rule leaves no part of a gradient behind") {
   const Variable x = leaf({1, 2});
   const Variable trunk = x * 2;
-  const auto faulty = record("faulty", trunk.value() * 1, {trunk}, [](const Tensor& dy, std::span<Gradient> d) {
-    d[0] += dy * -100;
-    throw std::runtime_error("on purpose");
-  });
+  const auto faulty =
+      record("faulty", trunk.value() * 1, {trunk}, [](const Tensor& dy, std::span<Gradient> d) {
+        d[0] += dy * -100;
+        throw std::runtime_error("on purpose");
+      });
   CHECK_THROWS_WITH(sum(faulty).backward(), "on purpose");
   sum(trunk).backward();  // another loss through the same trunk
   CHECK(values(x.grad()) == std::vector<double>{2, 2});

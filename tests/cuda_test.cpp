@@ -6,7 +6,9 @@
 #include "losses/translation_loss.h"
 #include "nn/translation_model.h"
 #include "optim/adam.h"
+#include "tests/op_definitions.h"
 #include "tests/op_run.h"
+#include "tests/precision.h"
 
 using namespace gradus;
 using namespace gradus::tests;
@@ -37,7 +39,7 @@ std::vector<double> loss_curve(Device device, int steps) {
        .tie = nn::Tie::output,
        .transformer = {.d_model = 16, .heads = 2, .layers = 1, .ff = 32, .dropout = 0.1},
        .longest = 8});
-  model.init(/*seed=*/3);
+  model.init(/*seed=*/10);
   model.to(device);
   const losses::TranslationLoss criterion(11);
   optim::Adam adam(model.parameters(), {.lr = 3e-3, .beta2 = 0.98, .eps = 1e-9});
@@ -87,6 +89,10 @@ TEST_CASE("cuda: values of every operation agree with plain loops, f64 and f32")
   }
 }
 
+TEST_CASE("cuda: fused kernels do what their definitions say") { check_definitions(kCuda); }
+
+TEST_CASE("cuda: f32 keeps its digits where a naive kernel would not") { check_precision(kCuda); }
+
 TEST_CASE("cuda: every element of every gradient agrees with measured slopes to 1e-8") {
   release_cached_memory(kCuda);  // the emulator is slower the more there is
   int number = 0;
@@ -117,7 +123,7 @@ TEST_CASE("cuda: dropout drops what the CPU drops, to the bit") {
 
 TEST_CASE("cuda: fifty steps of a tiny translator give the CPU's losses to 1e-4") {
   const std::vector<double> cpu = loss_curve(Device::cpu, 50), cuda = loss_curve(kCuda, 50);
-  CHECK(cpu.back() < 0.9 * cpu.front());  // it learns
+  CHECK(cpu.back() < 0.8 * cpu.front());  // it learns
   for (size_t step = 0; step < cpu.size(); ++step) {
     INFO("step ", step);
     CHECK(std::fabs(cuda[step] - cpu[step]) <= 1e-4);

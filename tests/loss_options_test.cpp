@@ -319,7 +319,9 @@ TEST_CASE("a row whose target equals the pad id is left out, wherever that id li
             LabelSmoothingCrossEntropy(0.1, -1, Smoothing::others));
   }
   for (const int32_t id : {-100, 5})
-    CHECK(contains(error_of([&] { losses::CrossEntropy({.pad_id = 2})(Variable(z), ints({1, 2, id})); }),
+    CHECK(contains(error_of([&] {
+                     losses::CrossEntropy({.pad_id = 2})(Variable(z), ints({1, 2, id}));
+                   }),
                    message("id ", id, " at row 0, position 2 is outside [0, 5)")));
 }
 
@@ -383,8 +385,8 @@ TEST_CASE("a prior at eps 0 and 1, where logits are -infinity") {
   const Tensor z = Tensor::from(std::vector<double>{1, -inf, 2, /**/ 0, -inf, 1}, {2, 3});
   const auto rows_of = [&](double eps, const Tensor& logits) {
     const Variable leaf(logits, true);
-    const Variable rows = losses::CrossEntropy(
-        {.smoothing = eps, .reduction = Reduction::none, .prior = prior})(leaf, target);
+    const Variable rows =
+        losses::CrossEntropy({.smoothing = eps, .reduction = Reduction::none, .prior = prior})(leaf, target);
     sum(rows).backward();
     return std::pair(values(rows.value()), values(leaf.grad()));
   };

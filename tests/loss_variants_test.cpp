@@ -89,8 +89,8 @@ TEST_CASE("unigram prior: shares of counts, and what is no prior") {
                    towards(classes({0.5, 0.5}), 0.1)(Variable(kLogits), kTarget);
                  }),
                  "expected a prior [5], got [2]"));
-  CHECK(contains(
-      error_of([] { towards(classes(kPrior).to(DType::f32), 0.1)(Variable(kLogits), kTarget); }), "f32"));
+  CHECK(contains(error_of([] { towards(classes(kPrior).to(DType::f32), 0.1)(Variable(kLogits), kTarget); }),
+                 "f32"));
 }
 
 TEST_CASE("class weights: two meanings, one divisor") {
@@ -142,7 +142,8 @@ TEST_CASE("class weights: neutral settings, and that per_class lets a heavy clas
     CHECK(nothing(Variable(kLogits), kTarget).value().item() == 0);
     CHECK(largest(values(gradient(nothing))) == 0);
   }
-  CHECK(contains(error_of([&] { CrossEntropy({.class_weight = ones, .prior = ones}); }), "do not go together"));
+  CHECK(
+      contains(error_of([&] { CrossEntropy({.class_weight = ones, .prior = ones}); }), "do not go together"));
   CHECK(contains(error_of([&] {
                    CrossEntropy({.convention = Smoothing::others, .prior = classes({0.5, 0.5})});
                  }),
@@ -152,14 +153,13 @@ TEST_CASE("class weights: neutral settings, and that per_class lets a heavy clas
 TEST_CASE("class weights: rows of weight 0 alone have one divisor forward and backward") {
   const Tensor logits = Tensor::from(std::vector<double>{2, -1, .5, 0, 1, -2}, {2, 3});
   const Variable z(logits, true);
-  const CrossEntropy loss({.smoothing = 0.1,
-                           .class_weight = classes({1, 0, 2}),
-                           .weighting = ClassWeighting::per_class});
+  const CrossEntropy loss(
+      {.smoothing = 0.1, .class_weight = classes({1, 0, 2}), .weighting = ClassWeighting::per_class});
   const Variable value = loss(z, ints({1, 1}));
   value.backward();
   CHECK(value.value().item() == near(0.392365684676, 1e-11));
-  const std::vector<double> expected{.0452263701, .00391125733, -.0491376275,
-                                     -.00738368730, .0705384513, -.0631547640};
+  const std::vector<double> expected{.0452263701,   .00391125733, -.0491376275,
+                                     -.00738368730, .0705384513,  -.0631547640};
   for (size_t i = 0; i < 6; ++i) CHECK(values(z.grad())[i] == near(expected[i], 1e-8));
 }
 

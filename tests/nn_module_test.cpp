@@ -78,8 +78,9 @@ TEST_CASE("a file of another tie or depth is another architecture") {
   nn::TranslationModel none = tiny_model(tiny_config(Tie::none)),
                        output = tiny_model(tiny_config(Tie::output));
   CHECK(contains(refusal(none, copy_of(output)), "the file has no output.weight [7, 4]"));
-  CHECK(contains(refusal(output, copy_of(none)),
-                 "output.weight and target_embedding.weight are one parameter here, and have different values"));
+  CHECK(contains(
+      refusal(output, copy_of(none)),
+      "output.weight and target_embedding.weight are one parameter here, and have different values"));
   nn::TranslationModelConfig deeper = tiny_config();
   deeper.transformer.layers = 3;
   nn::TranslationModel deep = tiny_model(deeper);
@@ -225,10 +226,14 @@ TEST_CASE("inputs that do not fit are refused") {
   CHECK(contains(with([](auto& b) { b.source_lengths = ints({4, 2, 1}); }), "lengths [2], got [3]"));
   CHECK(contains(with([](auto& b) { b.target_lengths = Tensor::zeros({2}, DType::f32); }),
                  "lengths i32 [B], got f32 [2]"));
-  CHECK(contains(with([](auto& b) { b.source_lengths = ints({5, 1}); }),
+  CHECK(contains(with([](auto& b) {
+                   b.source_lengths = ints({5, 1});
+                 }),
                  "translation model: source: length 5 at row 0 is outside [0, 4]"));
   CHECK(contains(with([](auto& b) { b.source_lengths = ints({4, -1}); }), "length -1 at row 1"));
-  CHECK(contains(with([](auto& b) { b.target_lengths = ints({6, 1}); }),
+  CHECK(contains(with([](auto& b) {
+                   b.target_lengths = ints({6, 1});
+                 }),
                  "translation model: target: length 6 at row 0 is outside [0, 5]"));
   const auto decode = [&](int64_t longest) {
     return error_of([&] { greedy_decode(model, good.source, good.source_lengths, longest, kBos, kEos); });
@@ -274,15 +279,19 @@ TEST_CASE("layers are drawn when they are made, each differently; init follows f
   const State more = three.state();
   for (const auto& [name, tensor] : two.state()) CHECK(equal(tensor, more.at(name)));
   three.init(10);
-  CHECK_FALSE(equal(three.state().at("target_embedding.weight"), more.at("target_embedding.weight").copy() * 0.));
+  CHECK_FALSE(
+      equal(three.state().at("target_embedding.weight"), more.at("target_embedding.weight").copy() * 0.));
 }
 
 TEST_CASE("initial values: those of an independent Philox, by seed and name") {
-  // Made with Random123's Philox4x32-10 and FNV-1a in Python: key 7, counter (i, 2^32 - 1, hash of "0.weight").
+  // Made with Random123's Philox4x32-10 and FNV-1a in Python: key 7, counter (i, 2^32 - 1, hash of
+  // "0.weight").
   const std::vector<double> uniform = values(Init::uniform(1).draw({4}, 7, "0.weight"));
   const std::vector<double> normal = values(Init::normal(1).draw({4}, 7, "0.weight"));
-  const double expected_uniform[] = {-0.9965773282757715, -0.72738769343515375, -0.56747056225526182, -0.22253064266627431};
-  const double expected_normal[] = {0.038344092997964124, 0.044219161823940811, -0.53435392113512359, 0.44925919190496744};
+  const double expected_uniform[] = {-0.9965773282757715, -0.72738769343515375, -0.56747056225526182,
+                                     -0.22253064266627431};
+  const double expected_normal[] = {0.038344092997964124, 0.044219161823940811, -0.53435392113512359,
+                                    0.44925919190496744};
   for (size_t i = 0; i < 4; ++i) {
     CHECK(uniform[i] == near(expected_uniform[i], 1e-13));
     CHECK(normal[i] == near(expected_normal[i], 1e-13));
@@ -323,7 +332,8 @@ TEST_CASE("a member that is not visited is noticed at the optimiser's step") {
   pair.visits_b = false;
   optim::Sgd sgd(pair.parameters());
   (sum(pair.a) + sum(pair.b)).backward();
-  CHECK(contains(error_of([&] { sgd.step(); }), "sgd: a parameter [3] gets gradients, but no module has named it"));
+  CHECK(contains(error_of([&] { sgd.step(); }),
+                 "sgd: a parameter [3] gets gradients, but no module has named it"));
   pair.visits_b = true;
   pair.parameters();
   CHECK_NOTHROW(sgd.step());
@@ -360,7 +370,8 @@ TEST_CASE("parameters are real numbers") {
 }
 
 TEST_CASE("a tied weight may stand in a file under both of its names") {
-  nn::TranslationModel tied = tiny_model(tiny_config(Tie::output)), other = tiny_model(tiny_config(Tie::output), 5);
+  nn::TranslationModel tied = tiny_model(tiny_config(Tie::output)),
+                       other = tiny_model(tiny_config(Tie::output), 5);
   State file = copy_of(other);
   file["output.weight"] = file.at("target_embedding.weight").copy();  // as torch writes it
   tied.load(file);

@@ -291,8 +291,7 @@ inline std::vector<OpCase> row_cases() {
 inline std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
   for (auto family : {elementwise_cases, reduce_cases, rearrange_cases, product_cases, row_cases,
-                      embedding_cases, attention_cases, cross_entropy_cases,
-                      prior_cross_entropy_cases})
+                      embedding_cases, attention_cases, cross_entropy_cases, prior_cross_entropy_cases})
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;
 }

@@ -1,5 +1,5 @@
-// Each fused kernel, and its gradient, against the plain body that defines it (tensor/definitions.cpp), on any
-// device, in f32 and f64, at sizes where kernels cut their work into blocks.
+// Each fused kernel, and its gradient, against the plain body that defines it (tensor/definitions.cpp), on
+// any device, in f32 and f64, at sizes where kernels cut their work into blocks.
 #pragma once
 
 #include "tests/op_run.h"

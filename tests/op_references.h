@@ -235,7 +235,7 @@ struct CrossEntropy {
   Reduction reduction;
   bool subtract_entropy;
   double smoothing;
-  int32_t pad_id;                  // -1: none
+  int32_t pad_id;              // -1: none
   std::vector<double> weight;  // per class, or none
 };
 
@@ -291,8 +291,7 @@ inline Array prior_cross_entropy(const Array& logits, const std::vector<int32_t>
   Array rows(logits.shape.without_last());
   for (size_t r = 0; r < targets.size(); ++r) {
     if (targets[r] == pad_id) continue;
-    const std::vector<double> p =
-        softmax(&logits.v[r * prior.size()], static_cast<int64_t>(prior.size()));
+    const std::vector<double> p = softmax(&logits.v[r * prior.size()], static_cast<int64_t>(prior.size()));
     for (size_t j = 0; j < prior.size(); ++j)
       if (prior[j] > 0) rows.v[r] -= prior[j] * std::log(p[j]);
   }

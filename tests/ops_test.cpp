@@ -114,7 +114,8 @@ TEST_CASE("ops: every operation of autograd/ops.h has its row in the table") {
   declared.erase("unary");  // by name: neg, exp, ...
   for (const OpCase& row : op_cases()) rows.insert(row.name.substr(0, row.name.find(':')));
   CHECK(declared.size() >= 25);
-  for (const std::string& name : declared) CHECK_MESSAGE(rows.contains(name), name, " has no row in op_cases.h");
+  for (const std::string& name : declared)
+    CHECK_MESSAGE(rows.contains(name), name, " has no row in op_cases.h");
   for (int op = 0; op <= static_cast<int>(Unary::x_log_x); ++op)
     CHECK_MESSAGE(rows.contains(name_of(static_cast<Unary>(op))), name_of(static_cast<Unary>(op)));
 }

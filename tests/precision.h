@@ -1,5 +1,5 @@
-// What float arithmetic loses, in a table: operations where a naive kernel is wrong by far, on input that shows
-// it, against what is right. Each row runs on any device.
+// What float arithmetic loses, in a table: operations where a naive kernel is wrong by far, on input that
+// shows it, against what is right. Each row runs on any device.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -26,46 +26,48 @@ inline Variable float_leaf(const std::vector<double>& x, Shape shape, Device dev
   return Variable(Tensor::from(x, shape).to(DType::f32).to(device), /*requires_grad=*/true);
 }
 
-// One row of V logits: `top` for the target, class 0, and `rest` for the others.
-inline std::vector<double> peaked(int64_t vocab, double top, double rest) {
+// One row of V logits: 0 for the target, `rest` for the others.
+inline std::vector<double> peaked(int64_t vocab, int32_t target, double rest) {
   std::vector<double> z(static_cast<size_t>(vocab), rest);
-  z[0] = top;
+  z[static_cast<size_t>(target)] = 0;
   return z;
 }
 
 inline std::vector<PrecisionRow> cross_entropy_precision() {
   std::vector<PrecisionRow> rows;
   constexpr int64_t kVocab = 1000;
-  for (double rest : {-15., -17., -30.}) {
-    const auto loss = [=](Device device) {
-      return cross_entropy(float_leaf(peaked(kVocab, 0, rest), {1, kVocab}, device),
-                           Tensor::from(std::vector<int32_t>{0}, {1}), {})
-          .loss;
+  for (const auto& [target, rest] :
+       {std::pair<int32_t, double>{0, -15.}, {0, -17.}, {500, -17.}, {999, -30.}}) {
+    const std::string what = message("cross_entropy: V = 1000, target ", target, ", others at ", rest);
+    const auto row = [target = target, rest = rest](Device device) {
+      return float_leaf(peaked(kVocab, target, rest), {1, kVocab}, device);
     };
-    const double others = (kVocab - 1) * std::exp(rest), p = 1 / (1 + others);
-    rows.push_back({message("cross_entropy: V = 1000, others at ", rest),
-                    [=](Device device) { return numbers(loss(device).value()); },
+    const auto loss = [target = target](const Variable& z) {
+      return cross_entropy(z, Tensor::from(std::vector<int32_t>{target}, {1}), {}).loss;
+    };
+    const auto gradient = [=](Device device) {
+      const Variable z = row(device);
+      loss(z).backward();
+      return numbers(z.grad());
+    };
+    const double others = (kVocab - 1) * std::exp(rest), slope = others / (1 + others);
+    rows.push_back({what,
+                    [=](Device device) { return numbers(loss(row(device)).value()); },
                     {std::log1p(others)},
                     1e-6});
-    rows.push_back({message("cross_entropy: gradient by the target, others at ", rest),
-                    [=](Device device) {
-                      const Variable z = float_leaf(peaked(kVocab, 0, rest), {1, kVocab}, device);
-                      const IdColumns first = Tensor::from(std::vector<int32_t>{0}, {1});
-                      cross_entropy(z, first, {}).loss.backward();
-                      return std::vector<double>{numbers(z.grad())[0]};
+    rows.push_back({what + ", gradient by the target",
+                    [=, target = target](Device device) {
+                      return std::vector<double>{gradient(device)[static_cast<size_t>(target)]};
                     },
-                    {-others * p},
+                    {-slope},
                     1e-6});
-    // Its sum over the row is 0, of terms that add up to the gradient of the target.
-    rows.push_back({message("cross_entropy: gradients of the other classes, others at ", rest),
-                    [=](Device device) {
-                      const Variable z = float_leaf(peaked(kVocab, 0, rest), {1, kVocab}, device);
-                      const IdColumns first = Tensor::from(std::vector<int32_t>{0}, {1});
-                      cross_entropy(z, first, {}).loss.backward();
-                      const std::vector<double> g = numbers(z.grad());
-                      return std::vector<double>{std::accumulate(g.begin() + 1, g.end(), 0.)};
+    rows.push_back({what + ", sum of the other gradients",
+                    [=, target = target](Device device) {
+                      const std::vector<double> g = gradient(device);
+                      const double all = std::accumulate(g.begin(), g.end(), 0.);
+                      return std::vector<double>{all - g[static_cast<size_t>(target)]};
                     },
-                    {others * p},
+                    {slope},
                     1e-6});
   }
   return rows;
@@ -88,8 +90,7 @@ inline std::vector<PrecisionRow> layer_norm_precision() {
               const Variable bias = float_leaf(std::vector<double>(x.size(), 0), {d}, device);
               return numbers(layer_norm(float_leaf(x, {1, d}, device), gain, bias).value());
             },
-            normed(x),
-            2e-6};
+            normed(x), 2e-6};
   };
   std::vector<double> shifted;
   for (double v : numbers(Generator(3).normal({512}, 1)))
@@ -121,12 +122,11 @@ inline std::vector<PrecisionRow> sum_precision() {
   const double right = kRows * static_cast<double>(.1f);
   for (const int axis : {0, 1}) {
     const Shape shape = axis == 0 ? Shape{kRows, 2} : Shape{2, kRows};
-    rows.push_back({message("sum: 0.1 over axis ", axis, " of ", shape),
-                    [=](Device device) {
-                      return numbers(sum(Tensor::full(shape, .1f, DType::f32, device), {axis}));
-                    },
-                    {right, right},
-                    1e-6});
+    rows.push_back(
+        {message("sum: 0.1 over axis ", axis, " of ", shape),
+         [=](Device device) { return numbers(sum(Tensor::full(shape, .1f, DType::f32, device), {axis})); },
+         {right, right},
+         1e-6});
   }
   return rows;
 }
@@ -157,8 +157,8 @@ inline std::vector<PrecisionRow> clip_precision() {
 // Checks every row and shows the table.
 inline void check_precision(Device device) {
   std::string table = message("errors of f32 on ", device, ", relative:\n");
-  for (const auto& family : {cross_entropy_precision, layer_norm_precision, attention_precision, sum_precision,
-                             clip_precision})
+  for (const auto& family :
+       {cross_entropy_precision, layer_norm_precision, attention_precision, sum_precision, clip_precision})
     for (const PrecisionRow& row : family()) {
       const std::vector<double> got = row.f32(device);
       REQUIRE(got.size() == row.right.size());

@@ -81,8 +81,15 @@ TEST_CASE("saved: arguments and results that were overwritten, by the operation 
          return attention(x, x, x, {.d_model = 3, .heads = 1});
        },
        &a},
-      {"cross_entropy", [&] { return cross_entropy(a, ints({0, 1}), {}).loss; }, &a},
-      {"prior_cross_entropy", [&] { return prior_cross_entropy(a, softmax(row.value()), ints({0, 1}), -1); },
+      {"cross_entropy",
+       [&] {
+         return cross_entropy(a, ints({0, 1}), {}).loss;
+       },
+       &a},
+      {"prior_cross_entropy",
+       [&] {
+         return prior_cross_entropy(a, softmax(row.value()), ints({0, 1}), -1);
+       },
        &a},
   };
   for (const Case& c : cases) {

@@ -276,8 +276,8 @@ TEST_CASE("what cannot be searched is refused, and the model trains on as before
                  "translation model: expected a beam of at least 1, got 0"));
   CHECK(contains(with([](Task& t) { t.options.longest = 13; }),
                  "translation model: asked to decode 13 tokens"));
-  CHECK(
-      contains(with([](Task& t) { t.options.longest = 0; }), "beam search: expected `longest` to be given, at least 1, got 0"));
+  CHECK(contains(with([](Task& t) { t.options.longest = 0; }),
+                 "beam search: expected `longest` to be given, at least 1, got 0"));
   CHECK(contains(with([](Task& t) { t.options.length_penalty = -1; }),
                  "beam search: expected a length penalty >= 0, got -1"));
   CHECK(contains(with([](Task& t) { t.options.length_penalty = std::nan(""); }),

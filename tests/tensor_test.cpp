@@ -234,7 +234,9 @@ TEST_CASE("add_to: operands that overlap") {
   CHECK(shifted.rows(12345, 12346).item() == 12344);
 
   const Tensor cache({2, 3, 4});
-  CHECK(contains(error_of([&] { store_columns(cache.rows(0, 2).reshape({2, 1, 12}), 0, cache, 1); }),
+  CHECK(contains(error_of([&] {
+                   store_columns(cache.rows(0, 2).reshape({2, 1, 12}), 0, cache, 1);
+                 }),
                  "share elements"));
 }
 
@@ -245,9 +247,11 @@ TEST_CASE("tensor: what has no value, and numbers that have no place in an i32")
   refused("full: nan is no i32", [] { Tensor::full({1}, NAN, DType::i32); });
   CHECK(Tensor::full({1}, -2147483648., DType::i32).item() == -2147483648.);
   for (DType dtype : {DType::f32, DType::f64}) {
-    CHECK(Tensor::full({2}, -3.75, dtype).to(DType::i32).to_vector<int32_t>() == std::vector<int32_t>{-3, -3});
+    CHECK(Tensor::full({2}, -3.75, dtype).to(DType::i32).to_vector<int32_t>() ==
+          std::vector<int32_t>{-3, -3});
     for (double x : {3e9, -3e9, double(NAN), double(INFINITY)})
-      CHECK(contains(error_of([&] { Tensor::full({2}, x, dtype).to(DType::i32); }), "has no place in an i32"));
+      CHECK(
+          contains(error_of([&] { Tensor::full({2}, x, dtype).to(DType::i32); }), "has no place in an i32"));
   }
 }
 

@@ -126,7 +126,8 @@ class Student {
     using enum ClassWeighting;
     const double strength = run_.strength, steps = static_cast<double>(run_.steps);
     const auto penalized = [&](double beta, double threshold = INFINITY) {
-      return CrossEntropy({.pad_id = 0})(z, y) + beta * ConfidencePenalty(0, Reduction::mean, threshold)(z, y);
+      return CrossEntropy({.pad_id = 0})(z, y) +
+             beta * ConfidencePenalty(0, Reduction::mean, threshold)(z, y);
     };
     if (run_.method == "penalty") return penalized(strength);
     if (run_.method == "hinge") return penalized(strength, /*threshold=*/1);

@@ -1,6 +1,7 @@
 #include "tensor/device.h"
 
 #include "tensor/cpu/cpu_backend.h"
+#include "tensor/instructions.h"
 #include "tensor/error.h"
 
 #ifdef GRADUS_CUDA
@@ -20,6 +21,15 @@ std::string why_no_cuda() {
 Backend* make_cuda() { return nullptr; }
 #endif
 
+// Both backends are never destroyed: tensors may outlive main.
+Backend& cpu_backend() {
+  const std::string missing =
+      cpu::missing_instructions(cpu::kCompiledFor, cpu::instructions_of_this_cpu());
+  check_world(missing.empty(), "device cpu: this CPU lacks ", missing,
+              ", for which gradus was compiled; build it here, or with -DGRADUS_ARCH=x86-64-v3 or baseline");
+  return *new CpuBackend();
+}
+
 Backend& cuda_backend() {
   const std::string missing = why_no_cuda();
   check_world(missing.empty(), "device cuda: ", missing);
@@ -34,8 +44,8 @@ std::vector<Device> available_devices() {
 }
 
 Backend& backend(Device device) {
-  static auto* cpu = new CpuBackend();  // never destroyed: tensors may outlive main
-  if (device == Device::cpu) return *cpu;
+  static Backend& cpu = cpu_backend();
+  if (device == Device::cpu) return cpu;
   static Backend& cuda = cuda_backend();  // asked again next time if it throws
   return cuda;
 }

@@ -1,5 +1,7 @@
 #include "tensor/cpu/gemm.h"
 
+#include <mutex>
+
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/parallel.h"
 
@@ -24,8 +26,7 @@ struct Tile {
 template <class Fn> void for_tiles(const GemmShape& s, const Fn& fn) {
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   if (s.m == 0 || s.n == 0) return;
-  if (work <= 32 * 32 * 32) return fn(Tile{0, s.m, 0, s.n});  // OpenBLAS divides nothing so small
-  const int64_t longer = std::max(s.m, s.n), pieces = work < 1e9 ? 4 : 16;
+  const int64_t longer = std::max(s.m, s.n), pieces = work <= 32 * 32 * 32 ? 1 : work < 1e9 ? 4 : 16;
   const int64_t length = cpu::blocks_of(longer, pieces * 16) * 16;
   cpu::parallel_products(cpu::blocks_of(longer, length), [&](int64_t i, int) {
     const int64_t begin = i * length, size = std::min(length, longer - begin);
@@ -43,13 +44,17 @@ void tile_product(const GemmShape& s, double alpha, const T* a, const T* b, doub
                c + tile.row * s.n + tile.column, s.n);
 }
 
+std::mutex one_at_a_time;
+
 }  // namespace
 
 cpu::BlasThreads::BlasThreads(int threads) : before_(omp_get_max_threads ? omp_get_max_threads() : 0) {
   if (omp_set_num_threads) omp_set_num_threads(threads);
+  if (openblas_get_parallel() == kSequential) one_at_a_time.lock();
 }
 
 cpu::BlasThreads::~BlasThreads() {
+  if (openblas_get_parallel() == kSequential) one_at_a_time.unlock();
   if (omp_set_num_threads) omp_set_num_threads(before_);
 }
 

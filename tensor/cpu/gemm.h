@@ -29,7 +29,9 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
 
 // Among how many threads of its own OpenBLAS may divide this thread's products, while this object lives. Its
 // OpenMP build asks OpenMP, which keeps a number for each thread; so other threads of the program are not
-// disturbed. The pthread build has one number for all: the backend sets that to 1, once.
+// disturbed. The pthread build has one number for all: the backend sets that to 1, once. The sequential build
+// may hand two callers the same buffer (unless it was built with USE_LOCKING, which it does not say): they
+// take turns.
 class BlasThreads {
  public:
   explicit BlasThreads(int threads);

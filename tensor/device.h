@@ -29,8 +29,9 @@ Device named_device(std::string_view name);  // "cpu" or "cuda", which must be t
 // copy to the host.
 void synchronise(Device device);
 
-// Threads that CPU kernels use; at first OMP_NUM_THREADS, else one per core. Results do not depend on it, to
-// the bit.
+// Threads that CPU kernels use, one number for the whole program; at first OMP_NUM_THREADS, else one for each
+// core that the process may use. Results do not depend on it, to the bit. Where several threads of a program
+// call kernels at once, one of them has all of these threads and the others have themselves.
 int num_threads();
 void set_num_threads(int threads);
 

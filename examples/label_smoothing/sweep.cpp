@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
@@ -11,6 +10,8 @@
 #include <regex>
 
 #include "examples/support/program.h"
+#include "tensor/cpu/thread_pool.h"
+#include "tensor/device.h"
 #include "tensor/safetensors.h"
 
 namespace gradus::examples::lab {
@@ -142,25 +143,17 @@ Results sweep(const Settings& settings, const std::string& name, const Kinds& ki
   Outcomes outcomes = std::filesystem::exists(file) ? from_csv(file, runs) : Outcomes(runs.size());
   int64_t done = std::ranges::count_if(outcomes, finished);
   Progress progress(std::cerr, {.total = std::ssize(runs), .start = done});
-  std::exception_ptr failure;
   std::mutex mutex;
-  // Within this region every kernel runs on the thread that calls it.
-#pragma omp parallel for schedule(dynamic, 1)
-  for (size_t i = 0; i < runs.size(); ++i) {
-    if (interrupted() || finished(outcomes[i])) continue;
-    try {
-      Outcome outcome = train_and_measure(lesson, runs[i]);
-      const std::lock_guard lock(mutex);  // no critical region: an exception may not leave one
-      if (!finished(outcome)) continue;
-      outcomes[i] = std::move(outcome);
-      atomic_write_file(file, to_csv(runs, outcomes));
-      progress.update(++done, name + ": runs finished");
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  // Within this loop every kernel runs on the thread that calls it.
+  cpu::run(std::ssize(runs), num_threads(), [&](int64_t i, int) {
+    if (interrupted() || finished(outcomes[i])) return;
+    Outcome outcome = train_and_measure(lesson, runs[i]);
+    const std::lock_guard lock(mutex);
+    if (!finished(outcome)) return;
+    outcomes[i] = std::move(outcome);
+    atomic_write_file(file, to_csv(runs, outcomes));
+    progress.update(++done, name + ": runs finished");
+  });
   check_world(!interrupted(), "label_smoothing: stopped; finished runs are kept in ", file);
   Results results;
   for (size_t i = 0; i < runs.size(); ++i) results[kinds[i % kinds.size()].first].push_back(outcomes[i]);

@@ -1,5 +1,5 @@
-# Finds OpenBLAS and prefers its OpenMP build, which shares one thread pool with us. Debian ranks the pthread build above
-# it, and merely linking with -lopenblas loads that one; so the library is linked by full path, with an RPATH.
+# Finds OpenBLAS and prefers its OpenMP build, which takes the number of threads from each caller. Debian ranks the pthread
+# build above it, and merely linking with -lopenblas loads that one; so the library is linked by full path, with an RPATH.
 foreach(_remembered OpenBLAS_LIBRARY OpenBLAS_INCLUDE_DIR)
   if(NOT EXISTS "${${_remembered}}")  # removed since the last time: look again
     unset(${_remembered} CACHE)

@@ -14,7 +14,7 @@ endif()
 file(WRITE ${PROJECT_BINARY_DIR}/gradusConfig.cmake
   "include(CMakeFindDependencyMacro)
 list(APPEND CMAKE_MODULE_PATH \${CMAKE_CURRENT_LIST_DIR})
-find_dependency(OpenMP)
+find_dependency(Threads)
 find_dependency(OpenBLAS MODULE)
 ${_find_cuda}include(\${CMAKE_CURRENT_LIST_DIR}/gradusTargets.cmake)
 ")

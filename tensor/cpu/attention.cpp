@@ -149,10 +149,10 @@ void attend_backward(const Head& head, const Qkv& x, const HeadMatrix<T>& all_y,
 template <class T, class Fn>
 void for_heads(const Qkv& x, const AttentionSpec& spec, int64_t matrices, const Fn& fn) {
   const int64_t each = matrices * kQueries * x.k.tensor.shape()[1];
-  const Tensor scratch({omp_get_max_threads(), each}, dtype_of<T>);
-  cpu::parallel_products(x.q.tensor.shape()[0] * spec.heads, [&](int64_t i) {
-    fn(Head(i, x, spec), scratch.data<T>() + omp_get_thread_num() * each);
-  });
+  const int slots = num_threads();
+  const Tensor scratch({slots, each}, dtype_of<T>);
+  const auto task = [&](int64_t i, int slot) { fn(Head(i, x, spec), scratch.data<T>() + slot * each); };
+  cpu::parallel_products(x.q.tensor.shape()[0] * spec.heads, task, slots);
 }
 
 }  // namespace

@@ -1,18 +1,20 @@
 #include "tensor/cpu/cpu_backend.h"
 
-#include <cblas.h>
-#include <omp.h>
+#include <sched.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
+#include "tensor/cpu/gemm.h"
 #include "tensor/cpu/parallel.h"
 
 namespace gradus {
 namespace {
 
-enum ParallelModel { kSequential = 0, kThreads = 1, kOpenMp = 2 };  // openblas_get_parallel()
+constexpr int kMostThreads = 1024;
 
 bool slower_kernels_than_cpu() {
 #if defined(__x86_64__)
@@ -24,10 +26,24 @@ bool slower_kernels_than_cpu() {
 #endif
 }
 
+int first_num_threads() {
+  const char* asked = std::getenv("OMP_NUM_THREADS");
+  const long number = asked ? std::strtol(asked, nullptr, 10) : 0;  // of "4,2" the first; 2 is for nested loops
+  if (number > 0) return static_cast<int>(std::min<long>(number, kMostThreads));
+  cpu_set_t processors;  // those that this process may use, which may be fewer than there are
+  if (sched_getaffinity(0, sizeof(processors), &processors) == 0) return CPU_COUNT(&processors);
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+std::atomic<int>& threads() {
+  static std::atomic<int> number = first_num_threads();
+  return number;
+}
+
 }  // namespace
 
 CpuBackend::CpuBackend() {
-  if (openblas_get_parallel() == kThreads) openblas_set_num_threads(1);  // its own pool would fight ours
+  if (openblas_get_parallel() == cpu::kThreads) openblas_set_num_threads(1);  // its own pool would fight ours
 }
 
 std::byte* CpuBackend::allocate(size_t bytes) {
@@ -60,11 +76,11 @@ std::string CpuBackend::describe() {
   return text;
 }
 
-int num_threads() { return omp_get_max_threads(); }
+int num_threads() { return threads(); }
 
 void set_num_threads(int threads) {
-  check(threads >= 1 && threads <= 1024, "threads: expected 1 to 1024, got ", threads);
-  omp_set_num_threads(threads);
+  check(threads >= 1 && threads <= kMostThreads, "threads: expected 1 to ", kMostThreads, ", got ", threads);
+  gradus::threads() = threads;
 }
 
 }  // namespace gradus

@@ -1,4 +1,4 @@
-// The CPU backend: loops that the compiler vectorises, OpenMP for threads, OpenBLAS for products. One source
+// The CPU backend: loops that the compiler vectorises, threads of its own, OpenBLAS for products. One source
 // file per family of kernels; a backend for another device has the same names in the same order.
 #pragma once
 

@@ -1,7 +1,15 @@
 #include "tensor/cpu/gemm.h"
 
+#include <mutex>
+
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/parallel.h"
+
+// There only if OpenBLAS, or the program, brings OpenMP.
+extern "C" {
+[[gnu::weak]] int omp_get_max_threads();
+[[gnu::weak]] void omp_set_num_threads(int);
+}
 
 namespace gradus {
 namespace {
@@ -18,10 +26,9 @@ struct Tile {
 template <class Fn> void for_tiles(const GemmShape& s, const Fn& fn) {
   const double work = static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   if (s.m == 0 || s.n == 0) return;
-  if (work <= 32 * 32 * 32) return fn(Tile{0, s.m, 0, s.n});  // OpenBLAS divides nothing so small
-  const int64_t longer = std::max(s.m, s.n), pieces = work < 1e9 ? 4 : 16;
+  const int64_t longer = std::max(s.m, s.n), pieces = work <= 32 * 32 * 32 ? 1 : work < 1e9 ? 4 : 16;
   const int64_t length = cpu::blocks_of(longer, pieces * 16) * 16;
-  cpu::parallel_products(cpu::blocks_of(longer, length), [&](int64_t i) {
+  cpu::parallel_products(cpu::blocks_of(longer, length), [&](int64_t i, int) {
     const int64_t begin = i * length, size = std::min(length, longer - begin);
     fn(s.m >= s.n ? Tile{begin, size, 0, s.n} : Tile{0, s.m, begin, size});
   });
@@ -37,7 +44,19 @@ void tile_product(const GemmShape& s, double alpha, const T* a, const T* b, doub
                c + tile.row * s.n + tile.column, s.n);
 }
 
+std::mutex one_at_a_time;
+
 }  // namespace
+
+cpu::BlasThreads::BlasThreads(int threads) : before_(omp_get_max_threads ? omp_get_max_threads() : 0) {
+  if (omp_set_num_threads) omp_set_num_threads(threads);
+  if (openblas_get_parallel() == kSequential) one_at_a_time.lock();
+}
+
+cpu::BlasThreads::~BlasThreads() {
+  if (openblas_get_parallel() == kSequential) one_at_a_time.unlock();
+  if (omp_set_num_threads) omp_set_num_threads(before_);
+}
 
 void CpuBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta, Out c) {
   visit_real(c.dtype(), [&]<class T>(T) {
@@ -45,7 +64,7 @@ void CpuBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta,
     T* out = c.data<T>();
     if (s.batch == 1)
       return for_tiles(s, [&](const Tile& t) { tile_product(s, alpha, left, right, beta, out, t); });
-    cpu::parallel_products(s.batch, [&](int64_t i) {
+    cpu::parallel_products(s.batch, [&](int64_t i, int) {
       tile_product(s, alpha, left + i * s.stride_a, right + i * s.stride_b, beta, out + i * s.stride_c,
                    {0, s.m, 0, s.n});
     });

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cblas.h>
-#include <omp.h>
 
 #include "tensor/backend.h"
+#include "tensor/cpu/thread_pool.h"
+#include "tensor/device.h"
 
 namespace gradus::cpu {
+
+enum OpenBlasBuild { kSequential = 0, kThreads = 1, kOpenMp = 2 };  // openblas_get_parallel()
 
 // c [m, n] = alpha op(a) op(b) + beta c; *_pitch is the distance between rows as stored. batch and strides
 // are unused.
@@ -24,16 +27,27 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
   else call(cblas_dgemm);
 }
 
-// Calls fn(i) for i in [0, n) on all threads. Within, OpenBLAS must not divide a product among threads of its
-// own: it asks OpenMP how many there may be, and is told one. (A parallel region alone does not tell it: a
-// team of one is no region.)
-template <class Fn> void parallel_products(int64_t n, const Fn& fn) {
-#pragma omp parallel
-  {
-    omp_set_num_threads(1);  // for this task only
-#pragma omp for schedule(dynamic)
-    for (int64_t i = 0; i < n; ++i) fn(i);
-  }
+// Among how many threads of its own OpenBLAS may divide this thread's products, while this object lives. Its
+// OpenMP build asks OpenMP, which keeps a number for each thread; so other threads of the program are not
+// disturbed. The pthread build has one number for all: the backend sets that to 1, once. The sequential build
+// may hand two callers the same buffer (unless it was built with USE_LOCKING, which it does not say): they
+// take turns.
+class BlasThreads {
+ public:
+  explicit BlasThreads(int threads);
+  ~BlasThreads();
+  BlasThreads(const BlasThreads&) = delete;
+
+ private:
+  int before_;
+};
+
+// Calls fn(i, slot) for i in [0, n) on at most `slots` threads (see run); OpenBLAS divides no product within.
+template <class Fn> void parallel_products(int64_t n, const Fn& fn, int slots = num_threads()) {
+  run(n, slots, [&](int64_t i, int slot) {
+    const BlasThreads one(1);
+    fn(i, slot);
+  });
 }
 
 }  // namespace gradus::cpu

@@ -1,7 +1,7 @@
 // How CPU kernels use threads and vector lanes. Work is cut into blocks whose bounds depend on the shape
 // alone, never on the number of threads, and each block is computed by one thread in a fixed order. So
 // results are the same to the bit with 1, 2 or 64 threads: a sum across blocks is made of partial sums that
-// one thread adds in block order, never of an OpenMP reduction across threads.
+// one thread adds in block order, never in the order in which threads finish.
 //
 // Loop bodies are lambdas. Those that run per element capture by value, [=], and are copied to the running
 // thread's stack: a captured float that the loop's stores might alias would be read again for every element.
@@ -12,6 +12,9 @@
 #include <limits>
 #include <vector>
 
+#include "tensor/cpu/thread_pool.h"
+#include "tensor/device.h"
+
 namespace gradus::cpu {
 
 constexpr int64_t kSerialWork = 1 << 14;  // below so many elements a second thread costs more than it saves
@@ -21,8 +24,8 @@ constexpr int64_t blocks_of(int64_t n, int64_t block) { return (n + block - 1) /
 // fn(index, begin, end) for each block of [0, n); `work` is the number of elements touched per item.
 template <class Fn> void parallel_blocks(int64_t n, int64_t block, int64_t work, const Fn& fn) {
   const int64_t blocks = blocks_of(n, block);
-#pragma omp parallel for schedule(static) if (blocks > 1 && n * work > kSerialWork)
-  for (int64_t i = 0; i < blocks; ++i) fn(i, i * block, std::min(n, (i + 1) * block));
+  run(blocks, n * work > kSerialWork ? num_threads() : 1,
+      [&](int64_t i, int) { fn(i, i * block, std::min(n, (i + 1) * block)); });
 }
 
 // fn(begin, end) over [0, n), where any cut gives the same result.

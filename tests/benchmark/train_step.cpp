@@ -44,14 +44,14 @@ class Floor {
   }
 
   void by_openblas() const {
+    const cpu::BlasThreads all(num_threads());
     openblas_set_num_threads(num_threads());
     for_products([](const Product& p) {
       const GemmShape& s = p.shape;
       cpu::product(s, 1, p.a.data<float>(), s.transpose_a ? s.m : s.k, p.b.data<float>(),
                    s.transpose_b ? s.k : s.n, 0, p.c.data<float>(), s.n);
     });
-    constexpr int kThreads = 1;  // the pthread build, whose threads the engine turns off
-    if (openblas_get_parallel() == kThreads) openblas_set_num_threads(1);
+    if (openblas_get_parallel() == cpu::kThreads) openblas_set_num_threads(1);  // as the engine has it
   }
 
  private:

@@ -28,7 +28,7 @@ bool slower_kernels_than_cpu() {
 
 int first_num_threads() {
   const char* asked = std::getenv("OMP_NUM_THREADS");
-  const long number = asked ? std::strtol(asked, nullptr, 10) : 0;  // of "4,2" the first; 2 is for nested loops
+  const long number = asked ? std::strtol(asked, nullptr, 10) : 0;  // "4,2": the 2 is for nested loops
   if (number > 0) return static_cast<int>(std::min<long>(number, kMostThreads));
   cpu_set_t processors;  // those that this process may use, which may be fewer than there are
   if (sched_getaffinity(0, sizeof(processors), &processors) == 0) return CPU_COUNT(&processors);

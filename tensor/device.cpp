@@ -1,8 +1,8 @@
 #include "tensor/device.h"
 
 #include "tensor/cpu/cpu_backend.h"
-#include "tensor/instructions.h"
 #include "tensor/error.h"
+#include "tensor/instructions.h"
 
 #ifdef GRADUS_CUDA
 #include "tensor/cuda/cuda_backend.h"
@@ -23,8 +23,7 @@ Backend* make_cuda() { return nullptr; }
 
 // Both backends are never destroyed: tensors may outlive main.
 Backend& cpu_backend() {
-  const std::string missing =
-      cpu::missing_instructions(cpu::kCompiledFor, cpu::instructions_of_this_cpu());
+  const std::string missing = cpu::missing_instructions(cpu::kCompiledFor, cpu::instructions_of_this_cpu());
   check_world(missing.empty(), "device cpu: this CPU lacks ", missing,
               ", for which gradus was compiled; build it here, or with -DGRADUS_ARCH=x86-64-v3 or baseline");
   return *new CpuBackend();

@@ -12,6 +12,7 @@ namespace gradus {
 
 template <class... Parts> std::string message(const Parts&... parts) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);  // else a stream that runs out of memory leaves half a message
   (out << ... << parts);
   return out.str();
 }

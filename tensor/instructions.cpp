@@ -5,7 +5,7 @@ namespace gradus::cpu {
 
 std::string missing_instructions(const InstructionSets& needed, const InstructionSets& here) {
   std::string missing;
-  const auto compare = [&](const char* name, bool InstructionSets::* set) {
+  const auto compare = [&](const char* name, bool InstructionSets::*set) {
     if (needed.*set && !(here.*set)) missing += (missing.empty() ? "" : ", ") + std::string(name);
   };
   compare("AVX2", &InstructionSets::avx2);

@@ -1,5 +1,5 @@
-// The instruction sets that the kernels of tensor/cpu/ were compiled to use, and the question whether this CPU
-// has them. Asked before the first kernel runs, because a CPU without them would end the process instead.
+// The instruction sets that the kernels of tensor/cpu/ were compiled to use, and the question whether this
+// CPU has them. Asked before the first kernel runs, because a CPU without them would end the process instead.
 #pragma once
 
 #include <string>

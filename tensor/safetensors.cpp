@@ -1,12 +1,8 @@
 #include "tensor/safetensors.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <locale>
@@ -173,14 +169,6 @@ class HeaderParser {
   size_t at_ = 0;
 };
 
-using OpenFile = std::unique_ptr<FILE, int (*)(FILE*)>;
-
-OpenFile open_file(const std::string& path, const char* mode) {
-  OpenFile file(std::fopen(path.c_str(), mode), std::fclose);
-  check_world(file != nullptr, path, ": ", std::strerror(errno));
-  return file;
-}
-
 }  // namespace
 
 SafetensorsFile parse_safetensors(std::string_view content, const std::string& source) {
@@ -217,6 +205,7 @@ SafetensorsFile read_safetensors_file(const std::string& path) {
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);   // a stream swallows std::bad_alloc, and half a header may look whole
   out.imbue(std::locale::classic());  // plain digits, whatever the program's locale
   for (const auto& [name, text] : metadata)
     out << (name == metadata.begin()->first ? "" : ",") << in_quotes(name) << ':' << in_quotes(text);
@@ -236,24 +225,6 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
   HeaderParser(header, "write_safetensors");  // the reader judges whether it will take this back
   const uint64_t length = header.size();
   atomic_write_file(path, header.insert(0, reinterpret_cast<const char*>(&length), sizeof length) + data);
-}
-
-void atomic_write_file(const std::string& path, std::string_view content) {
-  check_world(!fs::exists(path) || fs::is_regular_file(path), path, ": not a regular file");
-  // Opened first: a folder that cannot be flushed must show before anything has changed.
-  const OpenFile folder = open_file(fs::absolute(path).parent_path(), "re");
-  // No other thread on this host has that name; what is there was left by a killed process.
-  const std::string temporary = path + ".tmp." + std::to_string(::gettid());
-  fs::remove(temporary);
-  const OpenFile file = open_file(temporary, "wbxe");
-  const bool done = std::fwrite(content.data(), 1, content.size(), file.get()) == content.size() &&
-                    std::fflush(file.get()) == 0 && ::fsync(fileno(file.get())) == 0 &&
-                    ::rename(temporary.c_str(), path.c_str()) == 0;
-  const std::string reason = std::strerror(errno);
-  if (!done) ::unlink(temporary.c_str());
-  check_world(done, "cannot write ", path, ": ", reason);
-  // Some file systems cannot flush a folder and say EINVAL; there the rename is as safe as it can be.
-  check_world(::fsync(fileno(folder.get())) == 0 || errno == EINVAL, path, ": its folder cannot be flushed");
 }
 
 }  // namespace gradus

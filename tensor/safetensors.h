@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "tensor/file.h"
 #include "tensor/tensor.h"
 
 namespace gradus {
@@ -39,12 +40,5 @@ SafetensorsFile parse_safetensors(std::string_view content, const std::string& s
 // (a name that is not UTF-8 or is too long, the name `__metadata__`).
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
-
-// Replaces a file as a whole, or not at all: `content` goes to a new file in the same folder,
-// `<path>.tmp.<thread id>`, which is flushed to the disk and then renamed. If that fails, a
-// std::runtime_error, it is removed and the old file is untouched; only a process that is killed leaves it
-// behind. The new file has the default mode, and takes the place of a symbolic link, too. What is there but
-// no regular file (a device, a folder) is refused.
-void atomic_write_file(const std::string& path, std::string_view content);
 
 }  // namespace gradus

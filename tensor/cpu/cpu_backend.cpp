@@ -10,20 +10,24 @@
 
 #include "tensor/cpu/gemm.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/instructions.h"
 
 namespace gradus {
 namespace {
 
 constexpr int kMostThreads = 1024;
 
-bool slower_kernels_than_cpu() {
-#if defined(__x86_64__)
-  const std::string core = openblas_get_corename();
-  const bool avx512_kernels = core == "SkylakeX" || core == "Cooperlake" || core == "SapphireRapids";
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && !avx512_kernels;
-#else
-  return false;
-#endif
+// The kernels that OpenBLAS should run here, where it runs slower ones: because it is older than the CPU and
+// does not know it, or because OPENBLAS_CORETYPE says so. Else nothing.
+std::string faster_kernels() {
+  const auto runs_one_of = [core = std::string(openblas_get_corename())](auto... names) {
+    return ((core == names) || ...);
+  };
+  const cpu::InstructionSets here = cpu::instructions_of_this_cpu();
+  if (here.avx512f && here.avx512vl)
+    return runs_one_of("SkylakeX", "Cooperlake", "SapphireRapids") ? "" : "SkylakeX";
+  if (here.avx2 && here.fma) return runs_one_of("Haswell", "Zen", "Excavator") ? "" : "Haswell";
+  return "";
 }
 
 int first_num_threads() {
@@ -44,6 +48,10 @@ std::atomic<int>& threads() {
 
 CpuBackend::CpuBackend() {
   if (openblas_get_parallel() == cpu::kThreads) openblas_set_num_threads(1);  // its own pool would fight ours
+  // At its first product OpenBLAS takes a buffer of some 100 MiB, and where there is none it asks again for
+  // ever. So it asks now, while there is room: of all products this one never does without the buffer.
+  float one = 1, result = 0;
+  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, 1, 1, 1, &one, 1, 0, &result, 1);
 }
 
 std::byte* CpuBackend::allocate(size_t bytes) {
@@ -71,8 +79,11 @@ std::string CpuBackend::describe() {
   std::string text = message("cpu: ", version.substr(0, version.find(' ', version.find(' ') + 1)), " (",
                              builds[openblas_get_parallel()], " build, ", openblas_get_corename(),
                              " kernels), ", num_threads(), " threads");
-  if (slower_kernels_than_cpu())
-    text += "; this CPU has AVX-512 but OpenBLAS runs slower kernels: is OPENBLAS_CORETYPE set?";
+  if (const std::string faster = faster_kernels(); !faster.empty())
+    text += std::getenv("OPENBLAS_CORETYPE")
+                ? "; OPENBLAS_CORETYPE asks for slower kernels than this CPU could run"
+                : "; this OpenBLAS runs slower kernels than this CPU could: OPENBLAS_CORETYPE=" + faster +
+                      " may be faster";
   return text;
 }
 

@@ -182,37 +182,6 @@ void Backend::cross_entropy_backward(In logits, const IdColumns& target, const C
   dz.write_to(dlogits);
 }
 
-void Backend::prior_cross_entropy(In logits, In prior, const IdColumns& target, int32_t pad_id,
-                                  Out log_sum_exp, Out loss) {
-  const Rows z(logits), q(prior);
-  const IdColumns targets = on_host(target);
-  Rows kept(z.count, 2), losses(z.count, 1);
-  for (int64_t r = 0; r < z.count; ++r) {
-    if (targets.at(r) == pad_id) continue;
-    const LogSumExp sum(z[r], z.length);
-    for (int64_t j = 0; j < z.length; ++j)
-      if (q[0][j] > 0) losses[r][0] -= q[0][j] * (z[r][j] - sum.max - sum.log_sum);
-    kept[r][0] = sum.max;
-    kept[r][1] = sum.log_sum;
-  }
-  kept.write_to(log_sum_exp);
-  losses.write_to(loss);
-}
-
-void Backend::prior_cross_entropy_backward(In logits, In prior, const IdColumns& target, int32_t pad_id,
-                                           In log_sum_exp, In dy, Out dlogits) {
-  const Rows z(logits), q(prior), kept(log_sum_exp), dout(dy.reshape({dy.size(), 1}));
-  const IdColumns targets = on_host(target);
-  const double sum_q = mean(q[0], q.length) * q.length;
-  Rows dz(z.count, z.length);
-  for (int64_t r = 0; r < z.count; ++r) {
-    if (targets.at(r) == pad_id) continue;
-    for (int64_t j = 0; j < z.length; ++j)
-      dz[r][j] = dout[r][0] * (sum_q * std::exp(z[r][j] - kept[r][0] - kept[r][1]) - q[0][j]);
-  }
-  dz.write_to(dlogits);
-}
-
 namespace {
 
 // One query's view of one head: which keys it sees, with what weight.
@@ -309,6 +278,38 @@ void Backend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, 
   if (dq) gq.add_to(dq);
   if (dk) gk.add_to(dk);
   if (dv) gv.add_to(dv);
+}
+
+// Towards one distribution for all rows; losses/cross_entropy.h says what for.
+void Backend::prior_cross_entropy(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                  Out log_sum_exp, Out loss) {
+  const Rows z(logits), q(prior);
+  const IdColumns targets = on_host(target);
+  Rows kept(z.count, 2), losses(z.count, 1);
+  for (int64_t r = 0; r < z.count; ++r) {
+    if (targets.at(r) == pad_id) continue;
+    const LogSumExp sum(z[r], z.length);
+    for (int64_t j = 0; j < z.length; ++j)
+      if (q[0][j] > 0) losses[r][0] -= q[0][j] * (z[r][j] - sum.max - sum.log_sum);
+    kept[r][0] = sum.max;
+    kept[r][1] = sum.log_sum;
+  }
+  kept.write_to(log_sum_exp);
+  losses.write_to(loss);
+}
+
+void Backend::prior_cross_entropy_backward(In logits, In prior, const IdColumns& target, int32_t pad_id,
+                                           In log_sum_exp, In dy, Out dlogits) {
+  const Rows z(logits), q(prior), kept(log_sum_exp), dout(dy.reshape({dy.size(), 1}));
+  const IdColumns targets = on_host(target);
+  const double sum_q = mean(q[0], q.length) * q.length;
+  Rows dz(z.count, z.length);
+  for (int64_t r = 0; r < z.count; ++r) {
+    if (targets.at(r) == pad_id) continue;
+    for (int64_t j = 0; j < z.length; ++j)
+      dz[r][j] = dout[r][0] * (sum_q * std::exp(z[r][j] - kept[r][0] - kept[r][1]) - q[0][j]);
+  }
+  dz.write_to(dlogits);
 }
 
 }  // namespace gradus

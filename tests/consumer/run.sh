@@ -38,3 +38,21 @@ fi
 # nvcc would double the time and show nothing new: the package above has its objects, if there are any.
 consume subdirectory -DGRADUS_SOURCE="$source" -DGRADUS_CUDA=OFF
 consume fetch -DFETCHCONTENT_SOURCE_DIR_GRADUS="$source" -DGRADUS_CUDA=OFF
+
+# A parent that asks for nothing gets fast kernels all the same, and keeps its own settings.
+configure() { cmake -S "$here" -B "$work/plain" -DHOW=subdirectory -DGRADUS_SOURCE="$source" -DGRADUS_CUDA=OFF \
+  -DCMAKE_CXX_COMPILER="$(cached CMAKE_CXX_COMPILER)" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON "$@" 2>&1; }
+flags_of() { grep -e "-c [^ ]*$1" "$work/plain/compile_commands.json"; }
+fail() { printf 'consumer without options: %s\n' "$1"; exit 1; }
+configure >/dev/null
+[[ $(flags_of tensor/cpu/gemm.cpp) == *-O3* ]] || fail 'the kernels are not optimised'
+if [[ $(uname -m) == x86_64 ]]; then
+  [[ $(flags_of tensor/cpu/gemm.cpp) == *-march=x86-64-v3* ]] || fail 'the kernels do not use AVX2'
+  [[ $(flags_of tensor/ops.cpp) != *-march=* ]] || fail 'code outside tensor/cpu is compiled for some CPUs only'
+  said=$(configure -DGRADUS_ARCH=i-am-no-cpu) && fail 'an unknown GRADUS_ARCH is taken'
+  [[ $said == *'does not know -march=i-am-no-cpu'* ]] || fail "of an unknown GRADUS_ARCH it says: $said"
+  [[ $(configure -DGRADUS_ARCH=baseline -DGRADUS_NATIVE=ON) == *'GRADUS_NATIVE is gone'* ]] || fail 'GRADUS_NATIVE goes unnoticed'
+  [[ $(flags_of tensor/cpu/gemm.cpp) != *-march=* ]] || fail 'baseline has an -march'
+fi
+[[ $(flags_of consumer/main.cpp) != *-O[23]* ]] || fail "the parent's own code is optimised"
+echo 'without options: fast kernels, and the parent as it was'

@@ -3,9 +3,6 @@
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 jobs=$(nproc 2>/dev/null || echo 2)
-# GCC's OpenMP waits by spinning for milliseconds. Where other programs want the cores too, that slows training some
-# twentyfold; a short spin avoids it, and costs nothing on an idle machine.
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-1000}
 
 fail() {
   printf '%s\n' "$@" >&2

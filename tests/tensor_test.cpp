@@ -188,6 +188,20 @@ TEST_CASE("operations: what is refused, and the words") {
   refused("dropout: expected a probability in [0, 1), got 1", [&] { dropout(a, {}, 1, {}); });
 }
 
+TEST_CASE("sum: of several hundred thousand elements, exactly") {
+  const int64_t n = 300'001;  // more than 64 blocks, the last one not full
+  std::vector<double> count(n), threes;
+  std::iota(count.begin(), count.end(), 1.);
+  for (double i : count)
+    for (double factor : {1., 2., -3.}) threes.push_back(factor * i);
+  const double total = n * (n + 1.) / 2;  // below 2^53
+  CHECK(sum(Tensor::from(count, {n})).item() == total);
+  CHECK(values(sum(Tensor::from(threes, {n, 3}), Axes{0})) ==
+        std::vector<double>{total, 2 * total, -3 * total});
+  CHECK(sum(Tensor::from(threes, {n, 3})).item() == 0);
+  CHECK(sum(filled({n})).item() == 0.5 * n);
+}
+
 TEST_CASE("operations: tensors without elements") {
   for (DType dtype : {DType::f32, DType::f64}) {
     const auto make = [&](Shape shape) { return filled(shape, dtype); };

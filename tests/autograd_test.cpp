@@ -381,3 +381,20 @@ TEST_CASE("autograd: multiplying by a number keeps nothing alive") {
   y = y * 0.5;
   CHECK(memory_use(Device::cpu).in_use - before <= 2 * with_x + 4096);
 }
+
+TEST_CASE("autograd: a function keeps its argument or its value, as its slope reads, and no more") {
+  const Variable x(Tensor::full({1 << 16}, 0.5, DType::f64), true);
+  const size_t before = memory_use(Device::cpu).in_use, block = x.value().byte_size();
+  const auto kept = [&](Unary op) {  // blocks, while the result lives
+    const Variable y = unary(op, x + x);
+    return (memory_use(Device::cpu).in_use - before + block / 2) / block;
+  };
+  for (Unary op : {Unary::neg, Unary::exp, Unary::sqrt, Unary::tanh, Unary::sigmoid, Unary::relu}) {
+    INFO(name_of(op));
+    CHECK(kept(op) == 1);  // the result; x + x is gone
+  }
+  for (Unary op : {Unary::log, Unary::gelu, Unary::x_log_x}) {
+    INFO(name_of(op));
+    CHECK(kept(op) == 2);
+  }
+}

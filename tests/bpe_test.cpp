@@ -2,6 +2,7 @@
 // Batches: few shapes, every pair once.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -48,6 +49,23 @@ string slow_oracle(const std::vector<string>& lines, int64_t merges) {
         }
   }
   return text;
+}
+
+// Merge by merge in the order they were learned, each on the whole piece, from the left.
+Ids slow_encode(const std::vector<Bpe::Pair>& merges, const string& line) {
+  Ids all;
+  for (const string& piece : split_pieces(' ' + line)) {
+    Ids ids;
+    for (const unsigned char c : piece) ids.push_back(4 + c);
+    for (size_t number = 0; number < merges.size(); ++number)
+      for (size_t i = 1; i < ids.size(); ++i)
+        if (Bpe::Pair(ids[i - 1], ids[i]) == merges[number]) {
+          ids[i - 1] = 260 + static_cast<int32_t>(number);
+          ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(i));
+        }
+    all.insert(all.end(), ids.begin(), ids.end());
+  }
+  return all;
 }
 
 string refusal(const string& text) {
@@ -120,6 +138,27 @@ TEST_CASE("bpe: the merges of the slow oracle") {
       Bpe::learn({"low low low lower"}, 264);  // l o w and the space: one entry, then its parts of lower
   CHECK(low.encode("low").size() == 1);
   CHECK(low.encode("low lower").size() == 3);
+}
+
+TEST_CASE("bpe: encoding makes the merge that was learned first, wherever it stands") {
+  constexpr int32_t space = 4 + ' ', a = 4 + 'a', b = 4 + 'b', c = 4 + 'c';
+  CHECK(Bpe({{b, c}, {a, b}}).encode("abc") == Ids{space, a, 260});
+  CHECK(Bpe({{a, b}, {b, c}}).encode("abc") == Ids{space, 260, c});
+  CHECK(Bpe({{a, a}}).encode("aaa") == Ids{space, 260, a});
+  std::mt19937_64 random(11);
+  for (int trial = 0; trial < 200; ++trial) {
+    Ids entries{a, b, c};
+    std::vector<Bpe::Pair> merges;  // of any earlier entries: `learn` would make few of these
+    while (merges.size() < 6) {     // six of them spell at most 64 bytes
+      const Bpe::Pair pair(entries[random() % entries.size()], entries[random() % entries.size()]);
+      if (std::ranges::count(merges, pair) > 0) continue;
+      entries.push_back(260 + static_cast<int32_t>(merges.size()));
+      merges.push_back(pair);
+    }
+    string line;
+    for (int i = 0; i < 50; ++i) line += "aabbc "[random() % 6];
+    CHECK(Bpe(merges).encode(line) == slow_encode(merges, line));
+  }
 }
 
 TEST_CASE("bpe: more than the text allows is an error that names the largest size") {

@@ -62,6 +62,20 @@ TEST_CASE("ECE, bins and means of constructed tokens") {
   CHECK(calibration(tokens, 1).ece == near(1.5 / 21));  // in one bin over and under cancel
 }
 
+TEST_CASE("too little confidence counts as much as too much, and its gap lies below the accuracy") {
+  std::vector<TokenPrediction> shy, bold;  // ten of confidence 0.25, six right; ten of 0.75, four right
+  for (int i = 0; i < 10; ++i) shy.push_back({0.25, 0, 0, 0, 1, i < 6 ? 1 : 2});
+  for (int i = 0; i < 10; ++i) bold.push_back({0.75, 0, 0, 0, 1, i < 4 ? 1 : 2});
+  const Calibration of_shy = calibration(shy, 2), of_bold = calibration(bold, 2);
+  CHECK(of_shy.ece == near(0.35));
+  CHECK(of_bold.ece == near(0.35));
+  const svg::Series shy_gap = diagram(of_shy.bins, /*few=*/10)[1], bold_gap = diagram(of_bold.bins, 10)[1];
+  CHECK(shy_gap.low == std::vector<double>{0.25});
+  CHECK(shy_gap.high == std::vector<double>{0.6});
+  CHECK(bold_gap.low == std::vector<double>{0.4});
+  CHECK(bold_gap.high == std::vector<double>{0.75});
+}
+
 TEST_CASE("the edges: no tokens, confidence 1, bad calls") {
   const Calibration none = calibration({});
   CHECK(none.ece == 0);

@@ -34,13 +34,28 @@ TEST_CASE("fused operations: what is refused, and the words") {
           [&] { layer_norm(a, filled({3}), filled({2})); });
   refused("embedding: expected a table [V, D], got [2, 3, 8]", [&] { embedding(cube, two); });
   refused("embedding: expected positions [>= 2, 3], got [2, 4]", [&] { embedding(a, two, 1, b.value()); });
+  refused("embedding: expected positions [>= 2, 3], got [1, 3]",
+          [&] { embedding(a, two, 1, rows(a, 0, 1).value()); });
+  refused("embedding: expected positions [>= 2, 3], got [3]",
+          [&] { embedding(a, two, 1, filled({3}).value()); });
   refused("embedding: id 2 at row 1, position 2 is outside [0, 2)", [&] { embedding(a, outside); });
+  const auto columns = [](const std::string& asked, const std::string& got) {
+    return "embedding: expected ids i32 [.., T] with columns " + asked + ", got " + got;
+  };
+  const Tensor ids = ints({0, 1, 0, 1}, {2, 2});
+  refused(columns("0 to 3", "i32 [2, 2]"), [&] { embedding(a, {ids, 0, 3}); });
+  refused(columns("1 to 3", "i32 [2, 2]"), [&] { embedding(a, {ids, 1, 2}); });
+  refused(columns("-1 to 1", "i32 [2, 2]"), [&] { embedding(a, {ids, -1, 2}); });
+  refused(columns("2 to 1", "i32 [2, 2]"), [&] { embedding(a, {ids, 2, -1}); });
+  refused(columns("0 to 2", "f64 [2, 2]"), [&] { embedding(a, ids.to(DType::f64)); });
   refused("attention: expected [B, T, >= 9] with one B, got [2, 3, 8] beside queries [2, 3, 8]",
           [&] { attention(x, shifted, x, heads(2)); });
   refused("attention: expected [B, T, >= 8] with one B, got [1, 3, 8] beside queries [2, 3, 8]",
           [&] { attention(x, one, x, heads(2)); });
   refused("attention: 3 keys but 4 values", [&] { attention(x, x, longer, heads(2)); });
   refused("attention: 3 heads do not divide d_model 8", [&] { attention(x, x, x, heads(3)); });
+  refused("attention: dropout needs a draw of a generator",
+          [&] { attention(x, x, x, {.d_model = 8, .heads = 2, .dropout = 0.1}); });
   refused("attention: expected key lengths [2], got [3]", [&] {
     attention(x, x, x, heads(2, ints({1, 2, 3})));
   });

@@ -260,6 +260,10 @@ TEST_CASE("adaptive smoothing: eps by step and by confidence") {
   CHECK(trigger(0) == near(0.2 * (0.8125 - 0.5) / 0.5));  // 0.8125
   CHECK(trigger(100) == 0);                               // and back
   CHECK(never(0) == 0);
+  losses::ConfidenceTriggered slow(0.2, 0, 0.75), usual(0.2, 0);  // eps is 0.2 confidence
+  CHECK(slow(0) == near(0.2 * 0.25));
+  CHECK(slow(std::log(2.)) == near(0.2 * (0.75 * 0.25 + 0.25 * 0.5)));
+  for (int n = 1; n <= 20; ++n) CHECK(usual(0) == near(0.2 * (1 - std::pow(0.95, n))));
   CHECK(contains(error_of([] { losses::linear_smoothing(0, 10, 0, 0.1); }), "step >= 1"));
   CHECK(contains(error_of([] { losses::cosine_smoothing(1, 1, 0, 0.1); }), "total > 1"));
   CHECK(contains(error_of([] { losses::cosine_smoothing(1, 9, 0, 1.1); }), "[0, 1], got 1.1"));

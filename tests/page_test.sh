@@ -7,7 +7,6 @@ chromium=$(command -v chromium chromium-browser google-chrome | head -n 1) || tr
 if [[ -z $chromium ]]; then echo 'skipped: no chromium'; exit 77; fi
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
-export GOMP_SPINCOUNT=1000
 failures=0
 
 # What is wrong with the page in the frame, a line each; runs in the browser.

@@ -5,7 +5,6 @@ translate=$1
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 cd "$work"
-export GOMP_SPINCOUNT=1000
 failures=0
 
 # expect STATUS TEXT COMMAND...: its output, both kinds together, holds the text.

@@ -123,6 +123,56 @@ TEST_CASE("generator: draws are counted within a step, and a step repeats") {
   CHECK_THROWS_AS(generator.set_step(int64_t{1} << 31), std::invalid_argument);
 }
 
+TEST_CASE("generator: known answers, by seed, draw and step") {
+  // Made in Python by another Philox4x32-10, the logarithm, sine and cosine with 40 digits.
+  struct Answer {
+    int draws_before;
+    int64_t step;
+    std::vector<double> uniform, normal;  // in [0, 1); of deviation 1.5
+  };
+  const std::vector<Answer> answers = {
+      {0,
+       0,
+       {0x1.70a0445d8b196p-1, 0x1.4a7a0207a84f8p-4, 0x1.5b9428cca47c1p-1, 0x1.95005096ca676p-2,
+        0x1.ef9c533f04799p-1},
+       {2.0923034198676246, 1.1619698205010658, -1.7908577460591141, 1.379980610076951, -1.5004066786506951}},
+      {1,
+       0,
+       {0x1.f53bfebcd8210p-1, 0x1.a5e71c5c1643ep-2, 0x1.e23f88df1d3d3p-1, 0x1.3be18b4a628f5p-1,
+        0x1.02eb7222aafe8p-1},
+       {-3.5478189223836888, 2.189023026587959, -2.6548741393311413, -2.3991869616038851,
+        0.96291031811309144}},
+      {0,
+       9,
+       {0x1.0084e438b2160p-4, 0x1.05d87732054dcp-3, 0x1.4f6f223bf76a5p-1, 0x1.238224042c218p-2,
+        0x1.4882b8a6c94e6p-2},
+       {0.37456323842805586, 0.38824489130447451, -0.47312381229544566, 2.137052007267909,
+        -0.67566585552842995}},
+      {1,
+       9,
+       {0x1.6617fd400a08dp-1, 0x1.c74548b642f81p-1, 0x1.3bc38bb601364p-1, 0x1.566abe71c5844p-1,
+        0x1.1acda966051b0p-4},
+       {1.7845181955147029, -1.4914449259340895, -1.014676739112662, -1.8127210007874834,
+        -0.49834965231314186}},
+  };
+  for (const Answer& answer : answers) {
+    INFO("draw ", answer.draws_before, " of step ", answer.step);
+    const auto generator = [&] {
+      Generator g(0x0123456789abcdef);
+      g.set_step(answer.step);
+      for (int i = 0; i < answer.draws_before; ++i) g.next_draw();
+      return g;
+    };
+    CHECK(generator().uniform({5}, 0, 1).to_vector<double>() == answer.uniform);  // all 53 bits
+    const std::vector<double> wide = generator().uniform({5}, -2, 3).to_vector<double>(),
+                              normal = generator().normal({5}, 1.5).to_vector<double>();
+    for (size_t i = 0; i < 5; ++i) {
+      CHECK(std::fabs(wide[i] - (5 * answer.uniform[i] - 2)) < 1e-14);
+      CHECK(std::fabs(normal[i] - answer.normal[i]) < 1e-14);
+    }
+  }
+}
+
 TEST_CASE("generator: moments of the uniform and the normal distribution") {
   constexpr int64_t n = 200'001;  // odd: the last pair is half used
   const auto moments = [](const std::vector<double>& x) {

@@ -8,7 +8,7 @@ trap 'rm -rf -- "$work"' EXIT
 cd "$work"
 RANDOM=${SEED:=$RANDOM}
 echo "SEED=$SEED"
-export OMP_NUM_THREADS=2 GOMP_SPINCOUNT=1000
+export OMP_NUM_THREADS=2
 failures=0
 fail() { printf 'line %s: %s\n' "${BASH_LINENO[0]}" "$*"; failures=$((failures + 1)); }
 

@@ -156,7 +156,25 @@ TEST_CASE("scalar math: infinities, NaN and zero, alone and as kernels compute t
   expect(Unary::sqrt, {kInf, kNan, kNan, 0, std::sqrt(kLargest), kNan});
   expect(Unary::tanh, {1, -1, kNan, 0, 1, -1});
   expect(Unary::sigmoid, {1, 0, kNan, 0.5, 1, 0});
+  expect(Unary::x_log_x, {kInf, kNan, kNan, 0, kInf, kNan});
   expect(Unary::relu, {kInf, 0, kNan, 0, kLargest, 0});
   expect(Unary::gelu,
          {kInf, kNan, kNan, 0, kLargest, 0});  // x Phi(x) at -infinity is -inf * 0, as in PyTorch
+}
+
+TEST_CASE("scalar math: x log x and its slope are 0 at 0") {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    const Tensor x = Tensor::from(std::vector<double>{0, -0., 1, 0.5, 2, 0}, {6}).to(dtype);
+    const Tensor slope = unary_backward(Unary::x_log_x, x, {}, Tensor::full({6}, 1, dtype));
+    const std::vector<double> y = unary(Unary::x_log_x, x).to(DType::f64).to_vector<double>(),
+                              dx = slope.to(DType::f64).to_vector<double>();
+    const double ln2 = std::log(2.);
+    const double expected_y[] = {0, 0, 0, -ln2 / 2, 2 * ln2, 0};
+    const double expected_dx[] = {0, 0, 1, 1 - ln2, 1 + ln2, 0};
+    for (size_t i = 0; i < 6; ++i) {
+      INFO(dtype, " x = ", x.rows(i, i + 1).item());
+      CHECK(std::fabs(y[i] - expected_y[i]) <= 1e-7);
+      CHECK(std::fabs(dx[i] - expected_dx[i]) <= 2e-7);
+    }
+  }
 }

@@ -78,6 +78,18 @@ has cmake 'echo cmake version 3.18.4'
 expect 1 'CMake 3.25 or newer (here: cmake version 3.18.4)' "$run"
 apt_was 'update
 install -y --no-install-recommends cmake'
+
+# A compiler that is too old for CMakeLists.txt is not one that is there. (The real one, which lies about its age.)
+calls_itself() {  # GCC CLANG
+  has c++ "PATH='$PATH' exec '$(command -v c++)' -U__GNUC__ -D__GNUC__=$1 -U__clang_major__ -D__clang_major__=$2 \"\$@\""
+}
+if command -v c++ >/dev/null; then
+  calls_itself 10 13
+  expect 1 'Installed, and yet not usable: g++' "$run"
+  expect 1 'gradus needs GCC 11 or clang 14 or newer' "$run"
+  calls_itself 11 14
+  expect 0 'new enough' -c "source '$tests/../examples/support/setup.sh'; has_compiler && echo new enough"
+fi
 has c++ 'exit 1'
 CXX=c++ expect 1 "CXX is set to 'c++', which cannot compile" "$run"
 

@@ -192,6 +192,8 @@ TEST_CASE("batch: buckets hold every pair once, are full, alike and reproducible
   CHECK(batches == bucketed_batches(pairs, 300, 1, 0));
   CHECK(batches != bucketed_batches(pairs, 300, 1, 1));
   CHECK(batches != bucketed_batches(pairs, 300, 2, 0));
+  // Nor does only the sum of seed and epoch count.
+  CHECK(bucketed_batches(pairs, 300, 1, 1) != bucketed_batches(pairs, 300, 2, 0));
   CHECK(bucketed_batches({}, 300, 1, 0).empty());
   CHECK_THROWS_AS(bucketed_batches(pairs, 0, 1, 0), std::invalid_argument);
   const std::vector<IdPair> six(6, {{4}, {4}});  // the same on every machine

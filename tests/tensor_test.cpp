@@ -188,6 +188,42 @@ TEST_CASE("operations: what is refused, and the words") {
   refused("dropout: expected a probability in [0, 1), got 1", [&] { dropout(a, {}, 1, {}); });
 }
 
+TEST_CASE("store_columns: where it writes, and what it refuses") {
+  const Tensor x = ints({1, 2, 3, 4, 5, 6, 7, 8}, {2, 1, 4}).to(DType::f32), cache = Tensor::zeros({2, 3, 2});
+  store_columns(x, 1, cache, 2);
+  CHECK(values(cache) == std::vector<double>{0, 0, 0, 0, 2, 3, /**/ 0, 0, 0, 0, 6, 7});
+  const Tensor before = cache.copy();
+  for (int position : {-1, 3})
+    refused(message("store_columns: no position ", position, " in cache [2, 3, 2]"),
+            [&] { store_columns(x, 0, cache, position); });
+  const auto misfit = [&](const Tensor& from, int64_t first, const Tensor& to) {
+    refused(message("store_columns: expected x [B, 1, >= ", first, " + W] and cache [B, longest, W], got ",
+                    from.shape(), " and ", to.shape()),
+            [&] { store_columns(from, first, to, 0); });
+  };
+  misfit(x, 3, cache);  // columns 3 and 4 of 4
+  misfit(x, -1, cache);
+  misfit(x.reshape({1, 1, 8}), 0, cache);
+  misfit(x.reshape({2, 2, 2}), 0, cache);
+  misfit(x.reshape({2, 1, 4, 1}), 0, cache);
+  misfit(x, 0, cache.reshape({2, 3, 2, 1}));
+  CHECK(equal(cache, before));
+}
+
+TEST_CASE("sum: of several hundred thousand elements, exactly") {
+  const int64_t n = 300'001;  // more than 64 blocks, the last one not full
+  std::vector<double> count(n), threes;
+  std::iota(count.begin(), count.end(), 1.);
+  for (double i : count)
+    for (double factor : {1., 2., -3.}) threes.push_back(factor * i);
+  const double total = n * (n + 1.) / 2;  // below 2^53
+  CHECK(sum(Tensor::from(count, {n})).item() == total);
+  CHECK(values(sum(Tensor::from(threes, {n, 3}), Axes{0})) ==
+        std::vector<double>{total, 2 * total, -3 * total});
+  CHECK(sum(Tensor::from(threes, {n, 3})).item() == 0);
+  CHECK(sum(filled({n})).item() == 0.5 * n);
+}
+
 TEST_CASE("operations: tensors without elements") {
   for (DType dtype : {DType::f32, DType::f64}) {
     const auto make = [&](Shape shape) { return filled(shape, dtype); };

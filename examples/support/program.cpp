@@ -9,7 +9,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <iomanip>
 #include <iostream>
 
@@ -57,9 +56,6 @@ std::string describe(const ProgressOptions& job, int64_t done, double elapsed) {
 }  // namespace
 
 int run_program(int argc, char** argv, int (*run)(std::span<const std::string> arguments)) {
-  std::error_code unreadable;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", unreadable);
-  if (!std::getenv("GOMP_SPINCOUNT") && !setenv("GOMP_SPINCOUNT", "1000", 0)) execv(self.c_str(), argv);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
     const int status = run(arguments);

@@ -10,10 +10,8 @@
 
 namespace gradus::examples {
 
-// What every main() does. OpenMP threads that wait for each other do so at full speed, and on a machine with
-// other work to do that makes them many times slower; libgomp reads its limit when it is loaded, hence the
-// program starts itself once more. Then it runs, and errors become a message and an exit status: 2 for a
-// wrong call, 1 for the world's faults.
+// What every main() does. The program runs, and errors become a message and an exit status: 2 for a wrong
+// call, 1 for the world's faults.
 int run_program(int argc, char** argv, int (*run)(std::span<const std::string> arguments));
 
 // Ctrl-C, SIGTERM and a closed terminal as a question that a long job asks itself between two steps. The

@@ -3,9 +3,6 @@
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 jobs=$(nproc 2>/dev/null || echo 2)
-# GCC's OpenMP waits by spinning for milliseconds. Where other programs want the cores too, that slows training some
-# twentyfold; a short spin avoids it, and costs nothing on an idle machine.
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT-1000}
 
 fail() {
   printf '%s\n' "$@" >&2
@@ -19,7 +16,16 @@ compiles() {
   "${compiler[@]}" -std=c++20 -x c++ - -o /dev/null "${@:2}" <<<"$1" >/dev/null 2>&1
 }
 
-is_clang() { compiles $'#ifndef __clang__\n#error\n#endif\nint main() {}'; }
+# As CMakeLists.txt asks: GCC 11 or clang 14, or newer.
+has_compiler() {
+  compiles '
+    #if defined __clang__ ? __clang_major__ < 14 : __GNUC__ < 11
+    #error too old
+    #endif
+    #include <numbers>
+    #include <span>
+    int main() {}'
+}
 
 has_doctest() { compiles $'#include <doctest/doctest.h>\nint main() {}' -DDOCTEST_CONFIG_DISABLE; }
 
@@ -41,11 +47,7 @@ has_cmake() {
 
 # Prints the Debian packages that are missing; `tests` asks for what the tests need as well.
 missing_packages() {
-  if ! compiles $'#include <numbers>\n#include <span>\nint main() {}'; then
-    echo g++
-  elif ! compiles $'#include <omp.h>\nint main() { return omp_get_max_threads(); }' -fopenmp; then
-    if is_clang; then echo libomp-dev; else echo g++; fi
-  fi
+  has_compiler || echo g++
   has_cmake || echo cmake
   command -v ninja >/dev/null || command -v make >/dev/null || echo ninja-build
   has_openblas || echo libopenblas-openmp-dev
@@ -90,7 +92,7 @@ ensure_packages() {
   [[ -n $missing ]] || return 0
   version=$(cmake --version 2>/dev/null | head -n 1) || true
   fail "Installed, and yet not usable: ${missing//$'\n'/ }" \
-    "gradus needs a C++20 compiler with OpenMP, CMake 3.25 or newer (here: ${version:-none}) and OpenBLAS: Debian 12 or newer has them."
+    "gradus needs GCC 11 or clang 14 or newer, CMake 3.25 or newer (here: ${version:-none}) and OpenBLAS: Debian 12 or newer has them."
 }
 
 # configure PRESET FOLDER OPTION...: quiet when it works. A folder keeps its generator; one that was moved here starts afresh.

@@ -6,7 +6,6 @@ translate=$1
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 cd "$work"
-export GOMP_SPINCOUNT=1000
 fail() { printf 'cuda_emulator/program_test.sh: %s\n' "$@" >&2; exit 1; }
 
 printf 'one two\nthree four five\nsix\n' >source

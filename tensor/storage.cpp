@@ -43,7 +43,7 @@ class CachingAllocator {
     const std::lock_guard lock(mutex_);
     const size_t size = bucket_size(bytes);
     Block block = idle(size, size);
-    if (!block.data && held() + size > limit(size)) block = idle(size, SIZE_MAX);  // any larger one serves
+    if (!block.data && held() + size > limit(size)) block = idle(size, 2 * size);  // at most half is wasted
     if (!block.data) block = fresh(size);
     check_world(block.data, "out of memory on ", device_, ": asked for ", bytes, " bytes, ", use_.in_use,
                 " in use", latest_operation ? "; the latest operation is " : "",

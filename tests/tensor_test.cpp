@@ -317,13 +317,21 @@ TEST_CASE("storage: what is kept has a limit, and the longest idle sizes go firs
   CHECK(tight.in_use + tight.cached <= tight.peak);
   CHECK(contains(error_of([] { set_cache_limit(Device::cpu, 0.5); }), "at least 1, got 0.5"));
 
-  // At the limit, a larger idle block serves before memory is asked for.
+  // At the limit a larger idle block serves, before memory is asked for.
   release_cached_memory(Device::cpu);
-  const size_t before = memory_use(Device::cpu).in_use;
-  { const Tensor all({static_cast<int64_t>((memory_use(Device::cpu).peak - before) / 4)}); }
+  std::vector<Tensor> held;
+  while (memory_use(Device::cpu).in_use + 2 * kMiB <= memory_use(Device::cpu).peak)
+    held.emplace_back(Shape{1 << 18});
+  { const Tensor larger({3 << 17}); }  // 1.5 MiB
+  const MemoryUse before = memory_use(Device::cpu);
+  CHECK(before.cached == kMiB * 3 / 2);
   const Tensor small({1 << 18});
   CHECK(memory_use(Device::cpu).cached == 0);
-  CHECK(memory_use(Device::cpu).in_use > before + kMiB);
+  CHECK(memory_use(Device::cpu).in_use == before.in_use + kMiB * 3 / 2);
+  // But not one that would waste more than half.
+  held.clear();
+  const Tensor tiny({100});
+  CHECK(memory_use(Device::cpu).in_use < before.in_use);
   set_cache_limit(Device::cpu, 2);
   release_cached_memory(Device::cpu);
 }

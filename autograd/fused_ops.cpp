@@ -31,8 +31,12 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
                 [x = Saved(x.value()), gain = Saved(gain.value()), statistics = statistics](const Tensor& dy,
                                                                                             Gradients d) {
                   const Tensor dx = d[0] ? Tensor::like(dy) : Tensor();
+                  // What a gradient does not read may have changed: dx reads both, dgain x alone.
+                  const Tensor& read_x = d[0] || d[1] ? x.get() : dy;
+                  const Tensor read_gain = d[0] ? gain.get() : Tensor();
                   backend(dy.device())
-                      .layer_norm_backward(dy, x, gain, statistics, Out(dx), d[1].buffer(), d[2].buffer());
+                      .layer_norm_backward(dy, read_x, read_gain, statistics, Out(dx), d[1].buffer(),
+                                           d[2].buffer());
                   if (d[0]) d[0] += dx;
                 });
 }
@@ -62,6 +66,8 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b, std::op
 // dy
 Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator) {
   check_probability("dropout", p);
+  check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
+        residual ? residual.shape() : Shape{});
   if (p == 0) return residual ? add(residual, x) : x;
   const Draw draw = generator.next_draw();
   const Tensor y = dropout(x.value(), value_if_any(residual), p, draw);
@@ -121,7 +127,7 @@ CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& column
   Saved weight = spec.class_weight;
   spec.class_weight = {};
   const auto rule = [z = Saved(z), target = SavedIds(target), spec, weight, log_sum_exp = log_sum_exp,
-                     sums = sums](const Tensor& dy, Gradients d) {
+                     sums = Saved(sums)](const Tensor& dy, Gradients d) {
     CrossEntropySpec same = spec;
     same.class_weight = weight;
     const Tensor dz = block_for_gradient(z);

@@ -13,6 +13,12 @@ double largest(const std::vector<double>& values) {
   return result;
 }
 
+struct Restore {
+  double* place;
+  double value;
+  ~Restore() { *place = value; }
+};
+
 }  // namespace
 
 GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<NamedParameter>& inputs,
@@ -31,7 +37,9 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
   const Tensor projection = Generator(20170612).uniform(output.shape(), -1, 1).to(output.value().device());
   double size = 0;  // of what the projection adds up
   for (const double term : (output.value() * projection).to_vector<double>()) size += std::fabs(term);
-  const double noise = 100 * std::numeric_limits<double>::epsilon() * size / h;
+  const double noise = 100 * std::numeric_limits<double>::epsilon() * std::max(size, 1.) / h;
+  check(noise < 1e-5, "gradcheck: the output is of size ", size, ", so slopes below ", noise,
+        " are lost in its rounding; scale it, or take away a constant");
   output.backward(projection);
   const auto projected = [&] {
     const NoGrad no_grad;
@@ -47,6 +55,7 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
     double* value = host.data<double>();
     for (int64_t i = 0; i < host.size(); ++i) {
       const double at = value[i];
+      const Restore restore{value + i, at};  // also where f throws
       const auto move = [&](double by) {
         value[i] = at + by;
         if (x.value().device() != Device::cpu) x.value().assign(host);

@@ -13,8 +13,8 @@ namespace gradus {
 
 struct GradcheckReport {
   // max over inputs of max|analytic - numeric| / max(max|g|, 1e-3 max|g of all inputs|). A difference within
-  // the rounding noise of the measured slope (100 ulp of the projected output / h) counts as none: else a
-  // gradient of exactly 0 would differ from its measurement by all of it.
+  // the rounding noise of the measured slope (100 ulp of the projected output, or of 1, / h) counts as none:
+  // else a gradient of exactly 0 would differ from its measurement by all of it.
   double error = 0;
   std::string worst;  // where: "w[7]: analytic 0.25, numeric 0.26"
 };

@@ -10,7 +10,6 @@ namespace {
 thread_local bool recording = true;
 thread_local bool anomaly_mode = false;
 thread_local const char* running_rule = "backward";  // for messages
-thread_local std::weak_ptr<Node> reached_unnamed;    // see check_all_named
 std::atomic<int64_t> nodes_created = 0;
 
 void check_finite(const Tensor& x, const char* what, const char* op) {
@@ -84,6 +83,7 @@ Out Gradient::buffer() {
   if (!grad) grad = Tensor::zeros(node_->shape, node_->dtype, node_->device);
   else if (!node_->owns_grad && !grad.unique()) grad = grad.copy();
   node_->owns_grad = true;
+  grad.mark_changed();  // by whoever asked for it
   return Out(grad);
 }
 
@@ -106,43 +106,53 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Back
 }
 
 void Variable::backward() const {
-  check(value_ && value_->size() == 1, "backward: expected a scalar, got ", *this ? shape() : Shape{},
-        "; pass a seed of that shape");
+  check(value().size() == 1, "backward: expected a scalar, got ", shape(), "; pass a seed of that shape");
   backward(Tensor::full(shape(), 1, value_->dtype(), value_->device()));
 }
 
-namespace {
-
-// All nodes that a gradient can reach from root, newest first.
-std::vector<std::shared_ptr<Node>> newest_first(const std::shared_ptr<Node>& root) {
-  std::vector<std::shared_ptr<Node>> nodes, pending{root};
-  std::unordered_set<Node*> seen{root.get()};
+std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& root) {
+  std::vector<std::shared_ptr<Node>> nodes, pending;
+  std::unordered_set<Node*> seen;
+  const auto meet = [&](const std::shared_ptr<Node>& node) {
+    if (node && seen.insert(node.get()).second) pending.push_back(node);
+  };
+  meet(root.node());
   while (!pending.empty()) {
     std::shared_ptr<Node> node = std::move(pending.back());
     pending.pop_back();
-    for (const auto& input : node->inputs)
-      if (input && seen.insert(input.get()).second) pending.push_back(input);
+    for (const auto& input : node->inputs) meet(input);
     nodes.push_back(std::move(node));
   }
   std::sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a->order > b->order; });
   return nodes;
 }
 
+namespace {
+
+// A rule runs once: what it kept is dropped, also where it throws.
 void run_rule(Node& node) {
   check(node.backward != nullptr, "backward: the tape behind ", node.op,
         " has been walked already; compute the loss again");
+  const Backward rule = std::exchange(node.backward, nullptr);
   running_rule = node.op;
   std::vector<Gradient> gradients;
-  for (const auto& input : node.inputs) gradients.emplace_back(input.get());
-  node.backward(node.grad, gradients);
+  for (const auto& input : node.inputs) {
+    check(!input || input->moved < node.order, node.op, ": an input ", input ? input->shape : Shape{},
+          " changed its dtype or device after the forward pass; compute the loss again");
+    gradients.emplace_back(input.get());
+  }
+  rule(node.grad, gradients);
   if (anomaly_mode)
     for (const auto& input : node.inputs)
       if (input && input->grad) check_finite(input->grad, "a gradient from", node.op);
 }
 
 void forget_gradients(const std::vector<std::shared_ptr<Node>>& nodes) {
-  for (const std::shared_ptr<Node>& node : nodes)
-    if (!node->leaf()) node->grad = Tensor();
+  for (const std::shared_ptr<Node>& node : nodes) {
+    if (node->leaf()) continue;
+    node->grad = Tensor();
+    node->owns_grad = false;
+  }
 }
 
 }  // namespace
@@ -152,12 +162,11 @@ void Variable::backward(const Tensor& seed) const {
         "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
   check(seed.shape() == shape() && seed.dtype() == value_->dtype(), "backward: expected a seed ",
         value_->dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
-  const std::vector<std::shared_ptr<Node>> nodes = newest_first(node_);
+  const std::vector<std::shared_ptr<Node>> nodes = nodes_behind(*this);
   running_rule = "backward";
-  Gradient(node_.get()) += seed.to(value_->device());
+  Gradient(node_.get()) += seed.to(value_->device()).copy();  // the caller's may be the gradient of a leaf
   try {
     for (const std::shared_ptr<Node>& node : nodes) {
-      if (node->unnamed) reached_unnamed = node;
       if (node->leaf()) continue;
       if (node->grad) run_rule(*node);
       node->backward = nullptr;
@@ -170,23 +179,18 @@ void Variable::backward(const Tensor& seed) const {
   }
 }
 
-void check_all_named(const char* op) {
-  const std::shared_ptr<Node> node = reached_unnamed.lock();
-  check(!node || !node->unnamed, op, ": a parameter ", node ? node->shape : Shape{},
-        " gets gradients, but no module has named it; is it, or the module that holds it, missing in "
-        "members()?");
-}
-
 const Tensor& Variable::grad() const {
   check(requires_grad() && node_->leaf(), "grad: only a leaf made with requires_grad keeps its gradient");
-  Gradient(node_.get()).buffer();  // 0 where nothing came yet
+  if (!node_->grad) Gradient(node_.get()).buffer();  // 0: nothing came yet
   return node_->grad;
 }
 
 void Variable::zero_grad() const {
   check(requires_grad() && node_->leaf(),
         "zero_grad: only a leaf made with requires_grad keeps its gradient");
-  if (node_->grad) backend(node_->device).fill(0, Out(node_->grad));
+  if (!node_->grad) return;
+  backend(node_->device).fill(0, Out(node_->grad));
+  node_->grad.mark_changed();
 }
 
 void Variable::move_to(DType dtype, Device device) const {
@@ -195,6 +199,7 @@ void Variable::move_to(DType dtype, Device device) const {
   *value_ = value_->to(dtype).to(device);
   if (!node_) return;
   if (node_->grad) node_->grad = node_->grad.to(dtype).to(device);
+  if (dtype != node_->dtype || device != node_->device) node_->moved = nodes_created++;
   node_->dtype = dtype;
   node_->device = device;
 }

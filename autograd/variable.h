@@ -110,9 +110,8 @@ struct Node {
   Tensor grad;
   bool owns_grad = false;  // grad's block was made for this node: add in place
 
-  // Of a leaf that is a module's parameter: how it begins, and whether a module has named it yet.
-  std::optional<Init> init = {};
-  bool unnamed = false;
+  std::optional<Init> init = {};  // of a leaf that is a module's parameter: how it begins
+  int64_t moved = -1;             // of a leaf: when it last changed its dtype or device, in creation order
 
   std::shared_ptr<Node> next_dying;  // for ~Node
 
@@ -122,9 +121,8 @@ struct Node {
   ~Node();
 };
 
-// Throws if, in this thread, a gradient has reached a parameter that no module has named, and so no optimiser
-// can hold: a member that members() forgets would never be trained nor saved.
-void check_all_named(const char* op);
+// All nodes that a gradient can reach from a Variable on the tape, newest first.
+std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& root);
 
 class [[nodiscard]] ScopedFlag {  // while one lives, the flag has this value
  public:

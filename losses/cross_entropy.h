@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <concepts>
+#include <optional>
+#include <utility>
 
 #include "autograd/ops.h"
 
@@ -19,7 +21,9 @@ using gradus::Smoothing;
 class ClassId {
  public:
   template <std::integral Integer>
-  requires(!std::same_as<Integer, bool>) constexpr ClassId(Integer id) : id_(static_cast<int32_t>(id)) {}
+  requires(!std::same_as<Integer, bool>) constexpr ClassId(Integer id) : id_(static_cast<int32_t>(id)) {
+    check(std::in_range<int32_t>(id), "class id: ", id, " is no i32");
+  }
   constexpr operator int32_t() const { return id_; }
 
  private:
@@ -68,17 +72,17 @@ class SmoothedLoss {
   double smoothing() const { return spec_.smoothing; }
 
  protected:
-  static constexpr int64_t kAnyVocab = -1;  // whatever the logits have
-  SmoothedLoss(const char* name, int64_t vocab_size, CrossEntropySpec spec)
+  // vocab_size: what the logits must have; none: whatever they have.
+  SmoothedLoss(const char* name, std::optional<int64_t> vocab_size, CrossEntropySpec spec)
       : name_(name), vocab_size_(vocab_size), spec_(std::move(spec)) {
     check_smoothing(name_, spec_.smoothing);
-    if (vocab_size != kAnyVocab) check_vocab(vocab_size);
+    if (vocab_size) check_vocab(*vocab_size);
   }
 
   CrossEntropyOutput compute(const Variable& logits, const IdColumns& target) const {
     const int64_t vocab = logits.shape()[-1];
-    check(vocab_size_ == kAnyVocab || vocab_size_ == vocab, name_, ": expected a last axis of ", vocab_size_,
-          ", got logits ", logits.shape());
+    check(!vocab_size_ || vocab_size_ == vocab, name_, ": expected a last axis of ",
+          vocab_size_.value_or(vocab), ", got logits ", logits.shape());
     check_vocab(vocab);
     return cross_entropy(logits, target, spec_);
   }
@@ -91,7 +95,7 @@ class SmoothedLoss {
   }
 
   const char* name_;  // for messages
-  int64_t vocab_size_;
+  std::optional<int64_t> vocab_size_;
   CrossEntropySpec spec_;
 
  private:
@@ -138,12 +142,12 @@ class CrossEntropy : public SmoothedLoss {
  public:
   CrossEntropy() : CrossEntropy(CrossEntropyOptions{}) {}
   explicit CrossEntropy(const CrossEntropyOptions& o)
-      : SmoothedLoss("cross-entropy", kAnyVocab,
+      : SmoothedLoss("cross-entropy", std::nullopt,
                      {.convention = o.convention,
                       .smoothing = o.smoothing,
                       .reduction = o.reduction,
                       .pad_id = o.pad_id,
-                      .class_weight = o.class_weight}) {
+                      .class_weight = o.class_weight ? o.class_weight.copy() : Tensor()}) {
     const bool per_class = o.class_weight && o.weighting == ClassWeighting::per_class;
     check(!o.prior || !o.class_weight, "cross-entropy: a prior and class weights do not go together");
     check(!(o.prior || per_class) || o.convention == Smoothing::uniform,
@@ -151,7 +155,7 @@ class CrossEntropy : public SmoothedLoss {
     if (o.prior) {
       const double sum = check_shares("cross-entropy: prior", o.prior);
       check(std::abs(sum - 1) < 1e-3, "cross-entropy: expected a prior that sums to 1, got ", sum);
-      smooth_towards(o.prior, 1);
+      smooth_towards(o.prior.copy(), 1);
     }
     if (!o.class_weight) return;
     const double sum = check_shares("cross-entropy: class weights", o.class_weight);

@@ -29,7 +29,7 @@ class LabelSmoothingCrossEntropy : public SmoothedLoss {
                                       Smoothing convention = Smoothing::uniform,
                                       Reduction reduction = Reduction::mean)
       : SmoothedLoss(
-            "label smoothing cross-entropy", kAnyVocab,
+            "label smoothing cross-entropy", std::nullopt,
             {.convention = convention, .smoothing = smoothing, .reduction = reduction, .pad_id = pad_id}) {}
 };
 

@@ -58,8 +58,8 @@ class TranslationLoss : private SmoothedLoss {
   // logits [B, T-1, V], target_ids i32 [B, T], BOS first
   TranslationOutput operator()(const Variable& logits, const Tensor& target_ids) const {
     const Shape &z = logits.shape(), &y = target_ids.shape();
-    check(z.rank() == 3 && y.rank() == 2 && z[0] == y[0] && z[1] == y[1] - 1 && z[2] == vocab_size_,
-          "translation loss: expected logits [B, T-1, ", vocab_size_, "] and target_ids [B, T], got ", z,
+    check(z.rank() == 3 && y.rank() == 2 && z[0] == y[0] && z[1] == y[1] - 1 && z[2] == *vocab_size_,
+          "translation loss: expected logits [B, T-1, ", *vocab_size_, "] and target_ids [B, T], got ", z,
           " and ", y);
     const CrossEntropyOutput out = compute(logits, {target_ids, 1, y[1] - 1});
     return {out.loss, LossSums(out.sums)};

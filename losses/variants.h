@@ -12,12 +12,12 @@
 
 namespace gradus::losses {
 
-// counts [V] of the training targets -> their shares, of the same dtype: the prior of CrossEntropy with which
-// frequent classes get more of eps.
+// counts [V] of the training targets -> their shares, of the same dtype, or f32 of i32: the prior of
+// CrossEntropy with which frequent classes get more of eps.
 inline Tensor unigram_prior(const Tensor& counts) {
   const double sum = check_shares("unigram prior", counts);
   check(sum > 0, "unigram prior: expected a count above 0, got only zeros");
-  return counts * (1 / sum);
+  return (counts.dtype() == DType::i32 ? counts.to(DType::f32) : counts) * (1 / sum);
 }
 
 // -H(p) = sum_j p_j ln p_j, the mean over tokens (Pereyra et al. 2017): large where a model is sure of

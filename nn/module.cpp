@@ -1,9 +1,13 @@
 #include "nn/module.h"
 
+#include <atomic>
+#include <cstring>
+#include <set>
+
 namespace gradus::nn {
 namespace {
 
-thread_local uint64_t parameters_made = 0, generators_made = 0;
+std::atomic<uint64_t> parameters_made = 0, generators_made = 0;  // in any thread: two never begin alike
 
 }  // namespace
 
@@ -12,7 +16,6 @@ Variable parameter(Shape shape, const Init& init) {
   const Tensor values = init.draw(shape, /*seed=*/0, message("parameter ", ++parameters_made));
   Variable p(values.to(DType::f32), /*requires_grad=*/true);
   p.node()->init = init;
-  p.node()->unnamed = true;
   return p;
 }
 
@@ -27,7 +30,6 @@ void Visitor::operator()(const std::string& name, const Variable& parameter) {
         full_name);
   const auto [first, is_new] = first_names_.emplace(identity, full_name);
   if (!is_new && first->second != full_name) aliases_.emplace(full_name, first->second);
-  if (parameter.node()) parameter.node()->unnamed = false;
   if (is_new && on_parameter_) on_parameter_(full_name, parameter);
 }
 
@@ -69,9 +71,9 @@ std::map<std::string, Tensor> Module::snapshot() const {
 
 namespace {
 
-bool same_values(const Tensor& a, const Tensor& b) {
+bool same_bits(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
-         a.to(DType::f64).to_vector<double>() == b.to(DType::f64).to_vector<double>();
+         std::memcmp(a.to(Device::cpu).bytes(), b.to(Device::cpu).bytes(), a.byte_size()) == 0;
 }
 
 }  // namespace
@@ -80,17 +82,23 @@ void Module::load(const std::map<std::string, Tensor>& tensors) {
   std::map<std::string, Tensor> own, file = tensors;
   Visitor visitor([&](const std::string& name, const Variable& p) { own[name] = p.value(); });
   visitor.root(*this);
+  const auto name_here = [&](const std::string& name) {
+    const auto alias = visitor.aliases().find(name);
+    return alias == visitor.aliases().end() ? name : alias->second;
+  };
+  for (auto& [name, tensor] : file) {
+    check(static_cast<bool>(tensor), "load: ", name, " is an empty tensor");
+    const auto found = own.find(name_here(name));  // a file may hold the other real dtype
+    if (found != own.end() && tensor.dtype() != DType::i32) tensor = tensor.to(found->second.dtype());
+  }
   for (const auto& [alias, name] : visitor.aliases()) {  // what is tied here may stand in a file twice
     const auto found = file.find(alias);
     if (found == file.end()) continue;
     const auto [first, only] = file.emplace(name, found->second);
-    check(only || same_values(first->second, found->second), "load: ", alias, " and ", name,
+    check(only || same_bits(first->second, found->second), "load: ", alias, " and ", name,
           " are one parameter here, and have different values in the file");
     file.erase(found);
   }
-  for (auto& [name, tensor] : file)  // a file may hold the other real dtype
-    if (own.contains(name) && tensor && tensor.dtype() != DType::i32)
-      tensor = tensor.to(own.at(name).dtype());
   assign_all("load", own, file);
 }
 
@@ -125,11 +133,23 @@ Generator& Module::generator() {
 
 EvalMode::EvalMode(Module& module) {
   Visitor({}, [&](Module& inside) { before_.emplace_back(&inside, inside.training()); }).root(module);
-  module.eval();
+  // Nothing throws from here on. What is in eval mode already is not written, so threads may share it.
+  for (const auto& [inside, training] : before_)
+    if (training) inside->training_ = false;
 }
 
 EvalMode::~EvalMode() {
-  for (const auto& [module, training] : before_) module->training_ = training;
+  for (const auto& [inside, training] : before_)
+    if (training) inside->training_ = true;
+}
+
+void check_members(const Module& module, const Variable& loss) {
+  std::set<const Node*> named;
+  for (const NamedParameter& p : module.parameters()) named.insert(p.variable.node().get());
+  for (const std::shared_ptr<Node>& node : nodes_behind(loss))
+    check(!node->init || named.contains(node.get()), "check_members: the loss depends on a parameter ",
+          node->shape,
+          " that the module does not name; is it, or the module that holds it, missing in members()?");
 }
 
 }  // namespace gradus::nn

@@ -28,7 +28,7 @@ class Module {
   virtual ~Module() = default;
 
   // Names everything inside: visit("weight", weight_), visit("norm", norm_). What is not visited is not
-  // trained, saved or moved; an optimiser's step throws when it sees that.
+  // trained, saved or moved: see check_members.
   virtual void members(Visitor& visit) = 0;
 
   // In members' order; a shared one once, under its first name. One name for two parameters is an error.
@@ -81,7 +81,7 @@ class Visitor {
     for (size_t i = 0; i < children.size(); ++i) (*this)(name + "." + std::to_string(i), children[i]);
   }
   template <class M> void operator()(const std::string& name, std::unique_ptr<M>& child) {
-    (*this)(name, *child);
+    if (child) (*this)(name, *child);
   }
   void root(Module& module);
 
@@ -97,7 +97,12 @@ class Visitor {
   std::map<std::string, std::string> aliases_;
 };
 
+// Throws where the loss depends on a parameter (made by nn::parameter) that the module does not name: a
+// member that members() forgets, which would be neither trained nor saved. For the first step of a new model.
+void check_members(const Module& module, const Variable& loss);
+
 // While one lives, the module and all modules inside it are in eval mode; then each gets its own mode back.
+// The modules must stay where they are meanwhile.
 class [[nodiscard]] EvalMode {
  public:
   [[nodiscard]] explicit EvalMode(Module& module);

@@ -34,13 +34,12 @@ class Layer : public Module {
  protected:
   // x + dropout(f(norm(x))), or norm(x + dropout(f(x)))
   template <class F> Variable residual(const Variable& x, const LayerNorm& norm, const F& f) {
-    if (config_.norm_first) return dropout_add(f(norm(x)), x, rate(), generator());
-    return norm(dropout_add(f(x), x, rate(), generator()));
+    return config_.norm_first ? add_dropped(x, f(norm(x))) : norm(add_dropped(x, f(x)));
   }
 
   Variable feed_forward(const Variable& x, const LayerNorm& norm) {
     return residual(x, norm, [&](const Variable& h) {
-      return linear2_(dropout(linear1_(h, config_.activation), rate(), generator()));
+      return linear2_(add_dropped({}, linear1_(h, config_.activation)));
     });
   }
 
@@ -49,7 +48,12 @@ class Layer : public Module {
   LayerNorm norm1_, norm2_;
 
  private:
-  double rate() const { return training() ? config_.dropout : 0; }
+  // x + dropout(y), or without x dropout(y). A layer that drops nothing asks for no generator.
+  Variable add_dropped(const Variable& x, const Variable& y) {
+    if (training() && config_.dropout > 0) return dropout_add(y, x, config_.dropout, generator());
+    return x ? x + y : y;
+  }
+
   TransformerConfig config_;
 };
 

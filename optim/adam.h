@@ -2,6 +2,8 @@
 // it to the gradient, AdamW shrinks the weight itself.
 #pragma once
 
+#include <cmath>
+
 #include "optim/optimizer.h"
 
 namespace gradus::optim {
@@ -20,7 +22,8 @@ class Adam : public Optimizer {
       : Optimizer({"adam", {"m", "v"}, /*counts_steps=*/true}, parameters, options.lr), options_(options),
         decoupled_(decoupled) {
     const auto& [lr, beta1, beta2, eps, weight_decay] = options_;
-    check(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1 && eps > 0 && weight_decay >= 0,
+    check(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1 && eps > 0 && weight_decay >= 0 &&
+              std::isfinite(eps) && std::isfinite(weight_decay),
           "adam: expected betas in [0, 1), eps > 0, weight decay >= 0, got ", beta1, ", ", beta2, ", ", eps,
           ", ", weight_decay);
   }
@@ -31,7 +34,7 @@ class Adam : public Optimizer {
     for (const Parameter& p : parameters_)  // m and v: running means of the gradient and of its square
       all.push_back(
           {p.variable.grad(), Out(p.variable.value()), Out(p.moments[0]), Out(p.moments[1]), p.decays});
-    kernels.adam({.lr = lr_,
+    kernels.adam({.lr = lr(),
                   .beta1 = options_.beta1,
                   .beta2 = options_.beta2,
                   .eps = options_.eps,

@@ -10,22 +10,22 @@ Optimizer::Optimizer(Method method, const std::vector<NamedParameter>& parameter
   set_lr(lr);
   check(!parameters.empty(), method_.name, ": no parameters");
   std::set<std::string> names;
-  std::set<const Node*> nodes;
+  std::set<const std::byte*> blocks;
   for (const auto& [name, variable] : parameters) {
     check(variable && variable.requires_grad() && variable.node()->leaf(), method_.name, ": ", name,
           " is no leaf made with requires_grad");
     check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
-    check(nodes.insert(variable.node().get()).second, method_.name, ": ", name,
+    check(blocks.insert(variable.value().bytes()).second, method_.name, ": ", name,
           " is there already, under another name");
     const Tensor zeros = Tensor::zeros(variable.shape(), variable.value().dtype(), variable.value().device());
     Parameter& p = parameters_.emplace_back(Parameter{name, variable, variable.shape().rank() >= 2, {}});
     for (size_t i = 0; i < method_.moments.size(); ++i) p.moments.push_back(zeros.copy());
-    variable.node()->unnamed = false;  // it is trained, whether or not a module names it
   }
   follow_parameters();
 }
 
 Backend& Optimizer::follow_parameters() {
+  check(!parameters_.empty(), method_.name, ": it was moved from, and has no parameters any more");
   const Tensor& first = parameters_[0].variable.value();
   for (Parameter& p : parameters_) {
     const Tensor& value = p.variable.value();
@@ -39,10 +39,10 @@ Backend& Optimizer::follow_parameters() {
 
 void Optimizer::step() {
   note_operation(method_.name);
-  check_all_named(method_.name);
   Backend& kernels = follow_parameters();
-  update(kernels, steps_ + 1);
-  ++steps_;
+  int32_t& steps = *steps_.data<int32_t>();
+  update(kernels, steps + 1);
+  ++steps;
   for (const Parameter& p : parameters_) p.variable.value().mark_changed();
 }
 
@@ -54,7 +54,10 @@ std::vector<Tensor> Optimizer::gradients() const {
 
 std::vector<Out> Optimizer::writable_gradients() const {
   std::vector<Out> all;
-  for (const Parameter& p : parameters_) all.emplace_back(p.variable.grad());
+  for (const Parameter& p : parameters_) {
+    all.emplace_back(p.variable.grad());
+    all.back().mark_changed();
+  }
   return all;
 }
 
@@ -69,7 +72,10 @@ Tensor Optimizer::clip_gradients(double max_norm) {
   return unary(Unary::sqrt, squares);
 }
 
-void Optimizer::scale_gradients(double factor) { follow_parameters().scale(factor, writable_gradients()); }
+void Optimizer::scale_gradients(double factor) {
+  check(std::isfinite(factor), "scale_gradients: expected a finite factor, got ", factor);
+  follow_parameters().scale(factor, writable_gradients());
+}
 
 std::map<std::string, Tensor> Optimizer::state() const {
   std::map<std::string, Tensor> all;
@@ -77,30 +83,42 @@ std::map<std::string, Tensor> Optimizer::state() const {
   for (const Parameter& p : parameters_)
     for (size_t i = 0; i < method_.moments.size(); ++i)
       all[prefix + method_.moments[i] + "." + p.name] = p.moments[i];
-  all[prefix + "lr"] = Tensor::full({1}, lr_, DType::f64);
-  if (method_.counts_steps) all[prefix + "step"] = Tensor::full({1}, static_cast<double>(steps_), DType::i32);
+  all[prefix + "lr"] = lr_;
+  if (method_.counts_steps) all[prefix + "step"] = steps_;
+  return all;
+}
+
+std::map<std::string, Tensor> Optimizer::snapshot() const {
+  std::map<std::string, Tensor> all = state();
+  for (auto& [name, tensor] : all) tensor = tensor.copy();
   return all;
 }
 
 void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
   follow_parameters();
-  const std::map<std::string, Tensor> own = state();  // shares the moments' blocks
+  const std::map<std::string, Tensor> own = state();
   std::map<std::string, Tensor> file = tensors;
   const std::string prefix = method_.name + std::string(".");
-  file.emplace(prefix + "lr", own.at(prefix + "lr"));
-  for (auto& [name, tensor] : file)  // a file may hold the other real dtype
-    if (own.contains(name) && tensor && tensor.dtype() != DType::i32 && own.at(name).dtype() != DType::i32)
-      tensor = tensor.to(own.at(name).dtype());
-  const double lr = file.at(prefix + "lr").item();
-  check(lr >= 0 && std::isfinite(lr), method_.name, ": the learning rate in the file is ", lr);
+  file.emplace(prefix + "lr", lr_);
+  for (auto& [name, tensor] : file) {
+    check(static_cast<bool>(tensor), method_.name, ": ", name, " is an empty tensor");
+    const auto found = own.find(name);  // a file may hold the other real dtype
+    if (found != own.end() && tensor.dtype() != DType::i32 && found->second.dtype() != DType::i32)
+      tensor = tensor.to(found->second.dtype());
+  }
+  const auto number = [&](const std::string& name) {  // of a file that assign_all may refuse for its shape
+    const auto found = file.find(prefix + name);
+    return found != file.end() && found->second.size() == 1 ? found->second.item() : 0;
+  };
+  check(number("lr") >= 0 && std::isfinite(number("lr")), method_.name, ": the learning rate in the file is ",
+        number("lr"));
+  check(number("step") >= 0, method_.name, ": the number of steps in the file is ", number("step"));
   assign_all(method_.name, own, file);
-  set_lr(lr);
-  if (method_.counts_steps) steps_ = static_cast<int64_t>(file.at(prefix + "step").item());
 }
 
 void Optimizer::set_lr(double lr) {
   check(lr >= 0 && std::isfinite(lr), method_.name, ": expected a learning rate >= 0, got ", lr);
-  lr_ = lr;
+  *lr_.data<double>() = lr;
 }
 
 }  // namespace gradus::optim

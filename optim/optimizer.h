@@ -24,15 +24,17 @@ class Optimizer {
   // of B/k equal to one of B.
   void scale_gradients(double factor);
 
-  // What the method remembers between steps, by name, and the learning rate, for checkpoints; the weights are
-  // the model's to keep. load writes into it, from files of the other real dtype, too; a file without a
-  // learning rate keeps the current one. If a name is missing or misshapen it throws, names it, and has
-  // changed nothing.
+  // What the method remembers between steps, by name, and the learning rate; the weights are the model's to
+  // keep. As with modules, state() shares, for a file that is written now, and snapshot() copies, to come
+  // back to later. load writes into it, from files of the other real dtype, too; a file without a learning
+  // rate keeps the current one. If a name is missing or misshapen it throws, names it, and has changed
+  // nothing.
   std::map<std::string, Tensor> state() const;
+  std::map<std::string, Tensor> snapshot() const;
   void load(const std::map<std::string, Tensor>& tensors);
 
   void set_lr(double lr);
-  double lr() const { return lr_; }
+  double lr() const { return lr_.item(); }
 
  protected:
   struct Parameter {
@@ -53,15 +55,14 @@ class Optimizer {
   virtual void update(Backend& kernels, int64_t step) = 0;
 
   std::vector<Parameter> parameters_;
-  double lr_;
 
  private:
   std::vector<Tensor> gradients() const;
-  std::vector<Out> writable_gradients() const;
+  std::vector<Out> writable_gradients() const;  // their versions rise
   Backend& follow_parameters();  // moments go where their parameters went; throws unless those are together
 
   Method method_;
-  int64_t steps_ = 0;  // made so far
+  Tensor lr_ = Tensor::zeros({1}, DType::f64), steps_ = Tensor::zeros({1}, DType::i32);  // steps made so far
 };
 
 }  // namespace gradus::optim

@@ -114,10 +114,11 @@ void Backend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, O
     const double rstd = kept[r][2];
     for (int64_t j = 0; j < d; ++j) {
       h[0][j] = (in[r][j] - kept[r][0] - kept[r][1]) * rstd;
-      u[0][j] = g[0][j] * dout[r][j];
       dg[0][j] += dout[r][j] * h[0][j];
       db[0][j] += dout[r][j];
     }
+    if (!dx) continue;
+    for (int64_t j = 0; j < d; ++j) u[0][j] = g[0][j] * dout[r][j];
     const double mean_u = mean(u[0], d), mean_uh = dot(u[0], h[0], d) / static_cast<double>(d);
     for (int64_t j = 0; j < d; ++j) din[r][j] = rstd * (u[0][j] - mean_u - h[0][j] * mean_uh);
   }

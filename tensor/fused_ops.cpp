@@ -59,17 +59,35 @@ Tensor gather_rows(const Tensor& x, std::span<const int32_t> rows) {
   return embedding_forward(table, ids, 1, {}).reshape(x.shape().with(0, n));
 }
 
+namespace {
+
+// Two of q, k and v may be the same columns, but not columns that overlap: then heads would share some, and
+// their gradients, which are written side by side, would meet.
+void check_apart(const PackedHeads& a, const PackedHeads& b, int64_t d_model) {
+  const int64_t distance = std::abs(a.first - b.first);
+  check(!a.tensor.overlaps(b.tensor) || distance == 0 || distance >= d_model, "attention: columns ", a.first,
+        " to ", a.first + d_model, " and ", b.first, " to ", b.first + d_model,
+        " of one tensor overlap; take the same ones, or others");
+}
+
+}  // namespace
+
 AttentionResult attention_forward(const Qkv& x, const AttentionSpec& asked) {
   AttentionSpec spec = asked;
   Backend& kernels = backend_of("attention", {&x.q.tensor, &x.k.tensor, &x.v.tensor});
-  check(spec.heads >= 1 && spec.d_model >= 1 && spec.d_model % spec.heads == 0, "attention: ", spec.heads,
-        " heads do not divide d_model ", spec.d_model);
+  check(spec.heads >= 1 && spec.d_model >= 1, "attention: expected heads and d_model of at least 1, got ",
+        spec.heads, " and ", spec.d_model);
+  check(spec.d_model % spec.heads == 0, "attention: ", spec.heads, " heads do not divide d_model ",
+        spec.d_model);
   for (const auto& [tensor, first] : {x.q, x.k, x.v}) {
     const Shape &s = tensor.shape(), &sq = x.q.tensor.shape();
     check(s.rank() == 3 && s[0] == sq[0] && first >= 0 && first + spec.d_model <= s[2],
           "attention: expected [B, T, >= ", first + spec.d_model, "] with one B, got ", s, " beside queries ",
           sq);
   }
+  check_apart(x.q, x.k, spec.d_model);
+  check_apart(x.q, x.v, spec.d_model);
+  check_apart(x.k, x.v, spec.d_model);
   const int64_t batch = x.q.tensor.shape()[0], queries = x.q.tensor.shape()[1], keys = x.k.tensor.shape()[1];
   check(x.v.tensor.shape()[1] == keys, "attention: ", keys, " keys but ", x.v.tensor.shape()[1], " values");
   check_probability("attention", spec.dropout);

@@ -52,15 +52,20 @@ void add_to(const Tensor& y, const Tensor& x) {
   y.mark_changed();
 }
 
-Tensor sum_to(const Tensor& x, const Shape& shape) {
-  Backend& kernels = backend_of("sum_to", {&x});
-  check(broadcast("sum_to", x.shape(), shape) == x.shape(), "sum_to: ", shape, " does not broadcast to ",
-        x.shape());
+namespace {
+
+Tensor reduced(const char* op, const Tensor& x, const Shape& shape) {
+  Backend& kernels = backend_of(op, {&x});
+  check(broadcast(op, x.shape(), shape) == x.shape(), op, ": ", shape, " does not broadcast to ", x.shape());
   if (shape == x.shape()) return x;
   Tensor y = Tensor::like(x, shape);
   kernels.sum_to(x, Out(y));
   return y;
 }
+
+}  // namespace
+
+Tensor sum_to(const Tensor& x, const Shape& shape) { return reduced("sum_to", x, shape); }
 
 Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep) {
   std::array<bool, Shape::kMaxRank> summed{};
@@ -75,7 +80,7 @@ Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep) {
 }
 
 Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keep) {
-  return sum_to(x, summed_shape(x.shape(), axes, true)).reshape(summed_shape(x.shape(), axes, keep));
+  return reduced("sum", x, summed_shape(x.shape(), axes, true)).reshape(summed_shape(x.shape(), axes, keep));
 }
 
 Tensor permute(const Tensor& x, std::span<const int> axes) {
@@ -124,6 +129,7 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
         " of ", s);
   Tensor y = Tensor::like(x, s.with(axis, to - from));
   const int64_t inner = s.after(axis), width = (to - from) * inner;
+  if (width == 0) return y;
   backend(x.device())
       .copy_columns(s.before(axis), width, {x, from * inner, s[axis] * inner}, {Out(y), 0, width});
   return y;
@@ -176,13 +182,11 @@ Tensor softmax_along(const char* op, const Tensor& x, int axis, bool log) {
   Backend& kernels = backend_of(op, {&x});
   const Shape& s = x.shape();
   check(s[axis] >= 1, op, ": expected an axis of at least 1, got axis ", axis, " of ", s);
-  if (s.axis_index(axis) + 1 == s.rank()) {
-    const Tensor y = Tensor::like(x);
-    kernels.softmax(x, log, Out(y));
-    return y;
-  }
+  const bool last = s.axis_index(axis) + 1 == s.rank();
   const std::vector<int> swapped = swapped_with_last(s, axis);
-  return permute(softmax_along(op, permute(x, swapped), -1, log), swapped);
+  const Tensor rows = last ? x : permute(x, swapped), y = Tensor::like(rows);
+  kernels.softmax(rows, log, Out(y));
+  return last ? y : permute(y, swapped);
 }
 
 }  // namespace
@@ -192,6 +196,7 @@ Tensor log_softmax(const Tensor& x, int axis) { return softmax_along("log_softma
 
 void check_probability(const char* op, double p) {
   check(p >= 0 && p < 1, op, ": expected a probability in [0, 1), got ", p);
+  check(dropout_threshold(p) < 65536, op, ": a probability of ", p, " is 1 when rounded to 1/65,536");
 }
 
 void check_lengths(const char* op, const Tensor& lengths, int64_t most) {

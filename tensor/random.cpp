@@ -72,6 +72,14 @@ Tensor Generator::normal(Shape shape, double deviation) {
   return draw_normal(shape, blocks_of(next_draw()), deviation);
 }
 
+Init::Init(Kind k, double v) : kind(k), value(v) {
+  check(std::isfinite(v) && (k == Kind::constant || v >= 0), "init: expected a finite ",
+        k == Kind::constant  ? "constant"
+        : k == Kind::uniform ? "bound >= 0"
+                             : "deviation >= 0",
+        ", got ", v);
+}
+
 Init Init::xavier_uniform(int64_t inputs, int64_t outputs) {
   return uniform(std::sqrt(6 / static_cast<double>(inputs + outputs)));
 }

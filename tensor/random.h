@@ -87,7 +87,7 @@ struct Init {
   double value;  // the constant, the bound of U(-value, value), or the deviation
 
   Init(double constant) : Init(Kind::constant, constant) {}
-  static Init uniform(double bound) { return {Kind::uniform, bound}; }
+  static Init uniform(double bound) { return {Kind::uniform, bound}; }  // a number below 0 or none throws
   static Init normal(double deviation) { return {Kind::normal, deviation}; }
   // U(-a, a) with a = sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010).
   static Init xavier_uniform(int64_t inputs, int64_t outputs);
@@ -97,7 +97,7 @@ struct Init {
   Tensor draw(Shape shape, uint64_t seed, std::string_view name) const;
 
  private:
-  Init(Kind k, double v) : kind(k), value(v) {}
+  Init(Kind k, double v);
 };
 
 }  // namespace gradus

@@ -72,8 +72,16 @@ HOST_DEVICE inline float erf(float x) {
 }
 
 HOST_DEVICE inline double exp(double x) { return std::exp(x); }
+HOST_DEVICE inline double expm1(double x) { return std::expm1(x); }
 HOST_DEVICE inline double tanh(double x) { return std::tanh(x); }
 HOST_DEVICE inline double erf(double x) { return std::erf(x); }
+
+// a - s p with p = exp(log_p), log_p <= 0. Where p is near 1, and a perhaps near s, it is (a - s) - s (p -
+// 1), which loses no digits.
+template <class T> HOST_DEVICE T minus_share(T a, T s, T log_p) {
+  const T near = (a - s) - s * expm1(log_p > T(-1) ? log_p : T(-1));
+  return log_p > T(-0.5) ? near : a - s * exp(log_p);
+}
 
 }  // namespace math
 

@@ -1,5 +1,6 @@
 #include "tensor/tensor.h"
 
+#include <algorithm>
 #include <cstring>
 #include <iomanip>
 
@@ -139,13 +140,24 @@ void assign_all(const char* op, const std::map<std::string, Tensor>& own,
   for (const auto& [name, tensor] : own) {
     check(file.contains(name), op, ": the file has no ", name, " ", tensor.shape());
     const Tensor& found = file.at(name);
+    check(static_cast<bool>(found), op, ": ", name, " is an empty tensor");
     check(found.shape() == tensor.shape() && found.dtype() == tensor.dtype(), op, ": ", name, " is ",
           tensor.dtype(), " ", tensor.shape(), " here and ", found.dtype(), " ", found.shape(),
           " in the file");
   }
   for (const auto& [name, tensor] : file)
     check(own.contains(name), op, ": unknown name ", name, " ", tensor.shape());
-  for (const auto& [name, tensor] : own) tensor.assign(file.at(name).to(tensor.device()));
+  // What comes may be one of our own, under another name: all is taken before anything is written.
+  const auto ours = [&](const Tensor& found) {
+    return std::ranges::any_of(own, [&](const auto& entry) { return entry.second.overlaps(found); });
+  };
+  std::vector<Tensor> found;
+  for (const auto& [name, tensor] : own) {
+    const Tensor& from = file.at(name);
+    found.push_back(ours(from) ? from.copy() : from.to(tensor.device()));
+  }
+  size_t i = 0;
+  for (const auto& [name, tensor] : own) tensor.assign(found[i++]);
 }
 
 }  // namespace gradus

@@ -49,7 +49,10 @@ class Tensor {
   // How often the block behind this tensor was changed in place: by assign, add_to, load, an optimiser's
   // step. Who writes through data() and wants it noticed says mark_changed().
   uint64_t version() const { return storage_ ? storage_->version() : 0; }
-  void mark_changed() const { storage_->mark_changed(); }
+  void mark_changed() const {
+    check(storage_ != nullptr, "tensor: this one is empty");
+    storage_->mark_changed();
+  }
 
   template <Element T>  // the first element; a device pointer when device() is cuda
   T* data() const {

@@ -399,3 +399,25 @@ TEST_CASE("autograd: a function keeps its argument or its value, as its slope re
     CHECK(kept(op) == 2);
   }
 }
+
+TEST_CASE("autograd: a walk that threw leaves no block that the next one adds to") {
+  const Variable w = leaf({1, 2}), u = leaf({1, 1}), h = w * 1., k = h * h;
+  const Variable loss = sum(k) + sum(rows(h, 0, 1));
+  h.value().assign(h.value().copy());  // so that the rule of h * h throws
+  CHECK_THROWS(loss.backward());
+  w.zero_grad();
+  const Variable v = u * 1., s = h * 3. + v;
+  (sum(s) + sum(v)).backward();
+  CHECK(values(u.grad()) == std::vector<double>{2, 2});
+}
+
+TEST_CASE("autograd: a rule that ran before its walk threw does not run again") {
+  const Variable z = leaf({1, 2}, {1, 2});
+  const Variable loss = cross_entropy(z * 1., ints({0}), {}).loss;
+  const Tensor nan = Tensor::full({}, NAN, DType::f64);
+  {
+    const AnomalyMode anomaly_mode;
+    CHECK_THROWS_AS(loss.backward(nan), std::runtime_error);
+  }
+  CHECK(contains(error_of([&] { loss.backward(); }), "has been walked already"));
+}

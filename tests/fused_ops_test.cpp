@@ -106,3 +106,21 @@ TEST_CASE("attention: packed columns that somebody else reads, too") {
     CHECK(gradcheck(f, {{"x", x}}).error <= 1e-8);
   }
 }
+
+TEST_CASE("attention: columns may be the same or apart, but not overlap") {
+  const Variable x = filled({2, 3, 24});
+  const AttentionSpec spec{.d_model = 16, .heads = 2};
+  CHECK_NOTHROW(attention({x, 8}, {x, 8}, {x, 8}, spec));
+  refused("attention: columns 0 to 16 and 8 to 24 of one tensor overlap; take the same ones, or others", [&] {
+    attention({x}, {x, 8}, {x, 8}, spec);
+  });
+}
+
+TEST_CASE("dropout: with and without a chance to drop, the same shapes are refused") {
+  Generator generator(1);
+  const Variable x = filled({2, 2}), row = filled({2});
+  for (double p : {0., 0.1})
+    refused("dropout_add: shapes differ: [2, 2] and [2]", [&] { dropout_add(x, row, p, generator); });
+  refused("dropout: a probability of 0.999995 is 1 when rounded to 1/65,536",
+          [&] { dropout(x, 0.999995, generator); });
+}

@@ -82,3 +82,23 @@ TEST_CASE("gradcheck: a gradient of exactly 0 against rounding noise is right, a
     CHECK(gradcheck(lost, {{"x", x}}).error == near(1, 1e-6));
   }
 }
+
+TEST_CASE("gradcheck: a sum that cancels within f, and an output too large for its slopes") {
+  const Variable x = random_leaf({2, 5}, 4), gain(Tensor::full({5}, 1, DType::f64)),
+                 bias(Tensor::zeros({5}, DType::f64));
+  CHECK(gradcheck([&] { return sum(layer_norm(x, gain, bias)); }, {{"x", x}}).error == 0);
+  CHECK(gradcheck([&] { return mean(layer_norm(x, gain, bias)); }, {{"x", x}}).error == 0);
+  const Variable far(Tensor::full({1}, 1e11, DType::f64));
+  CHECK(contains(error_of([&] {
+                   gradcheck([&] { return sum(x * x) + far; }, {{"x", x}});
+                 }),
+                 "are lost in its rounding"));
+  const Tensor before = x.value().copy();
+  int calls = 0;
+  const auto fails = [&]() -> Variable {
+    if (++calls == 3) throw std::runtime_error("on purpose");
+    return sum(x * x);
+  };
+  CHECK_THROWS(gradcheck(fails, {{"x", x}}));
+  CHECK(equal(x.value(), before));
+}

@@ -423,3 +423,15 @@ TEST_CASE("threads may share a const loss, and train models of their own") {
   CHECK(threaded_one == one);
   CHECK(threaded_two == two);
 }
+
+TEST_CASE("losses keep weights and priors of their own, and ids that fit") {
+  const Tensor weight = Tensor::full({4}, 1, DType::f64), target = ints({0, 1});
+  const losses::CrossEntropy loss({.class_weight = weight});
+  const Variable z(random({2, 4}, 1), true);
+  const double before = loss(z, target).value().item();
+  weight.assign(weight * -1.);
+  CHECK(loss(z, target).value().item() == before);
+  CHECK(contains(error_of([] { losses::ClassId(int64_t{1} << 32); }), "class id: 4294967296 is no i32"));
+  CHECK(contains(error_of([] { LabelSmoothingLoss{-1}; }), "at least 2, got -1"));
+  CHECK(values(losses::unigram_prior(ints({1, 0, 3}))) == std::vector<double>{0.25, 0, 0.75});
+}

@@ -2,6 +2,8 @@
 // models refuse.
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <thread>
 
 #include "losses/translation_loss.h"
 #include "nn/search.h"
@@ -327,21 +329,81 @@ TEST_CASE("one name for two parameters is refused, one parameter under two names
   CHECK(pair.parameters().size() == 1);
 }
 
-TEST_CASE("a member that is not visited is noticed at the optimiser's step") {
+TEST_CASE("check_members names what a module forgets, and only that") {
   Pair pair;
+  const auto loss = [&] { return sum(pair.a) + sum(pair.b); };
+  CHECK_NOTHROW(nn::check_members(pair, loss()));
   pair.visits_b = false;
-  optim::Sgd sgd(pair.parameters());
-  (sum(pair.a) + sum(pair.b)).backward();
-  CHECK(contains(error_of([&] { sgd.step(); }),
-                 "sgd: a parameter [3] gets gradients, but no module has named it"));
-  pair.visits_b = true;
-  pair.parameters();
-  CHECK_NOTHROW(sgd.step());
+  CHECK(contains(error_of([&] { nn::check_members(pair, loss()); }),
+                 "the loss depends on a parameter [3] that the module does not name"));
+  CHECK_NOTHROW(nn::check_members(pair, sum(pair.a * Variable(Tensor::full({2}, 1), true))));  // no parameter
+  CHECK_NOTHROW(nn::check_members(pair, sum(pair.a)));
+}
 
-  Variable alone = nn::parameter({2}, 1);  // no module's, but an optimiser's
-  optim::Sgd of_alone({{"alone", alone}});
-  sum(alone * alone).backward();
-  CHECK_NOTHROW(of_alone.step());
+TEST_CASE("parts that no optimiser holds are frozen, whether or not anybody named them") {
+  nn::Linear encoder(3, 5), head(5, 1);
+  optim::Sgd sgd(head.parameters(), {.lr = 0.1});
+  const Tensor x = random({4, 3}, 1, DType::f32);
+  const std::vector<double> before = values(encoder.state().at("weight"));
+  sum(head(encoder(Variable(x)))).backward();
+  CHECK_NOTHROW(sgd.step());
+  CHECK(values(encoder.state().at("weight")) == before);
+}
+
+TEST_CASE("modules made in two threads begin differently") {
+  std::vector<double> one, two;
+  const auto make = [](std::vector<double>& weights) {
+    return std::thread([&weights] {
+      nn::Linear layer(4, 4);
+      weights = values(layer.state().at("weight"));
+      weights.push_back(static_cast<double>(layer.generator().seed()));
+    });
+  };
+  std::thread first = make(one), second = make(two);
+  first.join();
+  second.join();
+  CHECK(one != two);
+  CHECK(one.back() != two.back());
+}
+
+TEST_CASE("load takes a module's own tensors in another order, and nothing where one is empty") {
+  struct Three : nn::Module {
+    Variable a = nn::parameter({2}, 1), b = nn::parameter({2}, 2), c = nn::parameter({2}, 3);
+    void members(nn::Visitor& visit) override {
+      visit("a", a);
+      visit("b", b);
+      visit("c", c);
+    }
+  } three;
+  State turned = three.state();
+  std::swap(turned["a"], turned["b"]);
+  std::swap(turned["b"], turned["c"]);  // 2, 3, 1
+  three.load(turned);
+  CHECK(values(three.a.value())[0] == 2);
+  CHECK(values(three.b.value())[0] == 3);
+  CHECK(values(three.c.value())[0] == 1);
+  const State before = copy_of(three);
+  State empty = three.snapshot();
+  empty["a"] = Tensor::full({2}, 9);
+  empty["c"] = Tensor();
+  CHECK(contains(refusal(three, empty), "load: c is an empty tensor"));
+  CHECK(equal_states(copy_of(three), before));
+}
+
+TEST_CASE("a unique_ptr that holds nothing is passed over, vectors of them are visited") {
+  struct Net : nn::Module {
+    std::unique_ptr<nn::Linear> maybe;
+    std::vector<std::unique_ptr<nn::Linear>> layers;
+    void members(nn::Visitor& visit) override {
+      visit("maybe", maybe);
+      visit("layers", layers);
+    }
+  } net;
+  net.layers.push_back(std::make_unique<nn::Linear>(2, 2));
+  CHECK(net.parameters().size() == 2);
+  CHECK(net.parameters()[0].name == "layers.0.weight");
+  net.maybe = std::make_unique<nn::Linear>(2, 2);
+  CHECK(net.parameters().size() == 4);
 }
 
 TEST_CASE("state() shares and snapshot() copies, before and after an optimiser is made") {

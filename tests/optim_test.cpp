@@ -357,3 +357,48 @@ TEST_CASE("schedules: rates below 0 are refused") {
     CHECK(contains(error_of([&] { schedule(1, 1, 0, 9, -2); }), "a last rate >= 0, got -2"));
   }
 }
+
+TEST_CASE("optimisers: state() shares and snapshot() copies, all of it") {
+  const Variable w(Tensor::full({2, 2}, 1, DType::f64), true);
+  Adam adam({{"w", w}}, {.lr = 0.1});
+  const auto step = [&] {
+    w.grad().assign(w.value() * 2);
+    adam.step();
+  };
+  step();
+  const std::map<std::string, Tensor> saved = adam.snapshot(), shared = adam.state();
+  const Tensor weights = w.value().copy();
+  step();
+  const std::vector<double> expected = values(w.value());
+  adam.set_lr(0.5);
+  step();
+  CHECK(shared.at("adam.step").item() == 3);
+  CHECK(shared.at("adam.lr").item() == 0.5);
+  CHECK(saved.at("adam.step").item() == 1);
+  w.value().assign(weights);
+  adam.load(saved);
+  step();
+  CHECK(values(w.value()) == expected);
+}
+
+TEST_CASE("optimisers: numbers that would spoil the weights are refused") {
+  const std::vector<NamedParameter> p = some_parameters();
+  Adam adam(p);
+  for (double factor : {double(INFINITY), double(NAN)})
+    CHECK(contains(error_of([&] { adam.scale_gradients(factor); }), "expected a finite factor"));
+  std::map<std::string, Tensor> state = adam.snapshot();
+  state["adam.step"] = ints({-1});
+  CHECK(contains(error_of([&] { adam.load(state); }), "adam: the number of steps in the file is -1"));
+  state["adam.step"] = Tensor();
+  CHECK(contains(error_of([&] { adam.load(state); }), "adam: adam.step is an empty tensor"));
+  CHECK(contains(error_of([&] { Adam(p, {.eps = INFINITY}); }), "eps > 0"));
+  CHECK(contains(error_of([&] { Sgd(p, {.momentum = INFINITY}); }), "momentum"));
+  const Tensor block = Tensor::zeros({2}, DType::f64);
+  CHECK(contains(error_of([&] {
+                   Sgd({{"a", Variable(block, true)}, {"b", Variable(block, true)}});
+                 }),
+                 "sgd: b is there already"));
+  Sgd gone(p);
+  const Sgd taken = std::move(gone);
+  CHECK(contains(error_of([&] { gone.zero_grad(); }), "moved from"));
+}

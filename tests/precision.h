@@ -26,6 +26,11 @@ inline Variable float_leaf(const std::vector<double>& x, Shape shape, Device dev
   return Variable(Tensor::from(x, shape).to(DType::f32).to(device), /*requires_grad=*/true);
 }
 
+// x [1, V] -> its element of that class, [1].
+inline Variable rows_of_class(const Variable& x, int32_t target) {
+  return rows(reshape(x, {x.shape()[1]}), target, target + 1);
+}
+
 // One row of V logits: 0 for the target, `rest` for the others.
 inline std::vector<double> peaked(int64_t vocab, int32_t target, double rest) {
   std::vector<double> z(static_cast<size_t>(vocab), rest);
@@ -55,6 +60,33 @@ inline std::vector<PrecisionRow> cross_entropy_precision() {
                     [=](Device device) { return numbers(loss(row(device)).value()); },
                     {std::log1p(others)},
                     1e-6});
+    const auto slow_loss = [target = target](const Variable& z) {  // by way of log_softmax
+      return -sum(rows_of_class(log_softmax(z), target));
+    };
+    rows.push_back({what + ", by log_softmax",
+                    [=](Device device) { return numbers(slow_loss(row(device)).value()); },
+                    {std::log1p(others)},
+                    1e-6});
+    rows.push_back({what + ", by log_softmax, gradient by the target",
+                    [=, target = target](Device device) {
+                      const Variable z = row(device);
+                      slow_loss(z).backward();
+                      return std::vector<double>{numbers(z.grad())[static_cast<size_t>(target)]};
+                    },
+                    {-slope},
+                    1e-6});
+    rows.push_back(
+        {what + ", towards a prior that is that class",
+         [=, target = target](Device device) {
+           const Variable z = row(device);
+           std::vector<float> one(kVocab, 0);
+           one[static_cast<size_t>(target)] = 1;
+           const Tensor prior = Tensor::from(one, {kVocab}, device);
+           sum(prior_cross_entropy(z, prior, Tensor::from(std::vector<int32_t>{0}, {1}), -1)).backward();
+           return std::vector<double>{numbers(z.grad())[static_cast<size_t>(target)]};
+         },
+         {-slope},
+         1e-6});
     rows.push_back({what + ", gradient by the target",
                     [=, target = target](Device device) {
                       return std::vector<double>{gradient(device)[static_cast<size_t>(target)]};

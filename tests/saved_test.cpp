@@ -141,3 +141,48 @@ TEST_CASE("saved: modules that are loaded or drawn anew between forward and back
     CHECK(contains(error_of([&] { loss.backward(); }), "linear: its gradient needs a tensor [2, 2]"));
   }
 }
+
+TEST_CASE("saved: gradients change, too: cleared, scaled, clipped, added to by kernels") {
+  const Variable w = leaf({1, 2});
+  optim::Sgd sgd({{"w", w}}, {.lr = 0.5});
+  const auto refused_after = [&](const std::function<void()>& change) {
+    w.zero_grad();
+    sum(w * 3.).backward();
+    const Variable g(w.grad(), true), other = leaf({4, 6});
+    const Variable loss = sum(g * other);
+    change();
+    return contains(error_of([&] { loss.backward(); }), "mul: its gradient needs a tensor [2]");
+  };
+  CHECK(refused_after([&] { sgd.zero_grad(); }));
+  CHECK(refused_after([&] { w.zero_grad(); }));
+  CHECK(refused_after([&] { sgd.scale_gradients(0.5); }));
+  CHECK(refused_after([&] { sgd.clip_gradients(0.1); }));
+  CHECK(refused_after([&] { sum(w * 2.).backward(); }));
+  CHECK(refused_after([&] { sum(rows(w, 0, 1)).backward(); }));  // through buffer()
+
+  const Variable y = w + w;
+  w.zero_grad();
+  sum(w).backward();
+  y.backward(w.grad());  // the seed is the gradient that it adds to
+  CHECK(values(w.grad()) == std::vector<double>{3, 3});
+}
+
+TEST_CASE("saved: a gradient that does not read a tensor does not mind that it changed") {
+  const Variable x(random({2, 3}, 1), true), gain(random({3}, 2), true), bias(random({3}, 3), true);
+  const auto normed = [&](const Variable& in, const Variable& g, const Variable& b) {
+    return sum(layer_norm(in, g, b));
+  };
+  const Variable of_gain = normed(x.detach(), gain, bias);
+  gain.value().assign(gain.value() * 2);  // dgain reads x alone
+  CHECK_NOTHROW(of_gain.backward());
+  const Variable of_bias = normed(x.detach(), gain.detach(), bias);
+  x.value().assign(x.value() * 2);  // dbias reads neither
+  CHECK_NOTHROW(of_bias.backward());
+}
+
+TEST_CASE("saved: a leaf that moved after the forward pass is told by name") {
+  nn::Linear layer(2, 2);
+  const Variable loss = sum(layer(Variable(random({3, 2}, 1, DType::f32))));
+  layer.to(DType::f64);
+  CHECK(contains(error_of([&] { loss.backward(); }), "linear: an input [2, 2] changed its dtype or device"));
+}

@@ -62,7 +62,8 @@ int run_program(int argc, char** argv, int (*run)(std::span<const std::string> a
     check_world(std::cout.flush().good(), program_invocation_short_name, ": cannot write to standard output");
     return status;
   } catch (const std::exception& error) {
-    std::cerr << error.what() << "\n";
+    const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error);
+    std::cerr << (no_memory ? "out of memory" : error.what()) << "\n";
     if (interrupted()) return 128 + interrupted();
     return dynamic_cast<const std::invalid_argument*>(&error) ? 2 : 1;
   }

@@ -7,10 +7,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tensor/cpu/gemm.h"
 #include "tensor/cpu/parallel.h"
 #include "tensor/instructions.h"
+
+// How OpenBLAS gets and keeps its buffers; no part of its interface, and so perhaps not there.
+extern "C" {
+[[gnu::weak]] void* blas_memory_alloc(int);
+[[gnu::weak]] void blas_memory_free(void*);
+}
 
 namespace gradus {
 namespace {
@@ -28,6 +36,26 @@ std::string faster_kernels() {
     return runs_one_of("SkylakeX", "Cooperlake", "SapphireRapids") ? "" : "SkylakeX";
   if (here.avx2 && here.fma) return runs_one_of("Haswell", "Zen", "Excavator") ? "" : "Haswell";
   return "";
+}
+
+// For each product that runs at once OpenBLAS needs a buffer, which it takes when it first needs one and then
+// keeps. Where there is no memory for it, it asks again for ever. So all are taken now, while there is room;
+// they cost address space alone until they are used.
+void take_blas_buffers(int threads) {
+  constexpr size_t kBytes = size_t{160} << 20;  // somewhat more than it takes
+  constexpr int kMost = 64;
+  if (!blas_memory_alloc || !blas_memory_free) return;
+  std::vector<void*> buffers;
+  for (int i = 0; i < std::min(threads, kMost); ++i) {
+    void* room = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) break;
+    munmap(room, kBytes);
+    buffers.push_back(blas_memory_alloc(0));
+  }
+  for (void* buffer : buffers) blas_memory_free(buffer);
+  check_world(std::cmp_equal(buffers.size(), std::min(threads, kMost)),
+              "out of memory on cpu: OpenBLAS needs 128 MiB of address space for each of ", threads,
+              " threads; give it more, or take fewer threads (OMP_NUM_THREADS)");
 }
 
 int first_num_threads() {
@@ -48,10 +76,7 @@ std::atomic<int>& threads() {
 
 CpuBackend::CpuBackend() {
   if (openblas_get_parallel() == cpu::kThreads) openblas_set_num_threads(1);  // its own pool would fight ours
-  // At its first product OpenBLAS takes a buffer of some 100 MiB, and where there is none it asks again for
-  // ever. So it asks now, while there is room: of all products this one never does without the buffer.
-  float one = 1, result = 0;
-  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, 1, 1, 1, &one, 1, 0, &result, 1);
+  take_blas_buffers(num_threads());
 }
 
 std::byte* CpuBackend::allocate(size_t bytes) {
@@ -91,6 +116,7 @@ int num_threads() { return threads(); }
 
 void set_num_threads(int threads) {
   check(threads >= 1 && threads <= kMostThreads, "threads: expected 1 to ", kMostThreads, ", got ", threads);
+  take_blas_buffers(threads);
   gradus::threads() = threads;
 }
 

@@ -6,24 +6,6 @@
 namespace gradus {
 namespace {
 
-// fn(begin, end) for the runs of [0, n) that leave out the columns a and b; -1 and n leave out nothing.
-template <class Fn> void runs_without(int64_t n, int64_t a, int64_t b, const Fn& fn) {
-  int64_t begin = 0;
-  for (int64_t hole : {std::min(a, b), std::max(a, b), n}) {
-    if (hole > begin) fn(begin, hole);
-    begin = std::max(begin, hole + 1);
-  }
-}
-
-// sum of term(j) over [0, n) but for the columns a and b.
-template <class T, class Term> double sum_without(int64_t n, int64_t a, int64_t b, const Term& term) {
-  double total = 0;
-  runs_without(n, a, b, [&](int64_t begin, int64_t end) {
-    total += cpu::sum<T>(end - begin, [=](int64_t j) { return term(begin + j); });
-  });
-  return total;
-}
-
 // One row of logits z [V]. log_sum = ln sum exp(z - max): the sum leaves out one largest element, whose exp
 // is 1, so that ln(1 + rest) keeps the digits of a small rest. With shifted = z - max, ln p_j = shifted_j -
 // log_sum.
@@ -36,7 +18,7 @@ template <class T> struct Row {
 
   Row(const T* logits, int64_t n) : z(logits), vocab(n), max(cpu::max(n, z)), argmax(cpu::find(n, z, max)) {
     const auto term = [z = z, max = max](int64_t j) { return math::exp(z[j] - max); };
-    log_sum = std::log1p(sum_without<T>(n, argmax, -1, term));
+    log_sum = std::log1p(cpu::sum_without<T>(n, argmax, -1, term));
   }
 
   double nll(int64_t y) const { return log_sum - (z[y] - max); }
@@ -48,7 +30,7 @@ template <class T> struct Row {
     const double on = q.on != 0 ? q.on * nll(y) : 0;
     if (q.off == 0) return on;
     const double others =
-        sum_without<T>(vocab, y, q.excluded, [z = z, max = max](int64_t j) { return z[j] - max; });
+        cpu::sum_without<T>(vocab, y, q.excluded, [z = z, max = max](int64_t j) { return z[j] - max; });
     return on - q.off * (others - q.off_count * log_sum);
   }
 };
@@ -149,7 +131,7 @@ void CpuBackend::prior_cross_entropy_backward(In logits, In prior, const IdColum
       if (target.at(r) == pad_id) return std::fill(dz, dz + vocab, T(0));
       const auto log_p = log_p_of(logits.data<T>() + r * vocab, log_sum_exp.data<T>() + 2 * r);
       const T scale = dy.data<T>()[r];
-      cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = scale * (sum_q * math::exp(log_p(j)) - q[j]); });
+      cpu::lanes(0, vocab, [=](int64_t j) { dz[j] = -scale * math::minus_share(q[j], sum_q, log_p(j)); });
     });
   });
 }

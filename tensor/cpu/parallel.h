@@ -85,6 +85,24 @@ template <class T, class Term> double sum(int64_t n, const Term& fn) {
   return total;
 }
 
+// fn(begin, end) for the runs of [0, n) that leave out the columns a and b; -1 and n leave out nothing.
+template <class Fn> void runs_without(int64_t n, int64_t a, int64_t b, const Fn& fn) {
+  int64_t begin = 0;
+  for (int64_t hole : {std::min(a, b), std::max(a, b), n}) {
+    if (hole > begin) fn(begin, hole);
+    begin = std::max(begin, hole + 1);
+  }
+}
+
+// sum of term(j) over [0, n) but for the columns a and b.
+template <class T, class Term> double sum_without(int64_t n, int64_t a, int64_t b, const Term& term) {
+  double total = 0;
+  runs_without(n, a, b, [&](int64_t begin, int64_t end) {
+    total += sum<T>(end - begin, [=](int64_t j) { return term(begin + j); });
+  });
+  return total;
+}
+
 // The largest x[j]; NaNs are passed over. -infinity when there is nothing.
 template <class T> T max(int64_t n, const T* x) {
   T largest = -std::numeric_limits<T>::infinity();

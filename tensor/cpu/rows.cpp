@@ -11,9 +11,15 @@ void CpuBackend::softmax(In x, bool log, Out y) {
     cpu::parallel_rows(x.shape().before(-1), d, [&](int64_t r) {
       const T *in = x.data<T>() + r * d, max = cpu::max(d, in);
       T* out = y.data<T>() + r * d;
-      const T sum = cpu::sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
-      const T log_sum = std::log(sum), scale = 1 / sum;
-      cpu::lanes(0, d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
+      if (!log) {
+        const T scale = 1 / cpu::sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
+        return cpu::lanes(0, d, [=](int64_t j) { out[j] *= scale; });
+      }
+      // The sum leaves out one largest element, whose exp is 1: see cross_entropy.cpp.
+      const int64_t largest = cpu::find(d, in, max);
+      const auto term = [=](int64_t j) { return math::exp(in[j] - max); };
+      const T log_sum = std::log1p(cpu::sum_without<T>(d, largest, -1, term));
+      cpu::lanes(0, d, [=](int64_t j) { out[j] = in[j] - max - log_sum; });
     });
   });
 }
@@ -27,7 +33,7 @@ void CpuBackend::softmax_backward(In y, In dy, bool log, Out dx) {
       T* din = dx.data<T>() + r * d;
       const T sum = cpu::sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; });
       cpu::lanes(0, d, [=](int64_t j) {
-        din[j] = log ? dout[j] - math::exp(out[j]) * sum : out[j] * (dout[j] - sum);
+        din[j] = log ? math::minus_share(dout[j], sum, out[j]) : out[j] * (dout[j] - sum);
       });
     });
   });
@@ -61,7 +67,7 @@ void CpuBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx
   const int64_t d = x.shape()[-1], n = x.shape().before(-1);
   const Tensor partial = Tensor::zeros({cpu::blocks_of(n, kRows), 2, d}, x.dtype());
   visit_real(x.dtype(), [&]<class T>(T) {
-    const T* g = gain.data<T>();
+    const T* g = dx ? gain.data<T>() : nullptr;
     cpu::parallel_blocks(n, kRows, d, [&](int64_t block, int64_t begin, int64_t end) {
       T *dg = partial.data<T>() + block * 2 * d, *db = dg + d;
       for (int64_t r = begin; r < end; ++r) {

@@ -175,7 +175,7 @@ __global__ void prior_backward_rows(int64_t vocab, const T* logits, const T* pri
   if (target.at(r) == pad_id) return each(vocab, [=](int64_t j) { dz[j] = 0; });
   const T scale = dy[r], sum_q = sum<T>(vocab, [=](int64_t j) { return prior[j]; });
   const LogP<T> log_p(logits, r, vocab, log_sum_exp);
-  each(vocab, [=](int64_t j) { dz[j] = scale * (sum_q * math::exp(log_p(j)) - prior[j]); });
+  each(vocab, [=](int64_t j) { dz[j] = -scale * math::minus_share(prior[j], sum_q, log_p(j)); });
 }
 
 }  // namespace

@@ -5,13 +5,24 @@ namespace {
 
 using namespace cuda;
 
-template <class T> __global__ void softmax_rows(int64_t d, bool log, const T* x, T* y) {
+template <class T> __global__ void softmax_rows(int64_t d, const T* x, T* y) {
   const int64_t r = blockIdx.x;
   const T *in = x + r * d, max = cuda::max(d, in);
   T* out = y + r * d;
-  const T total = sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
-  const T log_sum = std::log(total), scale = 1 / total;
-  each(d, [=](int64_t j) { out[j] = log ? in[j] - max - log_sum : out[j] * scale; });
+  const T scale = 1 / sum<T>(d, [=](int64_t j) { return out[j] = math::exp(in[j] - max); });
+  each(d, [=](int64_t j) { out[j] *= scale; });
+}
+
+// The sum leaves out the largest elements, whose exp is 1, and counts them apart: so ln(1 + rest) keeps the
+// digits of a small rest.
+template <class T> __global__ void log_softmax_rows(int64_t d, const T* x, T* y) {
+  const int64_t r = blockIdx.x;
+  const T *in = x + r * d, max = cuda::max(d, in);
+  T* out = y + r * d;
+  const double rest = sum<T>(d, [=](int64_t j) { return in[j] == max ? T(0) : math::exp(in[j] - max); });
+  const double largest = sum<T>(d, [=](int64_t j) { return T(in[j] == max); });
+  const T log_sum = std::log1p(rest + (largest - 1));
+  each(d, [=](int64_t j) { out[j] = in[j] - max - log_sum; });
 }
 
 template <class T>
@@ -20,8 +31,9 @@ __global__ void softmax_rows_backward(int64_t d, bool log, const T* y, const T* 
   const T *out = y + r * d, *dout = dy + r * d;
   T* din = dx + r * d;
   const T total = sum<T>(d, [=](int64_t j) { return log ? dout[j] : out[j] * dout[j]; });
-  each(d,
-       [=](int64_t j) { din[j] = log ? dout[j] - math::exp(out[j]) * total : out[j] * (dout[j] - total); });
+  each(d, [=](int64_t j) {
+    din[j] = log ? math::minus_share(dout[j], total, out[j]) : out[j] * (dout[j] - total);
+  });
 }
 
 // statistics [rows, 3]: mu, c, rstd, with which h = ((x - mu) - c) rstd. mu, one sum rounded to T, shifts the
@@ -105,7 +117,7 @@ __global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* d
 
 void CudaBackend::softmax(In x, bool log, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {  // x [N, D]
-    launch(softmax_rows<T>, row_blocks(x), x.shape()[-1], log, x, y);
+    launch(log ? log_softmax_rows<T> : softmax_rows<T>, row_blocks(x), x.shape()[-1], x, y);
   });
 }
 

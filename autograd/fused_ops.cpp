@@ -6,8 +6,6 @@
 
 namespace gradus {
 
-using Gradients = std::span<Gradient>;
-
 namespace {
 
 Tensor value_if_any(const Variable& v) { return v ? v.value() : Tensor(); }

@@ -2,8 +2,6 @@
 
 namespace gradus {
 
-using Gradients = std::span<Gradient>;
-
 // Each rule stands below its operation, with its equation: d.. is the gradient of the loss with respect to
 // ... Adding to an input that needs no gradient does nothing; the rule asks first only where that saves work.
 

@@ -95,6 +95,7 @@ Variable::Variable(Tensor value, bool requires_grad) : value_(std::make_shared<T
 }
 
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward) {
+  check(backward != nullptr, "record: ", op, " has no rule");
   if (anomaly_mode) check_finite(value, "the result of", op);
   Variable result(std::move(value));
   const auto needs_grad = [](const Variable& v) { return v.requires_grad(); };

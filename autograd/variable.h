@@ -53,8 +53,18 @@ class Gradient {
   Node* node_;
 };
 
+// One place for each input of an operation, in order.
+class Gradients : public std::span<Gradient> {
+ public:
+  using std::span<Gradient>::span;
+  Gradient& operator[](size_t input) const {
+    check(input < size(), "backward: a rule wants the gradient of input ", input, " of ", size());
+    return std::span<Gradient>::operator[](input);
+  }
+};
+
 // dy: the gradient of the output. d[i]: where to add the gradient of input i.
-using Backward = std::function<void(const Tensor& dy, std::span<Gradient> d)>;
+using Backward = std::function<void(const Tensor& dy, Gradients d)>;
 
 class Variable {
  public:
@@ -96,7 +106,7 @@ struct NamedParameter {
   Variable variable;
 };
 
-// The result of operation `op`: under NoGrad, or when no input needs a gradient, just the value.
+// The result of operation `op`, a literal: under NoGrad, or when no input needs a gradient, just the value.
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward);
 
 struct Node {

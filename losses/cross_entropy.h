@@ -38,13 +38,17 @@ inline void check_smoothing(const char* name, double smoothing) {
 inline IdColumns target_columns(const char* name, const Variable& logits, const Tensor& target) {
   const Shape& z = logits.shape();
   check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name,
-        ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ", target.shape());
+        ": expected logits [B, T, V] and target [B, T], or [N, V] and [N], got ", z, " and ",
+        target ? message(target.shape()) : "an empty tensor");
+  check(target.dtype() == DType::i32, name, ": expected a target of class ids, i32, got ", target.dtype(),
+        " ", target.shape());
   return target;
 }
 
 // values [V]: finite and none negative. Returns their sum.
 inline double check_shares(const char* name, const Tensor& values) {
-  check(values && values.shape().rank() == 1, name, ": expected [V], got ", values.shape());
+  check(values && values.shape().rank() == 1, name, ": expected [V], got ",
+        values ? message(values.shape()) : "an empty tensor");
   double sum = 0;
   for (double x : values.to(DType::f64).to_vector<double>()) {
     check(x >= 0 && std::isfinite(x), name, ": expected finite numbers of at least 0, got ", x);
@@ -61,6 +65,10 @@ class SmoothedLoss {
   // else has loss 0 and gradient 0 (PyTorch: loss NaN).
   Variable operator()(const Variable& logits, const Tensor& target) const {
     const IdColumns columns = target_columns(name_, logits, target);
+    check(
+        !prior_ || (prior_.dtype() == logits.value().dtype() && prior_.shape() == Shape{logits.shape()[-1]}),
+        name_, ": expected a prior, or class weights, ", logits.value().dtype(), " [", logits.shape()[-1],
+        "], got ", prior_.dtype(), " ", prior_.shape());
     if (!prior_ || spec_.smoothing == 0) return compute(logits, columns).loss;
     return towards_prior(logits, columns);
   }
@@ -158,6 +166,7 @@ class CrossEntropy : public SmoothedLoss {
       smooth_towards(o.prior.copy(), 1);
     }
     if (!o.class_weight) return;
+    check(o.class_weight.dtype() != DType::i32, "cross-entropy: class weights: expected f32 or f64, got i32");
     const double sum = check_shares("cross-entropy: class weights", o.class_weight);
     // (eps / V) sum_j w_j (-ln p_j) is eps mean(w) times the cross-entropy towards w / sum(w).
     const double mean = sum / static_cast<double>(o.class_weight.size());

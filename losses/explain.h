@@ -22,7 +22,7 @@ struct Explain {
 
 // logits [V], real. One line a class, the target first and then from the most probable on: p, q, its share
 // -q ln p of the loss, and the gradient (sum q) p - q that its logit feels. The last line sums them.
-inline std::string explain(const Tensor& logits, int32_t target, const Explain& options = {}) {
+inline std::string explain(const Tensor& logits, ClassId target, const Explain& options = {}) {
   check(logits && logits.shape().rank() == 1, "explain: expected logits [V], got ", logits.shape());
   const int64_t vocab = logits.size();
   check(options.names.empty() || std::cmp_equal(options.names.size(), vocab),

@@ -1,5 +1,6 @@
 #include "nn/module.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <set>
@@ -41,8 +42,12 @@ void Visitor::operator()(const std::string& name, Module& child) {
 }
 
 void Visitor::root(Module& module) {
+  check(std::ranges::find(inside_, &module) == inside_.end(), "module: ", prefix_,
+        " is the module itself again");
+  inside_.push_back(&module);
   if (on_module_) on_module_(module);
   module.members(*this);
+  inside_.pop_back();
 }
 
 std::vector<NamedParameter> Module::parameters() const {
@@ -104,6 +109,7 @@ void Module::load(const std::map<std::string, Tensor>& tensors) {
 
 void Module::init(uint64_t seed) {
   generator().set_seed(seed);
+  share_generator(generator_);  // with modules, too, that came after it was made
   for (const auto& [name, p] : parameters())
     if (p.node() && p.node()->init)
       p.value().assign(
@@ -124,11 +130,12 @@ void Module::train(bool on) {
 }
 
 Generator& Module::generator() {
-  if (!generator_) {
-    const auto shared = std::make_shared<Generator>(generators_made++);
-    Visitor({}, [&](Module& module) { module.generator_ = shared; }).root(*this);
-  }
+  if (!generator_) share_generator(std::make_shared<Generator>(generators_made++));
   return *generator_;
+}
+
+void Module::share_generator(std::shared_ptr<Generator> shared) {
+  Visitor({}, [&](Module& module) { module.generator_ = shared; }).root(*this);
 }
 
 EvalMode::EvalMode(Module& module) {
@@ -146,7 +153,11 @@ EvalMode::~EvalMode() {
 void check_members(const Module& module, const Variable& loss) {
   std::set<const Node*> named;
   for (const NamedParameter& p : module.parameters()) named.insert(p.variable.node().get());
-  for (const std::shared_ptr<Node>& node : nodes_behind(loss))
+  const std::vector<std::shared_ptr<Node>> behind = nodes_behind(loss);
+  check(behind.size() > 1 && behind[0]->backward,
+        "check_members: no tape stands behind this loss; call it before "
+        "backward(), and not under NoGrad");
+  for (const std::shared_ptr<Node>& node : behind)
     check(!node->init || named.contains(node.get()), "check_members: the loss depends on a parameter ",
           node->shape,
           " that the module does not name; is it, or the module that holds it, missing in members()?");

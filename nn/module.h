@@ -43,7 +43,7 @@ class Module {
   void load(const std::map<std::string, Tensor>& tensors);
 
   // Draws every parameter made by nn::parameter anew, by the seed and its own full name, and seeds the
-  // generator.
+  // generator, which all that is inside shares from now on.
   void init(uint64_t seed);
   void to(DType dtype);  // f32 or f64
   void to(Device device);
@@ -53,12 +53,13 @@ class Module {
   bool training() const { return training_; }
 
   // The source of dropout masks, one for all that is inside. A model asks for it at the end of its
-  // constructor, which makes and shares it; a module that was never inside such a model has one of its own,
-  // with a seed of its own.
+  // constructor, which makes and shares it; what is added later shares it from the next init on. A module
+  // that was never inside such a model has one of its own, with a seed of its own.
   Generator& generator();
 
  private:
   friend class EvalMode;
+  void share_generator(std::shared_ptr<Generator> shared);
   Module& self() const {
     return const_cast<Module&>(*this);
   }  // members() only shows; const functions only read
@@ -92,13 +93,15 @@ class Visitor {
   OnParameter on_parameter_;
   OnModule on_module_;
   std::string prefix_;
+  std::vector<const Module*> inside_;                 // of these, the outermost first
   std::map<const Tensor*, std::string> first_names_;  // a tied parameter is called back once
   std::map<std::string, const Tensor*> by_name_;
   std::map<std::string, std::string> aliases_;
 };
 
 // Throws where the loss depends on a parameter (made by nn::parameter) that the module does not name: a
-// member that members() forgets, which would be neither trained nor saved. For the first step of a new model.
+// member that members() forgets, which would be neither trained nor saved. For the first step of a new model,
+// before backward().
 void check_members(const Module& module, const Variable& loss);
 
 // While one lives, the module and all modules inside it are in eval mode; then each gets its own mode back.

@@ -5,6 +5,8 @@
 
 namespace gradus::optim {
 
+constexpr int32_t kMostSteps = 2'000'000'000;  // that their counter, an i32, is trusted with
+
 Optimizer::Optimizer(Method method, const std::vector<NamedParameter>& parameters, double lr)
     : method_(std::move(method)) {
   set_lr(lr);
@@ -41,6 +43,7 @@ void Optimizer::step() {
   note_operation(method_.name);
   Backend& kernels = follow_parameters();
   int32_t& steps = *steps_.data<int32_t>();
+  check(steps < kMostSteps, method_.name, ": no more than ", kMostSteps, " steps are counted");
   update(kernels, steps + 1);
   ++steps;
   for (const Parameter& p : parameters_) p.variable.value().mark_changed();
@@ -112,7 +115,8 @@ void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
   };
   check(number("lr") >= 0 && std::isfinite(number("lr")), method_.name, ": the learning rate in the file is ",
         number("lr"));
-  check(number("step") >= 0, method_.name, ": the number of steps in the file is ", number("step"));
+  check(number("step") >= 0 && number("step") < kMostSteps, method_.name,
+        ": the number of steps in the file is ", number("step"));
   assign_all(method_.name, own, file);
 }
 

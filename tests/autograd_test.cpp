@@ -336,6 +336,13 @@ TEST_CASE("autograd: a rule may add to inputs that need no gradient") {
   CHECK(values(x.grad()) == std::vector<double>{3, 4});
 }
 
+TEST_CASE("autograd: rules that are none, or want the gradient of an input that is not there") {
+  const Variable x = leaf({1, 2});
+  CHECK(error_of([&] { record("nothing", x.value(), {x}, {}); }) == "record: nothing has no rule");
+  const Variable y = record("beyond", x.value(), {x}, [](const Tensor& dy, Gradients d) { d[1] += dy; });
+  CHECK(error_of([&] { sum(y).backward(); }) == "backward: a rule wants the gradient of input 1 of 1");
+}
+
 TEST_CASE("autograd: an exception in a rule leaves no part of a gradient behind") {
   const Variable x = leaf({1, 2});
   const Variable trunk = x * 2;

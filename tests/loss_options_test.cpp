@@ -148,7 +148,7 @@ TEST_CASE("calls that do not fit are refused") {
   };
   both(logits, ints({1, 2, 3}), "got [2, 3, 5] and [3]");
   both(logits, ints({1, 2, 3, 4, 1, 2}), "got [2, 3, 5] and [6]");
-  both(logits, Tensor(), "got [2, 3, 5] and []");
+  both(logits, Tensor(), "got [2, 3, 5] and an empty tensor");
   both(Variable(random({5}, 1)), ints({1}), "got [5]");
   both(logits, Tensor::zeros({2, 3}, DType::f64), "got f64 [2, 3]");
   both(logits, ints({1, 2, 3, 4, 1, 5}, {2, 3}), "id 5 at row 1, position 2 is outside [0, 5)");
@@ -434,4 +434,20 @@ TEST_CASE("losses keep weights and priors of their own, and ids that fit") {
   CHECK(contains(error_of([] { losses::ClassId(int64_t{1} << 32); }), "class id: 4294967296 is no i32"));
   CHECK(contains(error_of([] { LabelSmoothingLoss{-1}; }), "at least 2, got -1"));
   CHECK(values(losses::unigram_prior(ints({1, 0, 3}))) == std::vector<double>{0.25, 0, 0.75});
+}
+
+TEST_CASE("losses: targets and priors of another kind are told at once, smoothing or not") {
+  const Variable logits(random({2, 3}, 1, DType::f32));
+  const losses::CrossEntropy plain, towards({.prior = Tensor::from<double>({0.5, 0.5}, {2})});
+  CHECK(error_of([&] { plain(logits, Tensor::zeros({2})); }) ==
+        "cross-entropy: expected a target of class ids, i32, got f32 [2]");
+  CHECK(contains(error_of([&] { plain(logits, {}); }), "and an empty tensor"));
+  CHECK(contains(error_of([&] {
+                   towards(logits, ints({0, 1}));
+                 }),
+                 "expected a prior, or class weights, f32 [3], got f64 [2]"));
+  CHECK(contains(error_of([] {
+                   losses::CrossEntropy({.class_weight = ints({1, 2})});
+                 }),
+                 "class weights: expected f32 or f64"));
 }

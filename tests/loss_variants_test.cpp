@@ -88,7 +88,7 @@ TEST_CASE("unigram prior: shares of counts, and what is no prior") {
   CHECK(contains(error_of([] {
                    towards(classes({0.5, 0.5}), 0.1)(Variable(kLogits), kTarget);
                  }),
-                 "expected a prior [5], got [2]"));
+                 "expected a prior, or class weights, f64 [5], got f64 [2]"));
   CHECK(contains(error_of([] { towards(classes(kPrior).to(DType::f32), 0.1)(Variable(kLogits), kTarget); }),
                  "f32"));
 }

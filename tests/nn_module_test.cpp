@@ -338,6 +338,18 @@ TEST_CASE("check_members names what a module forgets, and only that") {
                  "the loss depends on a parameter [3] that the module does not name"));
   CHECK_NOTHROW(nn::check_members(pair, sum(pair.a * Variable(Tensor::full({2}, 1), true))));  // no parameter
   CHECK_NOTHROW(nn::check_members(pair, sum(pair.a)));
+  const Variable walked = loss();
+  walked.backward();  // nothing stands behind it any more
+  CHECK(contains(error_of([&] { nn::check_members(pair, walked); }), "no tape stands behind this loss"));
+  const NoGrad no_grad;
+  CHECK(contains(error_of([&] { nn::check_members(pair, loss()); }), "no tape stands behind this loss"));
+}
+
+TEST_CASE("a module that visits itself is refused") {
+  struct Loop : nn::Module {
+    void members(nn::Visitor& visit) override { visit("me", *this); }
+  } loop;
+  CHECK(contains(error_of([&] { loop.parameters(); }), "me. is the module itself again"));
 }
 
 TEST_CASE("parts that no optimiser holds are frozen, whether or not anybody named them") {
@@ -449,6 +461,22 @@ TEST_CASE("modules without a common root have dropout masks of their own") {
   nn::Transformer t({.d_model = 4, .heads = 2, .layers = 2, .ff = 4});
   CHECK(&t.generator() == &t.encoder.layers()[0].generator());
   CHECK(&t.generator() == &t.decoder.layers()[1].generator());
+}
+
+TEST_CASE("what joins a model after its generator was made shares it from the next init on") {
+  struct Late : nn::Module {
+    std::vector<nn::MultiHeadAttention> layers;
+    Late() {
+      generator();
+      layers.emplace_back(4, 1, 0.5);
+    }
+    void members(nn::Visitor& visit) override { visit("layers", layers); }
+  } model;
+  model.init(1);
+  CHECK(&model.layers[0].generator() == &model.generator());
+  model.layers[0] = nn::MultiHeadAttention(4, 2, 0.5);
+  model.init(1);
+  CHECK(&model.layers[0].generator() == &model.generator());
 }
 
 TEST_CASE("a run that is resumed with its seed has the masks of one that was not stopped") {

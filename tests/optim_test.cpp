@@ -347,6 +347,9 @@ TEST_CASE("optimisers: the learning rate is part of the state; a file without it
   state["adam.lr"] = Tensor::full({1}, -1, DType::f64);
   CHECK(contains(error_of([&] { b.load(state); }), "learning rate in the file is -1"));
   CHECK(b.lr() == 0.2);
+  state.erase("adam.lr");
+  state["adam.step"] = Tensor::full({1}, 2147483647, DType::i32);  // one more is no i32
+  CHECK(contains(error_of([&] { b.load(state); }), "number of steps in the file is 2.14748e+09"));
 }
 
 TEST_CASE("schedules: rates below 0 are refused") {

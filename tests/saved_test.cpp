@@ -186,3 +186,17 @@ TEST_CASE("saved: a leaf that moved after the forward pass is told by name") {
   layer.to(DType::f64);
   CHECK(contains(error_of([&] { loss.backward(); }), "linear: an input [2, 2] changed its dtype or device"));
 }
+
+TEST_CASE("saved: ids overwritten behind our back are refused before they lead astray") {
+  const Variable table(Tensor::zeros({2, 3}), true), logits(Tensor::zeros({2, 3}), true);
+  const Tensor ids = ints({0, 1});
+  const auto refused = [&](const Variable& result, const char* words) {
+    ids.data<int32_t>()[1] = 1 << 30;  // not counted: somebody wrote through data()
+    CHECK(contains(error_of([&] { sum(result).backward(); }), words));
+    ids.data<int32_t>()[1] = 1;
+  };
+  refused(embedding(table, ids), "embedding: id 1073741824 at row 0, position 1 is outside [0, 2)");
+  refused(cross_entropy(logits, ids, {}).loss,
+          "cross_entropy: id 1073741824 at row 0, position 1 is outside [0, 3)");
+  CHECK(values(table.grad()) == std::vector<double>(6));
+}

@@ -78,6 +78,8 @@ void CpuBackend::cross_entropy(In logits, const IdColumns& target, const CrossEn
 void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                                         In log_sum_exp, In sums, In dy, Out dlogits) {
   const int64_t vocab = logits.shape()[-1];
+  check_ids("cross_entropy", target, vocab,
+            spec.pad_id);  // who wrote into them since must not make us write astray
   const auto q = TargetDistribution::of(spec.convention, spec.smoothing, vocab, spec.pad_id);
   const double divisor = loss_divisor(spec.reduction, sums.data<double>()[kWeights]);
   visit_real(logits.dtype(), [&]<class T>(T) {

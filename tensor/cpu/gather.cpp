@@ -25,6 +25,8 @@ void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In posi
 
 // Threads share out the columns, not the tokens: two tokens may add to one row, two columns never meet.
 void CpuBackend::embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) {
+  check_ids("embedding", ids, dtable.shape()[0],
+            {});  // who wrote into them since must not make us write astray
   const int64_t d = dtable.shape()[-1];
   visit_real(dy.dtype(), [&]<class T>(T) {
     const T factor = scale;

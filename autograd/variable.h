@@ -57,6 +57,7 @@ class Gradient {
 class Gradients : public std::span<Gradient> {
  public:
   using std::span<Gradient>::span;
+  Gradients(std::span<Gradient> all) : std::span<Gradient>(all) {}
   Gradient& operator[](size_t input) const {
     check(input < size(), "backward: a rule wants the gradient of input ", input, " of ", size());
     return std::span<Gradient>::operator[](input);

@@ -40,7 +40,7 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
 }
 
 // y = f(pre), pre = x w^T + b:  dpre = dy f'(pre), dx = dpre w, dw = dpre^T x, db = sum of dpre over rows
-Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<Unary> activation) {
+Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<UnaryOp> activation) {
   // Of the activation's argument and value, what its slope reads and no more.
   const bool keep_pre = activation && visit(*activation, [](auto fn) { return fn.needs_x; });
   const bool keep_y = activation && visit(*activation, [](auto fn) { return fn.needs_y; });

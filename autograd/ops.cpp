@@ -2,11 +2,21 @@
 
 namespace gradus {
 
+namespace {
+
+// A value that the gradient of `wanting` alone reads: kept where that is wanted.
+Saved saved_for(const Variable& wanting, const Tensor& value) {
+  return wanting.requires_grad() ? Saved(value) : Saved();
+}
+Saved saved_for(const Variable& wanting, const Variable& other) { return saved_for(wanting, other.value()); }
+
+}  // namespace
+
 // Each rule stands below its operation, with its equation: d.. is the gradient of the loss with respect to
 // ... Adding to an input that needs no gradient does nothing; the rule asks first only where that saves work.
 
 // y = f(x):  dx = dy f'(x)
-Variable unary(Unary op, const Variable& x) {
+Variable unary(const UnaryOp& op, const Variable& x) {
   Tensor y = unary(op, x.value());
   return visit(op, [&](auto fn) {  // keep what the slope reads and no more
     const Saved kept_x = fn.needs_x ? Saved(x.value()) : Saved(), kept_y = fn.needs_y ? Saved(y) : Saved();
@@ -35,7 +45,7 @@ Variable sub(const Variable& a, const Variable& b) {
 // y = a b:  da = dy b, db = dy a
 Variable mul(const Variable& a, const Variable& b) {
   return record("mul", a.value() * b.value(), {a, b},
-                [a = Saved(a.value()), b = Saved(b.value())](const Tensor& dy, Gradients d) {
+                [a = saved_for(b, a), b = saved_for(a, b)](const Tensor& dy, Gradients d) {
                   if (d[0]) d[0] += dy * b;
                   if (d[1]) d[1] += dy * a;
                 });
@@ -44,32 +54,68 @@ Variable mul(const Variable& a, const Variable& b) {
 // y = a / b:  da = dy / b, db = -dy a / b^2 = -da y
 Variable div(const Variable& a, const Variable& b) {
   Tensor y = a.value() / b.value();
-  return record("div", y, {a, b}, [y = Saved(y), b = Saved(b.value())](const Tensor& dy, Gradients d) {
+  return record("div", y, {a, b}, [y = saved_for(b, y), b = Saved(b.value())](const Tensor& dy, Gradients d) {
     const Tensor da = dy / b;
     d[0] += da;
     if (d[1]) d[1] += -(da * y);
   });
 }
 
-// y = factor a:  da = factor dy
-Variable operator*(const Variable& a, double factor) {
-  return record("mul", a.value() * factor, {a},
-                [factor](const Tensor& dy, Gradients d) { d[0] += dy * factor; });
+void check_replaceable(const char* op, const Variable& x) {
+  check(!x.requires_grad() || !x.node()->leaf(), op, ": would replace a leaf ", x.shape(),
+        " that wants a gradient; an optimiser changes it in place, and so does value().assign");
+}
+
+// y = a where the mask holds, else b:  da = dy there, else 0;  db = dy elsewhere
+Variable where(const Tensor& mask, const Variable& a, const Variable& b) {
+  return record("where", where(mask, a.value(), b.value()), {a, b},
+                [mask = Saved(mask)](const Tensor& dy, Gradients d) {
+                  if (d[0]) d[0] += where(mask, dy, 0);
+                  if (d[1]) d[1] += where(mask, 0, dy);
+                });
+}
+
+Variable where(const Tensor& mask, const Variable& a, double b) {
+  return where(mask, a, Variable(Tensor::full({}, b, a.dtype(), a.device())));
+}
+
+Variable where(const Tensor& mask, double a, const Variable& b) {
+  return where(mask, Variable(Tensor::full({}, a, b.dtype(), b.device())), b);
 }
 
 // y = sum of x over axes:  dx = dy, again for each element that went into it
-Variable sum(const Variable& x, std::vector<int> axes, bool keep) {
-  const Shape kept = summed_shape(x.shape(), axes, true);
+Variable sum(const Variable& x, const Axes& axes, bool keep) {
+  const Shape kept = summed_shape("sum", x.shape(), axes, true);
   return record("sum", sum(x.value(), axes, keep), {x},
                 [kept, shape = x.shape()](const Tensor& dy, Gradients d) {
                   d[0] += Tensor::zeros(shape, dy.dtype(), dy.device()) + dy.reshape(kept);
                 });
 }
 
-Variable mean(const Variable& x, std::vector<int> axes, bool keep) {
+Variable mean(const Variable& x, const Axes& axes, bool keep) {
   const Variable total = sum(x, axes, keep);
-  check(total.value().size() > 0 && x.value().size() > 0, "mean: of no elements, in ", x.shape());
-  return total * (static_cast<double>(total.value().size()) / static_cast<double>(x.value().size()));
+  check(total.size() > 0 && x.size() > 0, "mean: of no elements, in ", x.shape());
+  return total * (static_cast<double>(total.size()) / static_cast<double>(x.size()));
+}
+
+namespace {
+
+// y [..] = the largest of each row of x [.., n]:  dx = dy at the first largest, 0 elsewhere
+Variable max_of_rows(const Variable& x) {
+  const int64_t n = x.shape()[-1];
+  const Tensor ids = argmax(x, -1);
+  return record("max", sum(where(first_largest(ids, n), x.value(), 0), -1), {x}, [ids, n](const Tensor& dy, Gradients d) {
+    d[0] += where(first_largest(ids, n), dy.reshape(dy.shape().with_last(1)), 0);
+  });
+}
+
+}  // namespace
+
+Variable max(const Variable& x, const Axes& axes, bool keep) {
+  const Shape rest = summed_shape("max", x.shape(), axes, false);
+  const int64_t n = x.size() / std::max<int64_t>(rest.numel(), 1);
+  const Variable rows = reshape(permute(x, reduced_last(x.shape(), axes)), rest.with_last(n));
+  return reshape(max_of_rows(rows), summed_shape("max", x.shape(), axes, keep));
 }
 
 // y is x in another arrangement:  dx is dy in x's arrangement. This holds for the next two, too.
@@ -78,6 +124,13 @@ Variable reshape(const Variable& x, Shape shape) {
                 [from = x.shape()](const Tensor& dy, Gradients d) { d[0] += dy.reshape(from); });
 }
 
+Variable reshape(const Variable& x, std::initializer_list<int64_t> sizes) {
+  return reshape(x, shape_with_rest(sizes, x.shape()));
+}
+
+Variable Variable::reshape(Shape shape) const { return gradus::reshape(*this, shape); }
+Variable Variable::reshape(std::initializer_list<int64_t> sizes) const { return gradus::reshape(*this, sizes); }
+
 Variable permute(const Variable& x, std::vector<int> axes) {
   Tensor y = permute(x.value(), axes);
   std::vector<int> inverse(axes.size());
@@ -85,6 +138,11 @@ Variable permute(const Variable& x, std::vector<int> axes) {
     inverse[static_cast<size_t>(x.shape().axis_index(axes[i]))] = static_cast<int>(i);
   return record("permute", y, {x},
                 [inverse](const Tensor& dy, Gradients d) { d[0] += permute(dy, inverse); });
+}
+
+Variable transpose(const Variable& x) {
+  check(x.shape().rank() >= 2, "transpose: expected at least two axes, got ", x.shape());
+  return permute(x, swapped(x.shape(), -2, -1));
 }
 
 Variable concat(const std::vector<Variable>& parts, int axis) {
@@ -105,6 +163,14 @@ Variable rows(const Variable& x, int64_t from, int64_t to) {
                 [from, to](const Tensor& dy, Gradients d) { add_to(d[0].buffer().rows(from, to), dy); });
 }
 
+// y = columns [from, to) of x along an axis:  those of dx = dy, the others 0
+Variable slice(const Variable& x, int axis, int64_t from, int64_t to) {
+  return record("slice", slice(x.value(), axis, from, to), {x},
+                [axis, from, shape = x.shape()](const Tensor& dy, Gradients d) {
+                  d[0] += padded(dy, axis, from, shape[axis]);
+                });
+}
+
 namespace {
 
 // y = op(a) op(b), matrix by matrix:  d op(a) = dy op(b)^T,  d op(b) = op(a)^T dy; where op transposes, so
@@ -112,7 +178,7 @@ namespace {
 Variable record_matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b, Tensor y) {
   return record(
       "matmul", std::move(y), {a, b},
-      [a = Saved(a.value()), b = Saved(b.value()), transpose_a, transpose_b](const Tensor& dy, Gradients d) {
+      [a = saved_for(b, a), b = saved_for(a, b), transpose_a, transpose_b](const Tensor& dy, Gradients d) {
         if (d[0] && transpose_a) d[0] += matmul(b, dy, transpose_b, true);
         if (d[0] && !transpose_a) d[0] += matmul(dy, b, false, !transpose_b);
         if (d[1] && transpose_b) d[1] += matmul(dy, a, true, transpose_a);
@@ -145,8 +211,8 @@ Variable record_softmax(const Variable& x, const Tensor& y, bool log) {
 Variable softmax_along(const Variable& x, int axis, bool log) {
   if (x.shape().axis_index(axis) + 1 == x.shape().rank())
     return record_softmax(x, log ? log_softmax(x.value()) : softmax(x.value()), log);
-  const std::vector<int> swapped = swapped_with_last(x.shape(), axis);
-  return permute(softmax_along(permute(x, swapped), -1, log), swapped);
+  const std::vector<int> to_last = swapped(x.shape(), axis, -1);
+  return permute(softmax_along(permute(x, to_last), -1, log), to_last);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 namespace gradus {
 
-Variable unary(Unary op, const Variable& x);
+Variable unary(const UnaryOp& op, const Variable& x);
 inline Variable neg(const Variable& x) { return unary(Unary::neg, x); }
 inline Variable exp(const Variable& x) { return unary(Unary::exp, x); }
 inline Variable log(const Variable& x) { return unary(Unary::log, x); }
@@ -16,7 +16,11 @@ inline Variable tanh(const Variable& x) { return unary(Unary::tanh, x); }
 inline Variable sigmoid(const Variable& x) { return unary(Unary::sigmoid, x); }
 inline Variable relu(const Variable& x) { return unary(Unary::relu, x); }
 inline Variable gelu(const Variable& x) { return unary(Unary::gelu, x); }
+inline Variable silu(const Variable& x) { return unary(Unary::silu, x); }
+inline Variable abs(const Variable& x) { return unary(Unary::abs, x); }
 inline Variable x_log_x(const Variable& x) { return unary(Unary::x_log_x, x); }  // 0 at 0
+inline Variable pow(const Variable& x, double exponent) { return unary(UnaryOp::pow(exponent), x); }
+inline Variable clamp(const Variable& x, double low, double high) { return unary(clamp_op(low, high), x); }
 
 Variable add(const Variable& a, const Variable& b);  // these four broadcast
 Variable sub(const Variable& a, const Variable& b);
@@ -26,16 +30,53 @@ inline Variable operator+(const Variable& a, const Variable& b) { return add(a, 
 inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
 inline Variable operator*(const Variable& a, const Variable& b) { return mul(a, b); }
 inline Variable operator/(const Variable& a, const Variable& b) { return div(a, b); }
-inline Variable operator-(const Variable& a) { return neg(a); }
-Variable operator*(const Variable& a, double factor);
-inline Variable operator*(double factor, const Variable& a) { return a * factor; }
+inline Variable operator-(const Variable& x) { return neg(x); }
+inline Variable operator+(const Variable& x, double c) { return unary(UnaryOp::affine(1, c), x); }
+inline Variable operator+(double c, const Variable& x) { return unary(UnaryOp::affine(1, c), x); }
+inline Variable operator-(const Variable& x, double c) { return unary(UnaryOp::affine(1, -c), x); }
+inline Variable operator-(double c, const Variable& x) { return unary(UnaryOp::affine(-1, c), x); }
+inline Variable operator*(const Variable& x, double c) { return unary(UnaryOp::affine(c, 0), x); }
+inline Variable operator*(double c, const Variable& x) { return unary(UnaryOp::affine(c, 0), x); }
+inline Variable operator/(const Variable& x, double c) { return unary(UnaryOp::divide(c), x); }
+inline Variable operator/(double c, const Variable& x) { return unary(UnaryOp::reciprocal(c), x); }
 
-Variable sum(const Variable& x, std::vector<int> axes = {}, bool keep = false);  // no axes: all
-Variable mean(const Variable& x, std::vector<int> axes = {}, bool keep = false);
+// x = x + y and its kin: a new value in this handle. A leaf that wants a gradient would be lost: it throws.
+void check_replaceable(const char* op, const Variable& x);
+template <class Y> Variable& operator+=(Variable& x, const Y& y) {
+  check_replaceable("+=", x);
+  return x = x + y;
+}
+template <class Y> Variable& operator-=(Variable& x, const Y& y) {
+  check_replaceable("-=", x);
+  return x = x - y;
+}
+template <class Y> Variable& operator*=(Variable& x, const Y& y) {
+  check_replaceable("*=", x);
+  return x = x * y;
+}
+template <class Y> Variable& operator/=(Variable& x, const Y& y) {
+  check_replaceable("/=", x);
+  return x = x / y;
+}
+
+// a where the mask is not 0, else b; all three broadcast.
+Variable where(const Tensor& mask, const Variable& a, const Variable& b);
+Variable where(const Tensor& mask, const Variable& a, double b);
+Variable where(const Tensor& mask, double a, const Variable& b);
+
+Variable sum(const Variable& x, const Axes& axes = {}, bool keep = false);
+Variable mean(const Variable& x, const Axes& axes = {}, bool keep = false);
+Variable max(const Variable& x, const Axes& axes = {}, bool keep = false);  // the gradient: to the first largest
+inline Tensor argmax(const Variable& x, int axis, bool keep = false) { return argmax(x.value(), axis, keep); }
+
 Variable reshape(const Variable& x, Shape shape);
+Variable reshape(const Variable& x, std::initializer_list<int64_t> sizes);  // one may be -1: whatever is left
 Variable permute(const Variable& x, std::vector<int> axes);
+Variable transpose(const Variable& x);                       // swaps the last two axes
 Variable rows(const Variable& x, int64_t from, int64_t to);  // a view of [from, to) along the first axis
+Variable slice(const Variable& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
 Variable concat(const std::vector<Variable>& parts, int axis);
+inline Variable concat(std::initializer_list<Variable> parts, int axis) { return concat(std::vector(parts), axis); }
 
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
 Variable softmax(const Variable& x, int axis = -1);
@@ -46,7 +87,7 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
 
 // activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.
 Variable linear(const Variable& x, const Variable& w, const Variable& b,
-                std::optional<Unary> activation = {});
+                std::optional<UnaryOp> activation = {});
 
 // residual + dropout(x), or without a residual dropout(x) alone. Each call takes one draw from the generator,
 // unless p is 0.

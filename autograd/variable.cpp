@@ -87,11 +87,21 @@ Out Gradient::buffer() {
   return Out(grad);
 }
 
-Variable::Variable(Tensor value, bool requires_grad) : value_(std::make_shared<Tensor>(std::move(value))) {
-  if (!requires_grad) return;
-  check(value_->dtype() != DType::i32, "variable: only f32 and f64 have gradients, not i32 ", shape());
-  node_ = std::make_shared<Node>(nullptr, nodes_created++, *value_);
-  node_->owns_grad = true;
+Variable::Variable(Tensor value, bool requires_grad)
+    : state_(std::make_shared<State>(State{std::move(value), nullptr})) {
+  if (requires_grad) set_requires_grad(true);
+}
+
+void Variable::set_requires_grad(bool on) const {
+  const Tensor& x = value();
+  std::shared_ptr<Node>& node = state_->node;
+  check(!node || node->leaf(), "set_requires_grad: this is the result of ", node ? node->op : "",
+        ", and only a leaf can be frozen; detach() takes a result off the tape");
+  if (node) node->requires_grad = on;
+  if (node || !on) return;
+  check(x.dtype() != DType::i32, "variable: only f32 and f64 have gradients, not i32 ", x.shape());
+  node = std::make_shared<Node>(nullptr, nodes_created++, x);
+  node->owns_grad = true;
 }
 
 Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward) {
@@ -100,15 +110,17 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Back
   Variable result(std::move(value));
   const auto needs_grad = [](const Variable& v) { return v.requires_grad(); };
   if (!recording || std::none_of(inputs.begin(), inputs.end(), needs_grad)) return result;
-  result.node_ = std::make_shared<Node>(op, nodes_created++, result.value());
-  for (Variable& input : inputs) result.node_->inputs.push_back(input.node_);
-  result.node_->backward = std::move(backward);
+  const auto node = std::make_shared<Node>(op, nodes_created++, result.value());
+  for (const Variable& input : inputs)
+    node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
+  node->backward = std::move(backward);
+  result.state_->node = node;
   return result;
 }
 
 void Variable::backward() const {
   check(value().size() == 1, "backward: expected a scalar, got ", shape(), "; pass a seed of that shape");
-  backward(Tensor::full(shape(), 1, value_->dtype(), value_->device()));
+  backward(Tensor::ones(shape(), dtype(), device()));
 }
 
 std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& root) {
@@ -161,18 +173,17 @@ void forget_gradients(const std::vector<std::shared_ptr<Node>>& nodes) {
 void Variable::backward(const Tensor& seed) const {
   check(requires_grad(),
         "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
-  check(seed.shape() == shape() && seed.dtype() == value_->dtype(), "backward: expected a seed ",
-        value_->dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
+  check(seed.shape() == shape() && seed.dtype() == dtype(), "backward: expected a seed ", dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
   const std::vector<std::shared_ptr<Node>> nodes = nodes_behind(*this);
   running_rule = "backward";
-  Gradient(node_.get()) += seed.to(value_->device()).copy();  // the caller's may be the gradient of a leaf
+  Gradient(node().get()) += seed.to(device()).copy();  // the caller's may be the gradient of a leaf
   try {
     for (const std::shared_ptr<Node>& node : nodes) {
       if (node->leaf()) continue;
       if (node->grad) run_rule(*node);
       node->backward = nullptr;
       node->inputs.clear();
-      node->grad = Tensor();
+      if (!node->retains_grad) node->grad = Tensor();
     }
   } catch (...) {  // a part of a gradient must not meet the next one
     forget_gradients(nodes);
@@ -181,28 +192,42 @@ void Variable::backward(const Tensor& seed) const {
 }
 
 const Tensor& Variable::grad() const {
-  check(requires_grad() && node_->leaf(), "grad: only a leaf made with requires_grad keeps its gradient");
-  if (!node_->grad) Gradient(node_.get()).buffer();  // 0: nothing came yet
-  return node_->grad;
+  const std::shared_ptr<Node> kept = node();
+  check(kept && (kept->leaf() || kept->retains_grad),
+        "grad: only a leaf made with requires_grad keeps its gradient; say retain_grad() before backward() "
+        "for the result of an operation");
+  if (!kept->grad) Gradient(kept.get()).buffer();  // 0: nothing came yet
+  return kept->grad;
 }
 
 void Variable::zero_grad() const {
-  check(requires_grad() && node_->leaf(),
-        "zero_grad: only a leaf made with requires_grad keeps its gradient");
-  if (!node_->grad) return;
-  backend(node_->device).fill(0, Out(node_->grad));
-  node_->grad.mark_changed();
+  const std::shared_ptr<Node> leaf = node();
+  check(leaf && leaf->leaf(), "zero_grad: only a leaf made with requires_grad keeps its gradient");
+  if (!leaf->grad) return;
+  backend(leaf->device).fill(0, Out(leaf->grad));
+  leaf->grad.mark_changed();
+}
+
+void Variable::retain_grad() const {
+  check(requires_grad(), "retain_grad: nothing here needs a gradient");
+  node()->retains_grad = true;
 }
 
 void Variable::move_to(DType dtype, Device device) const {
-  check(value_ && (!node_ || node_->leaf()), "move_to: only what is no result of an operation can be moved");
-  check(!node_ || dtype != DType::i32, "move_to: a leaf ", shape(), " has gradients, which are f32 or f64");
-  *value_ = value_->to(dtype).to(device);
-  if (!node_) return;
-  if (node_->grad) node_->grad = node_->grad.to(dtype).to(device);
-  if (dtype != node_->dtype || device != node_->device) node_->moved = nodes_created++;
-  node_->dtype = dtype;
-  node_->device = device;
+  const Tensor& x = value();
+  const std::shared_ptr<Node> leaf = node();
+  check(!leaf || leaf->leaf(), "move_to: only what is no result of an operation can be moved");
+  check(!leaf || dtype != DType::i32, "move_to: a leaf ", x.shape(), " has gradients, which are f32 or f64");
+  state_->value = x.to(dtype).to(device);
+  if (!leaf) return;
+  if (leaf->grad) leaf->grad = leaf->grad.to(dtype).to(device);
+  if (dtype != leaf->dtype || device != leaf->device) leaf->moved = nodes_created++;
+  leaf->dtype = dtype;
+  leaf->device = device;
+}
+
+std::ostream& operator<<(std::ostream& out, const Variable& variable) {
+  return variable ? out << variable.value() : out << "(no variable)";
 }
 
 }  // namespace gradus

@@ -41,11 +41,9 @@ class Saved {
 class Gradient {
  public:
   explicit Gradient(Node* node) : node_(node) {}
-  explicit operator bool() const {
-    return node_ != nullptr;
-  }  // false: nobody needs it; computing it is waste
-  Gradient& operator+=(
-      Tensor gradient);  // sums what the forward pass had broadcast; nothing if nobody needs it
+  explicit operator bool() const { return node_ != nullptr; }  // false: nobody needs it; do not compute it
+  // Sums what the forward pass had broadcast; does nothing if nobody needs it.
+  Gradient& operator+=(Tensor gradient);
   // A block of our own, zeroed at first: the target of kernels that add. An empty one if nobody needs it.
   Out buffer();
 
@@ -67,49 +65,6 @@ class Gradients : public std::span<Gradient> {
 // dy: the gradient of the output. d[i]: where to add the gradient of input i.
 using Backward = std::function<void(const Tensor& dy, Gradients d)>;
 
-class Variable {
- public:
-  Variable() = default;
-  explicit Variable(Tensor value, bool requires_grad = false);
-
-  explicit operator bool() const { return value_ != nullptr; }
-  const Tensor& value() const {
-    check(value_ != nullptr, "variable: this one is empty");
-    return *value_;
-  }
-  const Shape& shape() const { return value().shape(); }
-  bool requires_grad() const { return node_ != nullptr; }
-  Variable detach() const { return Variable(value()); }  // the same value, off the tape
-
-  // From a scalar, or with a seed of this shape: adds into the gradients of all leaves behind this Variable.
-  // The tape is freed as it is walked; walking it again throws.
-  void backward() const;
-  void backward(const Tensor& seed) const;
-
-  // For leaves (made with requires_grad): gradients add up until zero_grad(), and are 0 before the first
-  // backward().
-  const Tensor& grad() const;
-  void zero_grad() const;
-
-  // All copies of this leaf, or constant, then see its value, and its gradient, in that dtype and there.
-  void move_to(DType dtype, Device device) const;
-
-  const std::shared_ptr<Node>& node() const { return node_; }
-
- private:
-  friend Variable record(const char*, Tensor, std::vector<Variable>, Backward);
-  std::shared_ptr<Tensor> value_;  // shared by copies, so that move_to reaches them all
-  std::shared_ptr<Node> node_;     // null: no gradient wanted
-};
-
-struct NamedParameter {
-  std::string name;
-  Variable variable;
-};
-
-// The result of operation `op`, a literal: under NoGrad, or when no input needs a gradient, just the value.
-Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward);
-
 struct Node {
   const char* op;  // nullptr for a leaf
   int64_t order;   // creation order, which is a topological order
@@ -119,7 +74,9 @@ struct Node {
   std::vector<std::shared_ptr<Node>> inputs;  // null where no gradient is wanted
   Backward backward;                          // dropped with its captures as soon as it ran
   Tensor grad;
-  bool owns_grad = false;  // grad's block was made for this node: add in place
+  bool owns_grad = false;     // grad's block was made for this node: add in place
+  bool requires_grad = true;  // of a leaf: false while it is frozen
+  bool retains_grad = false;  // of a result: somebody asked for its gradient
 
   std::optional<Init> init = {};  // of a leaf that is a module's parameter: how it begins
   int64_t moved = -1;             // of a leaf: when it last changed its dtype or device, in creation order
@@ -131,6 +88,67 @@ struct Node {
   bool leaf() const { return op == nullptr; }
   ~Node();
 };
+
+class Variable {
+ public:
+  Variable() = default;
+  Variable(Tensor value, bool requires_grad = false);  // a Tensor is a constant where a Variable is wanted
+
+  explicit operator bool() const { return state_ != nullptr; }
+  const Tensor& value() const {
+    check(state_ != nullptr, "variable: this one is empty");
+    return state_->value;
+  }
+  const Shape& shape() const { return value().shape(); }
+  int64_t size() const { return value().size(); }
+  DType dtype() const { return value().dtype(); }
+  Device device() const { return value().device(); }
+  double item() const { return value().item(); }
+  operator Comparand() const { return value(); }  // x > 0.0, as Tensors are compared
+
+  Variable reshape(Shape shape) const;  // see autograd/ops.h
+  Variable reshape(std::initializer_list<int64_t> sizes) const;
+  Variable detach() const { return Variable(value()); }  // the same value, off the tape
+
+  bool requires_grad() const { return node() && node()->requires_grad; }
+  // Freezes a leaf, for all of its handles, or lets it learn again: nothing is recorded for a frozen one.
+  // Throws for the result of an operation.
+  void set_requires_grad(bool on) const;
+
+  // From a scalar, or with a seed of this shape: adds into the gradients of all leaves behind this Variable.
+  // The tape is freed as it is walked; walking it again throws.
+  void backward() const;
+  void backward(const Tensor& seed) const;
+
+  // For leaves (made with requires_grad): gradients add up until zero_grad(), and are 0 before the first
+  // backward(). The result of an operation has a gradient after retain_grad(), said before backward().
+  const Tensor& grad() const;
+  void zero_grad() const;
+  void retain_grad() const;
+
+  // All copies of this leaf, or constant, then see its value, and its gradient, in that dtype and there.
+  void move_to(DType dtype, Device device) const;
+
+  std::shared_ptr<Node> node() const { return state_ ? state_->node : nullptr; }
+
+ private:
+  friend Variable record(const char*, Tensor, std::vector<Variable>, Backward);
+  struct State {
+    Tensor value;
+    std::shared_ptr<Node> node;  // null: it never wanted a gradient
+  };
+  std::shared_ptr<State> state_;  // shared by copies, so that move_to and set_requires_grad reach them all
+};
+
+std::ostream& operator<<(std::ostream& out, const Variable& variable);  // its value
+
+struct NamedParameter {
+  std::string name;
+  Variable variable;
+};
+
+// The result of operation `op`, a literal: under NoGrad, or when no input needs a gradient, just the value.
+Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Backward backward);
 
 // All nodes that a gradient can reach from a Variable on the tape, newest first.
 std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& root);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "autograd/ops.h"
+#include "tensor/fused_ops.h"
 
 namespace gradus::losses {
 
@@ -43,6 +44,21 @@ inline IdColumns target_columns(const char* name, const Variable& logits, const 
   check(target.dtype() == DType::i32, name, ": expected a target of class ids, i32, got ", target.dtype(),
         " ", target.shape());
   return target;
+}
+
+// The share of rows whose largest logit is the target's, the first where several are; rows whose target is the
+// pad id do not count, and of no rows it is 0. logits [B, T, V] or [N, V], target i32 [B, T] or [N].
+inline double accuracy(const Variable& logits, const Tensor& target, ClassId pad_id = -1) {
+  const IdColumns ids = target_columns("accuracy", logits, target);
+  checked_ids("accuracy", ids, logits.shape()[-1], Device::cpu, pad_id);
+  const std::vector<int32_t> expected = target.to_vector<int32_t>(), found = argmax(logits, -1).to_vector<int32_t>();
+  int64_t rows = 0, correct = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (expected[i] == pad_id) continue;
+    ++rows;
+    correct += expected[i] == found[i];
+  }
+  return rows > 0 ? static_cast<double>(correct) / static_cast<double>(rows) : 0;
 }
 
 // values [V]: finite and none negative. Returns their sum.

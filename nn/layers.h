@@ -24,7 +24,7 @@ class Linear : public Module {
   }
 
   // [.., inputs] -> [.., outputs]
-  Variable operator()(const Variable& x, std::optional<Unary> activation = {}) const {
+  Variable operator()(const Variable& x, std::optional<UnaryOp> activation = {}) const {
     return linear(x, weight_, bias_, activation);
   }
 

@@ -56,6 +56,13 @@ std::vector<NamedParameter> Module::parameters() const {
   return found;
 }
 
+std::vector<NamedParameter> Module::parameters(const std::string& prefix) const {
+  std::vector<NamedParameter> found = parameters();
+  std::erase_if(found, [&](const NamedParameter& p) { return !p.name.starts_with(prefix); });
+  check(!found.empty(), "module: no parameter's name begins with '", prefix, "'");
+  return found;
+}
+
 int64_t Module::parameter_count() const {
   int64_t count = 0;
   for (const NamedParameter& p : parameters()) count += p.variable.value().size();
@@ -114,6 +121,10 @@ void Module::init(uint64_t seed) {
     if (p.node() && p.node()->init)
       p.value().assign(
           p.node()->init->draw(p.shape(), seed, name).to(p.value().dtype()).to(p.value().device()));
+}
+
+void Module::set_requires_grad(bool on) {
+  for (const NamedParameter& p : parameters()) p.variable.set_requires_grad(on);
 }
 
 void Module::to(DType dtype) {

@@ -33,6 +33,8 @@ class Module {
 
   // In members' order; a shared one once, under its first name. One name for two parameters is an error.
   std::vector<NamedParameter> parameters() const;
+  // Those whose name begins so, "decoder." for instance; none is an error.
+  std::vector<NamedParameter> parameters(const std::string& prefix) const;
   int64_t parameter_count() const;
 
   std::map<std::string, Tensor> state() const;     // by name, sharing the parameters' blocks
@@ -45,7 +47,8 @@ class Module {
   // Draws every parameter made by nn::parameter anew, by the seed and its own full name, and seeds the
   // generator, which all that is inside shares from now on.
   void init(uint64_t seed);
-  void to(DType dtype);  // f32 or f64
+  void set_requires_grad(bool on);  // of all parameters: frozen ones cost no gradient, and do not learn
+  void to(DType dtype);             // f32 or f64
   void to(Device device);
 
   void train(bool on = true);  // in training, the initial mode, dropout is active
@@ -60,9 +63,8 @@ class Module {
  private:
   friend class EvalMode;
   void share_generator(std::shared_ptr<Generator> shared);
-  Module& self() const {
-    return const_cast<Module&>(*this);
-  }  // members() only shows; const functions only read
+  // Const functions only read what members() shows.
+  Module& self() const { return const_cast<Module&>(*this); }
 
   bool training_ = true;
   std::shared_ptr<Generator> generator_;

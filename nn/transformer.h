@@ -15,12 +15,21 @@ struct TransformerConfig {
   Unary activation = Unary::relu;
 };
 
+inline const TransformerConfig& checked(const TransformerConfig& c) {  // before anything is built from it
+  check(c.d_model >= 1 && c.heads >= 1 && c.d_model % c.heads == 0, "transformer: ", c.heads,
+        " heads do not divide d_model ", c.d_model);
+  check(c.layers >= 0 && c.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ", c.layers, " and ",
+        c.ff);
+  check_probability("transformer", c.dropout);
+  return c;
+}
+
 // What encoder and decoder layers share: self-attention, feed-forward, and the residual branch around each
 // sublayer.
 class Layer : public Module {
  public:
   explicit Layer(const TransformerConfig& c)
-      : self_attn_(c.d_model, c.heads, c.dropout), linear1_(c.d_model, c.ff), linear2_(c.ff, c.d_model),
+      : self_attn_(checked(c).d_model, c.heads, c.dropout), linear1_(c.d_model, c.ff), linear2_(c.ff, c.d_model),
         norm1_(c.d_model), norm2_(c.d_model), config_(c) {}
 
   void members(Visitor& visit) override {
@@ -61,8 +70,17 @@ class EncoderLayer : public Layer {
  public:
   using Layer::Layer;
 
-  Variable operator()(const Variable& x, const Tensor& lengths) {
-    const auto self = [&](const Variable& h) { return self_attn_.self_attention(h, lengths); };
+  // x [B, T, D], lengths i32 [B] or none -> [B, T, D]. Causal, position t sees what stands at t and before: the
+  // layer of a language model.
+  Variable operator()(const Variable& x, const Tensor& lengths = {}, bool causal = false) {
+    const auto self = [&](const Variable& h) { return self_attn_.self_attention(h, lengths, causal); };
+    return feed_forward(residual(x, norm1_, self), norm2_);
+  }
+
+  // The causal layer for the token at `position` alone, x [B, 1, D]: what it needs of earlier ones stands in
+  // the cache [B, longest, 2D], and what later ones need of it joins them. Not for training.
+  Variable step(const Variable& x, const Tensor& cache, int64_t position) {
+    const auto self = [&](const Variable& h) { return self_attn_.attend_cached(h, cache, position); };
     return feed_forward(residual(x, norm1_, self), norm2_);
   }
 };
@@ -120,7 +138,7 @@ class DecoderLayer : public Layer {
 // Layers one after the other, and a final norm in both orders of normalisation.
 template <class L> class Stack : public Module {
  public:
-  explicit Stack(const TransformerConfig& config) : norm_(config.d_model) {
+  explicit Stack(const TransformerConfig& config) : norm_(checked(config).d_model) {
     for (int64_t i = 0; i < config.layers; ++i) layers_.emplace_back(config);
   }
 
@@ -144,7 +162,7 @@ template <class L> class Stack : public Module {
 
 class Transformer : public Module {
  public:
-  explicit Transformer(const TransformerConfig& config) : encoder(checked(config)), decoder(config) {
+  explicit Transformer(const TransformerConfig& config) : encoder(config), decoder(config) {
     generator();  // one for all layers
   }
 
@@ -157,15 +175,6 @@ class Transformer : public Module {
   Variable operator()(const Variable& src, const Variable& tgt, const Tensor& src_lengths = {},
                       const Tensor& tgt_lengths = {}) {
     return decoder(tgt, encoder(src, src_lengths), tgt_lengths, src_lengths);
-  }
-
-  static const TransformerConfig& checked(const TransformerConfig& c) {  // before anything is built from it
-    check(c.d_model >= 1 && c.heads >= 1 && c.d_model % c.heads == 0, "transformer: ", c.heads,
-          " heads do not divide d_model ", c.d_model);
-    check(c.layers >= 0 && c.ff >= 1, "transformer: expected layers >= 0 and ff >= 1, got ", c.layers,
-          " and ", c.ff);
-    check_probability("transformer", c.dropout);
-    return c;
   }
 
   Stack<EncoderLayer> encoder;

@@ -10,7 +10,7 @@ namespace gradus::nn {
 namespace {
 
 const TranslationModelConfig& checked(const TranslationModelConfig& c) {  // before anything is built from it
-  Transformer::checked(c.transformer);
+  nn::checked(c.transformer);
   check(c.source_vocab >= 1 && c.target_vocab >= 1 && c.longest >= 1,
         "translation model: expected vocabularies of at least 1, got ", c.source_vocab, " and ",
         c.target_vocab, ", and a longest sentence of at least 1, got ", c.longest);

@@ -15,36 +15,32 @@ struct AdamOptions {
 class Adam : public Optimizer {
  public:
   explicit Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& options = {})
-      : Adam(parameters, options, /*decoupled=*/false) {}
+      : Adam(std::vector<ParameterGroup>{{.parameters = parameters}}, options) {}
+  explicit Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& options = {})
+      : Adam(groups, options, /*decoupled=*/false) {}
 
  protected:
-  Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& options, bool decoupled)
-      : Optimizer({"adam", {"m", "v"}, /*counts_steps=*/true}, parameters, options.lr), options_(options),
-        decoupled_(decoupled) {
-    const auto& [lr, beta1, beta2, eps, weight_decay] = options_;
-    check(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1 && eps > 0 && weight_decay >= 0 &&
-              std::isfinite(eps) && std::isfinite(weight_decay),
-          "adam: expected betas in [0, 1), eps > 0, weight decay >= 0, got ", beta1, ", ", beta2, ", ", eps,
-          ", ", weight_decay);
+  Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& o, bool decoupled)
+      : Optimizer({"adam", {"m", "v"}, /*counts_steps=*/true}, groups, o.lr, o.weight_decay), beta1_(o.beta1),
+        beta2_(o.beta2), eps_(o.eps), decoupled_(decoupled) {
+    check(beta1_ >= 0 && beta1_ < 1 && beta2_ >= 0 && beta2_ < 1 && eps_ > 0 && std::isfinite(eps_),
+          "adam: expected betas in [0, 1) and eps > 0, got ", beta1_, ", ", beta2_, ", ", eps_);
   }
 
  private:
-  void update(Backend& kernels, int64_t step) override {
-    std::vector<AdamParameter> all;
-    for (const Parameter& p : parameters_)  // m and v: running means of the gradient and of its square
-      all.push_back(
-          {p.variable.grad(), Out(p.variable.value()), Out(p.moments[0]), Out(p.moments[1]), p.decays});
-    kernels.adam({.lr = lr(),
-                  .beta1 = options_.beta1,
-                  .beta2 = options_.beta2,
-                  .eps = options_.eps,
-                  .weight_decay = options_.weight_decay,
-                  .step = step,
-                  .decoupled = decoupled_},
-                 all);
+  void update(Backend& kernels, int64_t step, const std::vector<const Parameter*>& parameters) override {
+    std::vector<AdamParameter> all;  // m and v: running means of the gradient and of its square
+    for (const Parameter* p : parameters)
+      all.push_back({.gradient = p->variable.grad(),
+                     .weight = Out(p->variable.value()),
+                     .m = Out(p->moments[0]),
+                     .v = Out(p->moments[1]),
+                     .lr = lr() * p->lr_scale,
+                     .weight_decay = p->weight_decay});
+    kernels.adam({.beta1 = beta1_, .beta2 = beta2_, .eps = eps_, .step = step, .decoupled = decoupled_}, all);
   }
 
-  AdamOptions options_;
+  double beta1_, beta2_, eps_;
   bool decoupled_;
 };
 
@@ -54,8 +50,10 @@ struct AdamWOptions {
 
 class AdamW : public Adam {
  public:
-  explicit AdamW(const std::vector<NamedParameter>& parameters, const AdamWOptions& o = {})
-      : Adam(parameters, {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, /*decoupled=*/true) {}
+  explicit AdamW(const std::vector<NamedParameter>& parameters, const AdamWOptions& options = {})
+      : AdamW(std::vector<ParameterGroup>{{.parameters = parameters}}, options) {}
+  explicit AdamW(const std::vector<ParameterGroup>& groups, const AdamWOptions& o = {})
+      : Adam(groups, {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, /*decoupled=*/true) {}
 };
 
 }  // namespace gradus::optim

@@ -7,23 +7,41 @@ namespace gradus::optim {
 
 constexpr int32_t kMostSteps = 2'000'000'000;  // that their counter, an i32, is trusted with
 
-Optimizer::Optimizer(Method method, const std::vector<NamedParameter>& parameters, double lr)
+Optimizer::Optimizer(Method method, const std::vector<ParameterGroup>& groups, double lr, double weight_decay)
     : method_(std::move(method)) {
   set_lr(lr);
-  check(!parameters.empty(), method_.name, ": no parameters");
+  const auto share = [&](const char* what, double value) {
+    check(value >= 0 && std::isfinite(value), method_.name, ": expected ", what, " >= 0, got ", value);
+    return value;
+  };
+  share("weight decay", weight_decay);
   std::set<std::string> names;
   std::set<const std::byte*> blocks;
-  for (const auto& [name, variable] : parameters) {
-    check(variable && variable.requires_grad() && variable.node()->leaf(), method_.name, ": ", name,
-          " is no leaf made with requires_grad");
-    check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
-    check(blocks.insert(variable.value().bytes()).second, method_.name, ": ", name,
-          " is there already, under another name");
-    const Tensor zeros = Tensor::zeros(variable.shape(), variable.value().dtype(), variable.value().device());
-    Parameter& p = parameters_.emplace_back(Parameter{name, variable, variable.shape().rank() >= 2, {}});
-    for (size_t i = 0; i < method_.moments.size(); ++i) p.moments.push_back(zeros.copy());
+  for (const ParameterGroup& group : groups) {
+    share("lr_scale", group.lr_scale);
+    const double decay = share("weight decay", group.weight_decay.value_or(weight_decay));
+    for (const auto& [name, variable] : group.parameters) {
+      check(variable && (!variable.node() || variable.node()->leaf()), method_.name, ": ", name,
+            " is no leaf made with requires_grad");
+      if (!variable.requires_grad()) continue;
+      check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
+      check(blocks.insert(variable.value().bytes()).second, method_.name, ": ", name,
+            " is there already, under another name");
+      Parameter& p = parameters_.emplace_back(
+          Parameter{name, variable, group.lr_scale, variable.shape().rank() >= 2 ? decay : 0, {}});
+      for (size_t i = 0; i < method_.moments.size(); ++i)
+        p.moments.push_back(Tensor::zeros(variable.shape(), variable.dtype(), variable.device()));
+    }
   }
+  check(!parameters_.empty(), method_.name, ": no parameters that want a gradient");
   follow_parameters();
+}
+
+std::vector<const Optimizer::Parameter*> Optimizer::learning() const {
+  std::vector<const Parameter*> all;
+  for (const Parameter& p : parameters_)
+    if (p.variable.requires_grad()) all.push_back(&p);
+  return all;
 }
 
 Backend& Optimizer::follow_parameters() {
@@ -44,21 +62,22 @@ void Optimizer::step() {
   Backend& kernels = follow_parameters();
   int32_t& steps = *steps_.data<int32_t>();
   check(steps < kMostSteps, method_.name, ": no more than ", kMostSteps, " steps are counted");
-  update(kernels, steps + 1);
+  const std::vector<const Parameter*> parameters = learning();
+  update(kernels, steps + 1, parameters);
   ++steps;
-  for (const Parameter& p : parameters_) p.variable.value().mark_changed();
+  for (const Parameter* p : parameters) p->variable.value().mark_changed();
 }
 
 std::vector<Tensor> Optimizer::gradients() const {
   std::vector<Tensor> all;
-  for (const Parameter& p : parameters_) all.push_back(p.variable.grad());
+  for (const Parameter* p : learning()) all.push_back(p->variable.grad());
   return all;
 }
 
 std::vector<Out> Optimizer::writable_gradients() const {
   std::vector<Out> all;
-  for (const Parameter& p : parameters_) {
-    all.emplace_back(p.variable.grad());
+  for (const Parameter* p : learning()) {
+    all.emplace_back(p->variable.grad());
     all.back().mark_changed();
   }
   return all;

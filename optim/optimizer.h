@@ -9,6 +9,13 @@
 
 namespace gradus::optim {
 
+// Parameters with settings of their own. Their learning rate is the optimiser's times lr_scale.
+struct ParameterGroup {
+  std::vector<NamedParameter> parameters;
+  double lr_scale = 1;
+  std::optional<double> weight_decay = {};  // none: as the options of the optimiser have it
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -34,13 +41,14 @@ class Optimizer {
   void load(const std::map<std::string, Tensor>& tensors);
 
   void set_lr(double lr);
-  double lr() const { return lr_.item(); }
+  double lr() const { return lr_.item(); }  // of a group: times its lr_scale
 
  protected:
   struct Parameter {
     std::string name;
     Variable variable;
-    bool decays;                  // weight decay is for matrices: biases and norms (one axis) are exempt
+    double lr_scale;
+    double weight_decay;          // for matrices: biases and norms (one axis) are exempt, and have 0
     std::vector<Tensor> moments;  // what the method remembers, as many as it has names for
   };
 
@@ -49,19 +57,20 @@ class Optimizer {
     std::vector<const char*> moments;  // their names
     bool counts_steps;                 // whether an update depends on how many there were
   };
-  Optimizer(Method method, const std::vector<NamedParameter>& parameters, double lr);
+  // Parameters that want no gradient are left out.
+  Optimizer(Method method, const std::vector<ParameterGroup>& groups, double lr, double weight_decay);
 
-  // Step number `step`, counted from 1, with the gradients as they are.
-  virtual void update(Backend& kernels, int64_t step) = 0;
-
-  std::vector<Parameter> parameters_;
+  // Step number `step`, counted from 1, of these parameters, with the gradients as they are.
+  virtual void update(Backend& kernels, int64_t step, const std::vector<const Parameter*>& parameters) = 0;
 
  private:
+  std::vector<const Parameter*> learning() const;  // those that are not frozen
   std::vector<Tensor> gradients() const;
   std::vector<Out> writable_gradients() const;  // their versions rise
   Backend& follow_parameters();  // moments go where their parameters went; throws unless those are together
 
   Method method_;
+  std::vector<Parameter> parameters_;
   Tensor lr_ = Tensor::zeros({1}, DType::f64), steps_ = Tensor::zeros({1}, DType::i32);  // steps made so far
 };
 

@@ -16,26 +16,27 @@ struct SgdOptions {
 class Sgd : public Optimizer {
  public:
   explicit Sgd(const std::vector<NamedParameter>& parameters, const SgdOptions& options = {})
-      : Optimizer({"sgd", {"velocity"}, /*counts_steps=*/false}, parameters, options.lr), options_(options) {
-    check(options.momentum >= 0 && options.weight_decay >= 0 && std::isfinite(options.momentum) &&
-              std::isfinite(options.weight_decay),
-          "sgd: expected momentum and weight decay >= 0, got ", options.momentum, " and ",
-          options.weight_decay);
+      : Sgd(std::vector<ParameterGroup>{{.parameters = parameters}}, options) {}
+  explicit Sgd(const std::vector<ParameterGroup>& groups, const SgdOptions& o = {})
+      : Optimizer({"sgd", {"velocity"}, /*counts_steps=*/false}, groups, o.lr, o.weight_decay),
+        momentum_(o.momentum), nesterov_(o.nesterov) {
+    check(momentum_ >= 0 && std::isfinite(momentum_), "sgd: expected momentum >= 0, got ", momentum_);
   }
 
  private:
-  void update(Backend& kernels, int64_t) override {
+  void update(Backend& kernels, int64_t, const std::vector<const Parameter*>& parameters) override {
     std::vector<SgdParameter> all;
-    for (const Parameter& p : parameters_)
-      all.push_back({p.variable.grad(), Out(p.variable.value()), Out(p.moments[0]), p.decays});
-    kernels.sgd({.lr = lr(),
-                 .momentum = options_.momentum,
-                 .weight_decay = options_.weight_decay,
-                 .nesterov = options_.nesterov},
-                all);
+    for (const Parameter* p : parameters)
+      all.push_back({.gradient = p->variable.grad(),
+                     .weight = Out(p->variable.value()),
+                     .velocity = Out(p->moments[0]),
+                     .lr = lr() * p->lr_scale,
+                     .weight_decay = p->weight_decay});
+    kernels.sgd({.momentum = momentum_, .nesterov = nesterov_}, all);
   }
 
-  SgdOptions options_;
+  double momentum_;
+  bool nesterov_;
 };
 
 }  // namespace gradus::optim

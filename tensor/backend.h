@@ -96,10 +96,10 @@ struct CrossEntropySpec {
 struct AdamParameter {
   Tensor gradient;
   Out weight, m, v;
-  bool decays;
+  double lr, weight_decay;
 };
 struct AdamSpec {
-  double lr, beta1, beta2, eps, weight_decay;
+  double beta1, beta2, eps;
   int64_t step;    // counted from 1
   bool decoupled;  // AdamW
 };
@@ -107,10 +107,10 @@ struct AdamSpec {
 struct SgdParameter {
   Tensor gradient;
   Out weight, velocity;
-  bool decays;
+  double lr, weight_decay;
 };
 struct SgdSpec {
-  double lr, momentum, weight_decay;
+  double momentum;
   bool nesterov;
 };
 
@@ -140,16 +140,20 @@ class Backend {
   // elementwise
   virtual void fill(double value, Out y) = 0;
   virtual void cast(In x, Out y) = 0;
-  virtual void unary(Unary op, In x, Out y) = 0;  // y may be x
+  virtual void unary(const UnaryOp& op, In x, Out y) = 0;  // y may be x
   // dx = dy * slope(x, y); x or y is empty where the slope does not read it.
-  virtual void unary_backward(Unary op, In x, In y, In dy, Out dx) = 0;
+  virtual void unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) = 0;
   virtual void binary(Binary op, In a, In b, Out y) = 0;  // broadcasts; y may be a or b
+  virtual void compare(Compare op, In a, In b, Out y) = 0;  // y i32, 1 where it holds, else 0; broadcasts
+  virtual void where(In mask, In a, In b, Out y) = 0;  // a where mask (i32) is not 0, else b; broadcasts
   // y = residual + x * kept / (1 - p), kept[i] from draw (see random.h); no residual: 0.
   virtual void dropout(In x, In residual, double p, const Draw& draw, Out y) = 0;
   virtual int64_t first_nonfinite(In x) = 0;  // its index, or -1
 
   // reduce and rearrange
   virtual void sum_to(In x, Out y) = 0;  // sums the axes along which y's shape would stretch to x's
+  // x [outer, n, inner]: the first largest of each n, y i32 [outer, inner]; NaN is larger than all.
+  virtual void argmax(In x, int axis, Out y) = 0;
   virtual void permute(In x, std::span<const int> axes, Out y) = 0;
   // Copies `width` columns of `rows` rows from x to y.
   virtual void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) = 0;
@@ -158,7 +162,7 @@ class Backend {
   virtual void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) = 0;
   // y = activation(pre), pre = x w^T + b: x [N, K], w [M, K], b [M] or none. pre is kept only where it is
   // given.
-  virtual void linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) {
+  virtual void linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) {
     gemm({x.shape().before(-1), w.shape()[0], w.shape()[1], false, true}, 1, x, w, 0, y);
     if (b) binary(Binary::add, y, b, y);
     if (pre) copy(y, pre);

@@ -16,7 +16,7 @@ LayerNormResult layer_norm_forward(const Tensor& x, const Tensor& gain, const Te
 }
 
 LinearResult linear_forward(const Tensor& x, const Tensor& w, const Tensor& b,
-                            std::optional<Unary> activation, bool keep_pre) {
+                            std::optional<UnaryOp> activation, bool keep_pre) {
   Backend& kernels = backend_of("linear", {&x, &w, b ? &b : &w});
   const Shape &sx = x.shape(), &sw = w.shape();
   check(sx.rank() >= 1 && sw.rank() == 2 && sx[-1] == sw[1], "linear: expected x [.., K] and w [M, K], got ",
@@ -44,10 +44,7 @@ Tensor embedding_forward(const Tensor& table, const IdColumns& ids, double scale
   check(v.rank() == 2, "embedding: expected a table [V, D], got ", v);
   check(!positions || (p.rank() == 2 && p[0] >= ids.count && p[1] == v[1]),
         "embedding: expected positions [>= ", ids.count, ", ", v[1], "], got ", p);
-  const Shape of_ids = ids.shape();
-  std::vector<int64_t> sizes(of_ids.begin(), of_ids.end());
-  sizes.push_back(v[1]);
-  const Tensor y = Tensor::like(table, Shape(sizes));
+  const Tensor y = Tensor::like(table, ids.shape().with_last(v[1]));
   kernels.embedding(table, ids, scale, positions, Out(y));
   return y;
 }

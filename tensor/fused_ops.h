@@ -19,7 +19,7 @@ struct LinearResult {
 };
 // x [.., K], w [M, K], b [M] or none -> [.., M]
 LinearResult linear_forward(const Tensor& x, const Tensor& w, const Tensor& b,
-                            std::optional<Unary> activation = {}, bool keep_pre = false);
+                            std::optional<UnaryOp> activation = {}, bool keep_pre = false);
 
 // The ids where the kernels of `device` run, checked against [0, vocab); `ignored` may stand there, too.
 IdColumns checked_ids(const char* op, const IdColumns& ids, int64_t vocab, Device device,

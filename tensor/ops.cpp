@@ -11,7 +11,8 @@ Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors
   const Tensor& first = **tensors.begin();
   for (const Tensor* t : tensors) {
     check(static_cast<bool>(*t), op, ": got an empty tensor");
-    check(t->dtype() != DType::i32, op, ": expected f32 or f64, got i32 ", t->shape());
+    check(t->dtype() != DType::i32, op, ": expected f32 or f64, got i32 ", t->shape(),
+          "; say .to(DType::f32)");
     check(t->dtype() == first.dtype() && t->device() == first.device(), op, ": expected ", first.dtype(),
           " on ", first.device(), " as ", first.shape(), " is, got ", t->dtype(), " on ", t->device(), " ",
           t->shape());
@@ -19,14 +20,14 @@ Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors
   return backend(first.device());
 }
 
-Tensor unary(Unary op, const Tensor& x) {
+Tensor unary(const UnaryOp& op, const Tensor& x) {
   Backend& kernels = backend_of(name_of(op), {&x});
   Tensor y = Tensor::like(x);
   kernels.unary(op, x, Out(y));
   return y;
 }
 
-Tensor unary_backward(Unary op, const Tensor& x, const Tensor& y, const Tensor& dy) {
+Tensor unary_backward(const UnaryOp& op, const Tensor& x, const Tensor& y, const Tensor& dy) {
   Tensor dx = Tensor::like(dy);
   backend(dy.device()).unary_backward(op, x, y, dy, Out(dx));
   return dx;
@@ -39,8 +40,9 @@ Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-Tensor operator*(const Tensor& a, double factor) {
-  return a * Tensor::full({}, factor, a.dtype(), a.device());
+UnaryOp clamp_op(double low, double high) {
+  check(low <= high, "clamp: expected low <= high, got ", low, " and ", high);
+  return UnaryOp::clamp(low, high);
 }
 
 void add_to(const Tensor& y, const Tensor& x) {
@@ -67,23 +69,95 @@ Tensor reduced(const char* op, const Tensor& x, const Shape& shape) {
 
 Tensor sum_to(const Tensor& x, const Shape& shape) { return reduced("sum_to", x, shape); }
 
-Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep) {
-  std::array<bool, Shape::kMaxRank> summed{};
-  if (axes.empty()) summed.fill(true);
-  for (int axis : axes)
-    check(!std::exchange(summed[shape.axis_index(axis)], true), "sum: axis ", axis, " of ", shape,
-          " is named twice");
-  std::vector<int64_t> sizes;
-  for (int axis = 0; axis < shape.rank(); ++axis)
-    if (keep || !summed[axis]) sizes.push_back(summed[axis] ? 1 : shape[axis]);
-  return Shape(sizes);
+Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
+  const Shape kept = summed_shape("sum", x.shape(), axes, true);
+  return reduced("sum", x, kept).reshape(summed_shape("sum", x.shape(), axes, keep));
 }
 
-Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keep) {
-  return reduced("sum", x, summed_shape(x.shape(), axes, true)).reshape(summed_shape(x.shape(), axes, keep));
+Tensor mean(const Tensor& x, const Axes& axes, bool keep) {
+  const Tensor total = sum(x, axes, keep);
+  check(total.size() > 0 && x.size() > 0, "mean: of no elements, in ", x.shape());
+  return total * (static_cast<double>(total.size()) / static_cast<double>(x.size()));
 }
 
-Tensor permute(const Tensor& x, std::span<const int> axes) {
+Tensor argmax(const Tensor& x, int axis, bool keep) {
+  Backend& kernels = backend_of("argmax", {&x});
+  check(x.shape()[axis] >= 1, "argmax: of no elements, along axis ", axis, " of ", x.shape());
+  const Tensor y(summed_shape("argmax", x.shape(), axis, keep), DType::i32, x.device());
+  kernels.argmax(x, axis, Out(y));
+  return y;
+}
+
+std::vector<int> reduced_last(const Shape& shape, const Axes& axes) {
+  std::vector<int> order(static_cast<size_t>(shape.rank()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_partition(order.begin(), order.end(), [&](int axis) {
+    return !axes.all() && std::ranges::none_of(axes, [&](int a) { return shape.axis_index(a) == axis; });
+  });
+  return order;
+}
+
+Mask first_largest(const Tensor& ids, int64_t n) {
+  return Tensor::arange(n, ids.device()) == ids.reshape(ids.shape().with_last(1));
+}
+
+Tensor max(const Tensor& x, const Axes& axes, bool keep) {
+  const Shape rest = summed_shape("max", x.shape(), axes, false);
+  const int64_t n = x.shape().numel() / std::max<int64_t>(rest.numel(), 1);
+  const Tensor rows = permute(x, reduced_last(x.shape(), axes)).reshape(rest.with_last(n));
+  const Tensor largest = sum(where(first_largest(argmax(rows, -1), n), rows, 0), -1);
+  return largest.reshape(summed_shape("max", x.shape(), axes, keep));
+}
+
+namespace {
+
+// Both sides as tensors of one dtype. A number takes that of the other side; beside whole numbers both become
+// f64, since 2.5 is not one of them.
+std::pair<Tensor, Tensor> sides(const char* op, const Comparand& a, const Comparand& b) {
+  check(a.tensor || b.tensor, op, ": expected at least one tensor");
+  if (a.tensor && b.tensor) {
+    check(a.tensor.dtype() == b.tensor.dtype() && a.tensor.device() == b.tensor.device(), op, ": expected ",
+          a.tensor.dtype(), " on ", a.tensor.device(), " on both sides, got ", b.tensor.dtype(), " on ",
+          b.tensor.device());
+    return {a.tensor, b.tensor};
+  }
+  const Tensor& given = a.tensor ? a.tensor : b.tensor;
+  const Tensor real = given.dtype() == DType::i32 ? given.to(DType::f64) : given;
+  const Tensor number = Tensor::full({}, a.tensor ? b.number : a.number, real.dtype(), real.device());
+  return a.tensor ? std::pair(real, number) : std::pair(number, real);
+}
+
+}  // namespace
+
+Mask compared(Compare op, const Comparand& a, const Comparand& b) {
+  const auto [left, right] = sides(name_of(op), a, b);
+  const Tensor y(broadcast(name_of(op), left.shape(), right.shape()), DType::i32, left.device());
+  note_operation(name_of(op));
+  backend(y.device()).compare(op, left, right, Out(y));
+  return Mask(y);
+}
+
+Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
+  check(mask && a && b, "where: got an empty tensor");
+  check(a.dtype() == b.dtype() && a.device() == b.device() && mask.device() == a.device(),
+        "where: expected one dtype on one device, got ", a.dtype(), " on ", a.device(), " and ", b.dtype(), " on ",
+        b.device(), " by a mask on ", mask.device());
+  const Tensor chosen = mask.dtype() == DType::i32 ? mask : mask != 0;
+  const Tensor y = Tensor::like(a, broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape())));
+  note_operation("where");
+  backend(y.device()).where(chosen, a, b, Out(y));
+  return y;
+}
+
+Tensor where(const Tensor& mask, const Tensor& a, double b) {
+  return where(mask, a, Tensor::full({}, b, a.dtype(), a.device()));
+}
+
+Tensor where(const Tensor& mask, double a, const Tensor& b) {
+  return where(mask, Tensor::full({}, a, b.dtype(), b.device()), b);
+}
+
+Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   std::vector<int> order;
   std::vector<int64_t> sizes;
   for (int axis : axes) {
@@ -135,6 +209,16 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
   return y;
 }
 
+Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size) {
+  const Shape whole = x.shape().with(axis, size);
+  check(0 <= from && from + x.shape()[axis] <= size, "padded: ", x.shape(), " from ", from, " on has no place in ", whole);
+  const Tensor y = Tensor::zeros(whole, x.dtype(), x.device());
+  const int64_t inner = whole.after(axis), width = x.shape()[axis] * inner;
+  if (width == 0) return y;
+  backend(x.device()).copy_columns(whole.before(axis), width, {x, 0, width}, {Out(y), from * inner, size * inner});
+  return y;
+}
+
 void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t position) {
   Backend& kernels = backend_of("store_columns", {&x, &cache});
   const Shape &s = x.shape(), &c = cache.shape();
@@ -169,11 +253,16 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
   return c;
 }
 
-std::vector<int> swapped_with_last(const Shape& shape, int axis) {
+std::vector<int> swapped(const Shape& shape, int a, int b) {
   std::vector<int> axes(static_cast<size_t>(shape.rank()));
   std::iota(axes.begin(), axes.end(), 0);
-  std::swap(axes[static_cast<size_t>(shape.axis_index(axis))], axes.back());
+  std::swap(axes[static_cast<size_t>(shape.axis_index(a))], axes[static_cast<size_t>(shape.axis_index(b))]);
   return axes;
+}
+
+Tensor transpose(const Tensor& x) {
+  check(x.shape().rank() >= 2, "transpose: expected at least two axes, got ", x.shape());
+  return permute(x, swapped(x.shape(), -2, -1));
 }
 
 namespace {
@@ -183,10 +272,10 @@ Tensor softmax_along(const char* op, const Tensor& x, int axis, bool log) {
   const Shape& s = x.shape();
   check(s[axis] >= 1, op, ": expected an axis of at least 1, got axis ", axis, " of ", s);
   const bool last = s.axis_index(axis) + 1 == s.rank();
-  const std::vector<int> swapped = swapped_with_last(s, axis);
-  const Tensor rows = last ? x : permute(x, swapped), y = Tensor::like(rows);
+  const std::vector<int> to_last = swapped(s, axis, -1);
+  const Tensor rows = last ? x : permute(x, to_last), y = Tensor::like(rows);
   kernels.softmax(rows, log, Out(y));
-  return last ? y : permute(y, swapped);
+  return last ? y : permute(y, to_last);
 }
 
 }  // namespace

@@ -12,28 +12,97 @@ namespace gradus {
 // The backend that runs `op` on these tensors; throws unless they are real, of one dtype and on one device.
 Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors);
 
-Tensor unary(Unary op, const Tensor& x);
-Tensor unary_backward(Unary op, const Tensor& x, const Tensor& y, const Tensor& dy);  // see Backend
-Tensor binary(Binary op, const Tensor& a, const Tensor& b);                           // broadcasts
+Tensor unary(const UnaryOp& op, const Tensor& x);
+Tensor unary_backward(const UnaryOp& op, const Tensor& x, const Tensor& y, const Tensor& dy);  // see Backend
+inline Tensor exp(const Tensor& x) { return unary(Unary::exp, x); }
+inline Tensor log(const Tensor& x) { return unary(Unary::log, x); }
+inline Tensor sqrt(const Tensor& x) { return unary(Unary::sqrt, x); }
+inline Tensor tanh(const Tensor& x) { return unary(Unary::tanh, x); }
+inline Tensor sigmoid(const Tensor& x) { return unary(Unary::sigmoid, x); }
+inline Tensor relu(const Tensor& x) { return unary(Unary::relu, x); }
+inline Tensor gelu(const Tensor& x) { return unary(Unary::gelu, x); }
+inline Tensor silu(const Tensor& x) { return unary(Unary::silu, x); }
+inline Tensor abs(const Tensor& x) { return unary(Unary::abs, x); }
+inline Tensor x_log_x(const Tensor& x) { return unary(Unary::x_log_x, x); }  // 0 at 0
+UnaryOp clamp_op(double low, double high);                                   // throws unless low <= high
+inline Tensor pow(const Tensor& x, double exponent) { return unary(UnaryOp::pow(exponent), x); }
+inline Tensor clamp(const Tensor& x, double low, double high) { return unary(clamp_op(low, high), x); }
+
+Tensor binary(Binary op, const Tensor& a, const Tensor& b);  // broadcasts
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return binary(Binary::sub, a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
 inline Tensor operator/(const Tensor& a, const Tensor& b) { return binary(Binary::div, a, b); }
-Tensor operator*(const Tensor& a, double factor);
-inline Tensor operator-(const Tensor& a) { return unary(Unary::neg, a); }
+inline Tensor operator-(const Tensor& x) { return unary(Unary::neg, x); }
+inline Tensor operator+(const Tensor& x, double c) { return unary(UnaryOp::affine(1, c), x); }
+inline Tensor operator+(double c, const Tensor& x) { return unary(UnaryOp::affine(1, c), x); }
+inline Tensor operator-(const Tensor& x, double c) { return unary(UnaryOp::affine(1, -c), x); }
+inline Tensor operator-(double c, const Tensor& x) { return unary(UnaryOp::affine(-1, c), x); }
+inline Tensor operator*(const Tensor& x, double c) { return unary(UnaryOp::affine(c, 0), x); }
+inline Tensor operator*(double c, const Tensor& x) { return unary(UnaryOp::affine(c, 0), x); }
+inline Tensor operator/(const Tensor& x, double c) { return unary(UnaryOp::divide(c), x); }
+inline Tensor operator/(double c, const Tensor& x) { return unary(UnaryOp::reciprocal(c), x); }
+// A new tensor in this handle; other handles keep the old one. add_to writes into the block.
+template <class X> Tensor& operator+=(Tensor& x, const X& y) { return x = x + y; }
+template <class X> Tensor& operator-=(Tensor& x, const X& y) { return x = x - y; }
+template <class X> Tensor& operator*=(Tensor& x, const X& y) { return x = x * y; }
+template <class X> Tensor& operator/=(Tensor& x, const X& y) { return x = x / y; }
 void add_to(const Tensor& y,
             const Tensor& x);  // y += x, in place; x broadcasts to y's shape, and may overlap it
 
+// What a comparison gives: i32, 1 where it holds and 0 elsewhere. It is no condition for `if`: say which of
+// its elements you mean.
+class Mask : public Tensor {
+ public:
+  explicit Mask(Tensor tensor) : Tensor(std::move(tensor)) {}
+  explicit operator bool() const = delete;
+};
+
+// One side of a comparison: a tensor of any dtype, or a number.
+struct Comparand {
+  Tensor tensor;
+  double number = 0;  // where there is no tensor
+
+  Comparand(Tensor t) : tensor(std::move(t)) {
+    check(static_cast<bool>(tensor), "compare: got an empty tensor");
+  }
+  Comparand(double n) : number(n) {}
+};
+Mask compared(Compare op, const Comparand& a, const Comparand& b);  // broadcasts
+inline Mask operator<(const Comparand& a, const Comparand& b) { return compared(Compare::less, a, b); }
+inline Mask operator>(const Comparand& a, const Comparand& b) { return compared(Compare::less, b, a); }
+inline Mask operator<=(const Comparand& a, const Comparand& b) { return compared(Compare::less_equal, a, b); }
+inline Mask operator>=(const Comparand& a, const Comparand& b) { return compared(Compare::less_equal, b, a); }
+inline Mask operator==(const Comparand& a, const Comparand& b) { return compared(Compare::equal, a, b); }
+inline Mask operator!=(const Comparand& a, const Comparand& b) { return compared(Compare::not_equal, a, b); }
+
+// a where the mask is not 0, else b; all three broadcast. The mask has any dtype, a and b the same one.
+Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& mask, const Tensor& a, double b);
+Tensor where(const Tensor& mask, double a, const Tensor& b);
+
 // Sums over the axes (none given: all). Summed axes keep size 1 when keep is set, else they vanish.
-Shape summed_shape(const Shape& shape, std::span<const int> axes, bool keep);
-Tensor sum(const Tensor& x, const std::vector<int>& axes = {}, bool keep = false);
-Tensor sum_to(const Tensor& x, const Shape& shape);          // undoes broadcasting from `shape`
-Tensor permute(const Tensor& x, std::span<const int> axes);  // y's axis i is x's axis axes[i]
+Tensor sum(const Tensor& x, const Axes& axes = {}, bool keep = false);
+Tensor mean(const Tensor& x, const Axes& axes = {}, bool keep = false);
+Tensor max(const Tensor& x, const Axes& axes = {}, bool keep = false);  // NaN is larger than all
+Tensor argmax(const Tensor& x, int axis, bool keep = false);            // i32: where the first largest stands
+Mask first_largest(const Tensor& ids, int64_t n);                       // [.., n]: 1 at each id of ids [..]
+std::vector<int> reduced_last(const Shape& shape, const Axes& axes);    // for permute: these axes come last
+Tensor sum_to(const Tensor& x, const Shape& shape);                     // undoes broadcasting from `shape`
+
+Tensor permute(const Tensor& x, const std::vector<int>& axes);  // y's axis i is x's axis axes[i]
+Tensor transpose(const Tensor& x);                              // swaps the last two axes
+std::vector<int> swapped(const Shape& shape, int a, int b);     // for permute; its own inverse
+inline Tensor rows(const Tensor& x, int64_t from, int64_t to) { return x.rows(from, to); }  // a view
+Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
+Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size);  // undoes slice: 0 around x
 Tensor concat(std::span<const Tensor> parts, int axis);
+inline Tensor concat(std::initializer_list<Tensor> parts, int axis) {
+  return concat(std::span(parts.begin(), parts.size()), axis);
+}
 // Row `position` of each cache [B, longest, W] becomes columns [first, first + W) of x [B, 1, *]; in place,
 // off the tape.
 void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t position);
-Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
 
 // op(a) [.., m, k] x op(b) [.., k, n] -> [.., m, n]; op transposes the last two axes where asked. b may have
 // rank 2 and is then shared by the whole batch (a not transposed); else the leading axes must agree.
@@ -44,7 +113,6 @@ Tensor log_softmax(const Tensor& x,
                    int axis = -1);               // its logarithm, which keeps digits where softmax is near 0
 Tensor softmax(const Tensor& x, bool) = delete;  // no axis
 Tensor log_softmax(const Tensor& x, bool) = delete;
-std::vector<int> swapped_with_last(const Shape& shape, int axis);  // for permute; its own inverse
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);  // residual or none
 void check_probability(const char* op, double p);                                     // 0 <= p < 1

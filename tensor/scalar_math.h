@@ -1,6 +1,6 @@
 // Every elementwise function and its slope, written once for host and device, forward and backward. A new one
 // is a struct here, its name in the enum and a case in visit(). needs_x and needs_y say what slope(x, y)
-// reads, so that autograd keeps no more than that.
+// reads, so that autograd keeps no more than that. Some have numbers of their own: pow(x, exponent).
 //
 // For float, exp, expm1, tanh and erf are our own, a handful of multiply-adds without branches or tables:
 // loops over them vectorise under plain IEEE rules (libm's do only with -ffast-math, which breaks NaN and
@@ -15,6 +15,7 @@
 #include <numbers>
 
 #include "tensor/device.h"
+#include "tensor/error.h"
 
 namespace gradus {
 namespace math {
@@ -85,8 +86,30 @@ template <class T> HOST_DEVICE T minus_share(T a, T s, T log_p) {
 
 }  // namespace math
 
-enum class Unary { neg, exp, log, sqrt, tanh, sigmoid, relu, gelu, x_log_x };
+// Those from affine on have numbers of their own, see UnaryOp.
+enum class Unary {
+  neg, exp, log, sqrt, tanh, sigmoid, relu, gelu, silu, abs, x_log_x, affine, divide, reciprocal, pow, clamp
+};
 enum class Binary { add, sub, mul, div };
+enum class Compare { less, less_equal, equal, not_equal };  // the other two swap their arguments
+
+// A function of one number. Unary::relu is one, and so is UnaryOp::pow(2).
+struct UnaryOp {
+  Unary name;
+  double a = 0, b = 0;
+
+  UnaryOp(Unary name_) : UnaryOp(name_, 0, 0) {
+    check(name_ < Unary::affine, "unary: this function has numbers of its own; say UnaryOp::pow(2), say");
+  }
+  static constexpr UnaryOp affine(double scale, double shift) { return {Unary::affine, scale, shift}; }
+  static constexpr UnaryOp divide(double divisor) { return {Unary::divide, divisor, 0}; }
+  static constexpr UnaryOp reciprocal(double numerator) { return {Unary::reciprocal, numerator, 0}; }
+  static constexpr UnaryOp pow(double exponent) { return {Unary::pow, exponent, 0}; }
+  static constexpr UnaryOp clamp(double low, double high) { return {Unary::clamp, low, high}; }
+
+ private:
+  constexpr UnaryOp(Unary name_, double a_, double b_) : name(name_), a(a_), b(b_) {}
+};
 
 // Whether a function's slope is computed from its argument, its value, or both.
 template <bool X, bool Y> struct SlopeReads { static constexpr bool needs_x = X, needs_y = Y; };
@@ -127,12 +150,59 @@ struct Gelu : SlopeReads<true, false> {
     return Phi(x) + x * math::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> * kRootHalf<T>);
   }
 };
+struct Silu : SlopeReads<true, false> {  // x sigmoid(x); Elfwing et al. 2018
+  template <class T> HOST_DEVICE static T f(T x) { return x / (1 + math::exp(-x)); }
+  template <class T> HOST_DEVICE static T slope(T x, T) {
+    const T s = 1 / (1 + math::exp(-x));
+    return s * (1 + x * (1 - s));
+  }
+};
+struct Abs : SlopeReads<true, false> {  // slope 0 at 0
+  template <class T> HOST_DEVICE static T f(T x) { return std::fabs(x); }
+  template <class T> HOST_DEVICE static T slope(T x, T) { return x > 0 ? 1 : x < 0 ? -1 : 0 * x; }
+};
 
 // x ln x with 0 ln 0 = 0, for entropies. Its slope at 0 is -infinity; 0 stands there, since what softmax
 // makes of it is multiplied by x.
 struct XLogX : SlopeReads<true, false> {
   template <class T> HOST_DEVICE static T f(T x) { return x == 0 ? 0 : x * std::log(x); }
   template <class T> HOST_DEVICE static T slope(T x, T) { return x == 0 ? 0 : std::log(x) + 1; }
+};
+
+struct Affine : SlopeReads<false, false> {  // scale x + shift
+  double scale, shift;
+  explicit Affine(const UnaryOp& op) : scale(op.a), shift(op.b) {}
+  template <class T> HOST_DEVICE T f(T x) const { return T(scale) * x + T(shift); }
+  template <class T> HOST_DEVICE T slope(T, T) const { return T(scale); }
+};
+struct Divide : SlopeReads<false, false> {  // x / divisor, which a product with 1 / divisor is not to the bit
+  double divisor;
+  explicit Divide(const UnaryOp& op) : divisor(op.a) {}
+  template <class T> HOST_DEVICE T f(T x) const { return x / T(divisor); }
+  template <class T> HOST_DEVICE T slope(T, T) const { return 1 / T(divisor); }
+};
+struct Reciprocal : SlopeReads<true, false> {  // numerator / x
+  double numerator;
+  explicit Reciprocal(const UnaryOp& op) : numerator(op.a) {}
+  template <class T> HOST_DEVICE T f(T x) const { return T(numerator) / x; }
+  template <class T> HOST_DEVICE T slope(T x, T) const { return -(T(numerator) / x) / x; }
+};
+struct Pow : SlopeReads<true, false> {  // x^exponent; of a negative x only for whole exponents
+  double exponent;
+  explicit Pow(const UnaryOp& op) : exponent(op.a) {}
+  template <class T> HOST_DEVICE T f(T x) const {
+    return exponent == 2 ? x * x : T(std::pow(x, T(exponent)));
+  }
+  template <class T> HOST_DEVICE T slope(T x, T) const {
+    if (exponent == 2) return 2 * x;
+    return exponent == 0 ? 0 : T(exponent) * T(std::pow(x, T(exponent - 1)));
+  }
+};
+struct Clamp : SlopeReads<true, false> {  // to [low, high]; NaN stays NaN, the slope at both ends is 1
+  double low, high;
+  explicit Clamp(const UnaryOp& op) : low(op.a), high(op.b) {}
+  template <class T> HOST_DEVICE T f(T x) const { return x < T(low) ? T(low) : x > T(high) ? T(high) : x; }
+  template <class T> HOST_DEVICE T slope(T x, T) const { return x >= T(low) && x <= T(high) ? 1 : 0; }
 };
 
 struct Add {
@@ -148,9 +218,22 @@ struct Div {
   template <class T> HOST_DEVICE static T f(T a, T b) { return a / b; }
 };
 
+struct Less {
+  template <class T> HOST_DEVICE static int32_t f(T a, T b) { return a < b; }
+};
+struct LessEqual {
+  template <class T> HOST_DEVICE static int32_t f(T a, T b) { return a <= b; }
+};
+struct Equal {
+  template <class T> HOST_DEVICE static int32_t f(T a, T b) { return a == b; }
+};
+struct NotEqual {
+  template <class T> HOST_DEVICE static int32_t f(T a, T b) { return a != b; }
+};
+
 // Calls fn with the struct of that name.
-template <class Fn> decltype(auto) visit(Unary op, Fn&& fn) {
-  switch (op) {
+template <class Fn> decltype(auto) visit(const UnaryOp& op, Fn&& fn) {
+  switch (op.name) {
     case Unary::neg: return fn(Neg{});
     case Unary::exp: return fn(Exp{});
     case Unary::log: return fn(Log{});
@@ -159,6 +242,13 @@ template <class Fn> decltype(auto) visit(Unary op, Fn&& fn) {
     case Unary::sigmoid: return fn(Sigmoid{});
     case Unary::relu: return fn(Relu{});
     case Unary::gelu: return fn(Gelu{});
+    case Unary::silu: return fn(Silu{});
+    case Unary::abs: return fn(Abs{});
+    case Unary::affine: return fn(Affine(op));
+    case Unary::divide: return fn(Divide(op));
+    case Unary::reciprocal: return fn(Reciprocal(op));
+    case Unary::pow: return fn(Pow(op));
+    case Unary::clamp: return fn(Clamp(op));
     default: return fn(XLogX{});
   }
 }
@@ -172,12 +262,28 @@ template <class Fn> decltype(auto) visit(Binary op, Fn&& fn) {
   }
 }
 
-constexpr const char* name_of(Unary op) {
-  constexpr const char* names[] = {"neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "gelu", "x_log_x"};
-  return names[static_cast<int>(op)];
+template <class Fn> decltype(auto) visit(Compare op, Fn&& fn) {
+  switch (op) {
+    case Compare::less: return fn(Less{});
+    case Compare::less_equal: return fn(LessEqual{});
+    case Compare::equal: return fn(Equal{});
+    default: return fn(NotEqual{});
+  }
+}
+
+// In messages: an affine function by what one wrote, x * 2 or x + 1.
+constexpr const char* name_of(const UnaryOp& op) {
+  constexpr const char* names[] = {"neg",  "exp",  "log", "sqrt",    "tanh",   "sigmoid", "relu", "gelu",
+                                   "silu", "abs",  "x_log_x", "affine", "div", "div", "pow",  "clamp"};
+  if (op.name == Unary::affine) return op.b == 0 ? "mul" : op.a == 1 ? "add" : "sub";
+  return names[static_cast<int>(op.name)];
 }
 constexpr const char* name_of(Binary op) {
   constexpr const char* names[] = {"add", "sub", "mul", "div"};
+  return names[static_cast<int>(op)];
+}
+constexpr const char* name_of(Compare op) {
+  constexpr const char* names[] = {"less", "less_equal", "equal", "not_equal"};
   return names[static_cast<int>(op)];
 }
 

@@ -47,10 +47,28 @@ Shape Shape::without_last() const {
   return Shape(std::span(begin(), end() - 1));
 }
 
+Shape Shape::with_last(int64_t size) const {
+  std::vector<int64_t> sizes(begin(), end());
+  sizes.push_back(size);
+  return Shape(sizes);
+}
+
 std::ostream& operator<<(std::ostream& out, const Shape& shape) {
   out << '[';
   for (const int64_t& size : shape) out << (&size == shape.begin() ? "" : ", ") << size;
   return out << ']';
+}
+
+Shape summed_shape(const char* op, const Shape& shape, const Axes& axes, bool keep) {
+  std::array<bool, Shape::kMaxRank> summed{};
+  if (axes.all()) summed.fill(true);
+  for (int axis : axes)
+    check(!std::exchange(summed[shape.axis_index(axis)], true), op, ": axis ", axis, " of ", shape,
+          " is named twice");
+  std::vector<int64_t> sizes;
+  for (int axis = 0; axis < shape.rank(); ++axis)
+    if (keep || !summed[axis]) sizes.push_back(summed[axis] ? 1 : shape[axis]);
+  return Shape(sizes);
 }
 
 Shape broadcast(const char* op, const Shape& a, const Shape& b) {

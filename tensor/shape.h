@@ -4,10 +4,12 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace gradus {
@@ -32,6 +34,7 @@ class Shape {
   int64_t after(int axis) const;   // and right of it
   Shape with(int axis, int64_t size) const;  // this shape with one size replaced
   Shape without_last() const;
+  Shape with_last(int64_t size) const;  // one axis more
 
   friend bool operator==(const Shape& a, const Shape& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
@@ -44,6 +47,26 @@ class Shape {
 };
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // [2, 3]
+
+// Along which axes an operation reduces: one, as in sum(x, -1), several, as in sum(x, {0, 2}), or all, {}.
+class Axes {
+ public:
+  Axes() = default;  // all
+  template <std::integral Integer>
+  requires(!std::same_as<Integer, bool>) Axes(Integer axis) : axes_{static_cast<int>(axis)} {}
+  Axes(std::initializer_list<int> axes) : axes_(axes) {}
+  Axes(std::vector<int> axes) : axes_(std::move(axes)) {}
+
+  bool all() const { return axes_.empty(); }
+  auto begin() const { return axes_.begin(); }
+  auto end() const { return axes_.end(); }
+
+ private:
+  std::vector<int> axes_;
+};
+
+// The shape with these axes summed up: they keep size 1 where `keep` says so, else they vanish.
+Shape summed_shape(const char* op, const Shape& shape, const Axes& axes, bool keep);
 
 // The common shape of two operands, axes matched from the right, size 1 stretching to the other's size.
 Shape broadcast(const char* op, const Shape& a, const Shape& b);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iomanip>
+#include <numeric>
 
 #include "tensor/backend.h"
 
@@ -30,6 +31,13 @@ Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
   return y;
 }
 
+Tensor Tensor::arange(int64_t n, Device device) {
+  check(n >= 0 && n <= INT32_MAX, "arange: expected 0 to 2^31 - 1 numbers, got ", n);
+  std::vector<int32_t> values(static_cast<size_t>(n));
+  std::iota(values.begin(), values.end(), 0);
+  return from(values, {n}, device);
+}
+
 Tensor Tensor::from_bytes(const void* values, Shape shape, DType dtype, Device device) {
   Tensor host(shape, dtype);
   if (host.size() > 0) std::memcpy(host.bytes(), values, host.byte_size());
@@ -41,6 +49,22 @@ Tensor Tensor::reshape(Shape shape) const {
   Tensor view = *this;
   view.shape_ = shape;
   return view;
+}
+
+Tensor Tensor::reshape(std::initializer_list<int64_t> sizes) const {
+  return reshape(shape_with_rest(sizes, shape_));
+}
+
+Shape shape_with_rest(std::initializer_list<int64_t> sizes, const Shape& from) {
+  const auto rest = std::find(sizes.begin(), sizes.end(), -1);
+  if (rest == sizes.end()) return Shape(sizes);
+  std::vector<int64_t> filled(sizes);
+  filled[rest - sizes.begin()] = 1;
+  const int64_t others = Shape(filled).numel();
+  check(others > 0 && from.numel() % others == 0, "reshape: ", from, " does not divide into -1 and ",
+        Shape(filled));
+  filled[rest - sizes.begin()] = from.numel() / others;
+  return Shape(filled);
 }
 
 Tensor Tensor::rows(int64_t from, int64_t to) const {
@@ -99,6 +123,20 @@ double Tensor::item() const {
   check(size() == 1, "item: expected one element, got shape ", shape_);
   const Tensor host = to(Device::cpu);
   return visit(dtype_, [&](auto t) { return static_cast<double>(*host.data<decltype(t)>()); });
+}
+
+double Tensor::at(std::initializer_list<int64_t> place) const {
+  check(static_cast<int>(place.size()) == shape_.rank(), "at: expected ", shape_.rank(), " numbers for ", shape_,
+        ", got ", place.size());
+  Tensor rest = *this;
+  for (int64_t i : place) {
+    const int64_t n = rest.shape_[0];
+    check(i >= -n && i < n, "at: no place ", i, " in an axis of ", n, ", of ", shape_);
+    const int64_t from = i < 0 ? i + n : i;
+    rest = rest.rows(from, from + 1);
+    rest.shape_ = Shape(std::span(rest.shape_.begin() + 1, rest.shape_.end()));
+  }
+  return rest.item();
 }
 
 namespace {

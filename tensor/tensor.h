@@ -25,6 +25,8 @@ class Tensor {
 
   static Tensor full(Shape shape, double value, DType dtype = DType::f32, Device device = Device::cpu);
   static Tensor zeros(Shape s, DType t = DType::f32, Device d = Device::cpu) { return full(s, 0, t, d); }
+  static Tensor ones(Shape s, DType t = DType::f32, Device d = Device::cpu) { return full(s, 1, t, d); }
+  static Tensor arange(int64_t n, Device device = Device::cpu);  // i32 [n]: 0, 1, .., n - 1
   template <Element T>  // float, double or int32_t
   static Tensor from(std::span<const T> values, Shape shape, Device device = Device::cpu) {
     check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
@@ -34,6 +36,10 @@ class Tensor {
   template <Element T>
   static Tensor from(const std::vector<T>& values, Shape shape, Device device = Device::cpu) {
     return from(std::span<const T>(values), shape, device);
+  }
+  template <Element T>  // from({1.f, 2.f}, {2}) is f32, from({1., 2.}, {2}) f64, from({1, 2}, {2}) i32
+  static Tensor from(std::initializer_list<T> values, Shape shape, Device device = Device::cpu) {
+    return from(std::span<const T>(values.begin(), values.size()), shape, device);
   }
   static Tensor like(const Tensor& other, Shape s) { return Tensor(s, other.dtype(), other.device()); }
   static Tensor like(const Tensor& other) { return like(other, other.shape()); }
@@ -67,6 +73,7 @@ class Tensor {
   size_t byte_size() const { return static_cast<size_t>(size()) * size_of(dtype_); }
 
   Tensor reshape(Shape shape) const;            // a view; the same number of elements
+  Tensor reshape(std::initializer_list<int64_t> sizes) const;  // one of them may be -1: whatever is left
   Tensor rows(int64_t from, int64_t to) const;  // a view of [from, to) along the first axis
   Tensor to(Device device) const;               // itself when it is there already
   // Itself when it has that dtype already. To i32 it cuts towards 0, and throws where a number has no place.
@@ -74,6 +81,7 @@ class Tensor {
   Tensor copy() const;
   void assign(const Tensor& other) const;  // writes other's elements into this block; same shape and dtype
   double item() const;                     // the only element
+  double at(std::initializer_list<int64_t> place) const;  // t.at({0, -1}): the last element of the first row
 
   template <Element T> std::vector<T> to_vector() const {
     const Tensor host = to(Device::cpu);
@@ -89,6 +97,9 @@ class Tensor {
   Shape shape_;
   DType dtype_ = DType::f32;
 };
+
+// What reshape makes of sizes with at most one -1, for that many elements.
+Shape shape_with_rest(std::initializer_list<int64_t> sizes, const Shape& from);
 
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor);  // nested brackets, long axes abbreviated
 

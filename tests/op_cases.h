@@ -14,10 +14,11 @@ inline double relu_of(double x) { return x > 0 ? x : 0; }
 
 inline std::vector<OpCase> elementwise_cases() {
   std::vector<OpCase> rows;
-  const auto add_unary = [&](const char* name, Unary op, Values values, double (*fn)(double)) {
+  const auto add_unary = [&](const std::string& name, const UnaryOp& op, Values values, auto fn) {
     const auto f = [op](Inputs x, Generator&) { return unary(op, x[0]); };
     rows.push_back({name, {{{3, 7}, values}}, f, each(fn)});
-    rows.push_back({name + std::string(": large"), {{{40001}, values}}, f, each(fn), 4, true});
+    const std::string large = name + (name.find(':') == std::string::npos ? ": large" : ", large");
+    rows.push_back({large, {{{40001}, values}}, f, each(fn), 4, true});
   };
   add_unary("neg", Unary::neg, Values::normal, [](double x) { return -x; });
   add_unary("exp", Unary::exp, Values::normal, [](double x) { return std::exp(x); });
@@ -27,7 +28,16 @@ inline std::vector<OpCase> elementwise_cases() {
   add_unary("sigmoid", Unary::sigmoid, Values::normal, sigmoid_of);
   add_unary("relu", Unary::relu, Values::off_kink, relu_of);
   add_unary("gelu", Unary::gelu, Values::normal, gelu_of);
+  add_unary("silu", Unary::silu, Values::normal, [](double x) { return x * sigmoid_of(x); });
+  add_unary("abs", Unary::abs, Values::off_kink, [](double x) { return std::fabs(x); });
   add_unary("x_log_x", Unary::x_log_x, Values::positive, [](double x) { return x * std::log(x); });
+  add_unary("clamp: to a range", UnaryOp::clamp(-0.7, 1.1), Values::normal,
+            [](double x) { return std::min(std::max(x, -0.7), 1.1); });
+  for (const double exponent : {0., 1., 2., 3., -2.})  // whole: of numbers of either sign
+    add_unary(message("pow: ", exponent), UnaryOp::pow(exponent),
+              exponent < 0 ? Values::positive : Values::normal,
+              [=](double x) { return std::pow(x, exponent); });
+  add_unary("pow: 0.3", UnaryOp::pow(0.3), Values::positive, [](double x) { return std::pow(x, 0.3); });
 
   const auto add_binary = [&](const std::string& name, Variable (*op)(const Variable&, const Variable&),
                               auto fn) {
@@ -51,10 +61,21 @@ inline std::vector<OpCase> elementwise_cases() {
   add_binary("sub", sub, [](double a, double b) { return a - b; });
   add_binary("mul", mul, [](double a, double b) { return a * b; });
   add_binary("div", div, [](double a, double b) { return a / b; });
-  rows.push_back(
-      {"mul: by a number", {{{3, 4}}}, [](Inputs x, Generator&) { return -1.75 * x[0]; }, each([](double a) {
-         return -1.75 * a;
-       })});
+  // With a number c, on both sides; f32 computes with c rounded.
+  const auto add_number = [&](const std::string& name, Variable (*op)(const Variable&), double (*fn)(double)) {
+    const auto f = [op](Inputs x, Generator&) { return op(x[0]); };
+    rows.push_back({name, {{{3, 4}, Values::positive}}, f, each(fn)});
+    rows.push_back({name + ", large", {{{40001}, Values::positive}}, f, each(fn), 4, true});
+  };
+  using V = const Variable&;
+  add_number("add: x + c", [](V x) { return x + 1.1; }, [](double x) { return x + 1.1; });
+  add_number("add: c + x", [](V x) { return 1.1 + x; }, [](double x) { return 1.1 + x; });
+  add_number("sub: x - c", [](V x) { return x - 1.1; }, [](double x) { return x - 1.1; });
+  add_number("sub: c - x", [](V x) { return 1.1 - x; }, [](double x) { return 1.1 - x; });
+  add_number("mul: x c", [](V x) { return x * -1.7; }, [](double x) { return x * -1.7; });
+  add_number("mul: c x", [](V x) { return -1.7 * x; }, [](double x) { return -1.7 * x; });
+  add_number("div: x / c", [](V x) { return x / 1.1; }, [](double x) { return x / 1.1; });
+  add_number("div: c / x", [](V x) { return 1.1 / x; }, [](double x) { return 1.1 / x; });
   rows.push_back(
       {"mul: with itself", {{{3, 4}}}, [](Inputs x, Generator&) { return x[0] * x[0]; }, each([](double a) {
          return a * a;
@@ -62,8 +83,76 @@ inline std::vector<OpCase> elementwise_cases() {
   return rows;
 }
 
+inline std::vector<OpCase> where_cases() {
+  std::vector<OpCase> rows;
+  // The mask: every third element, as i32 or as a real number.
+  const auto mask_values = [](const Shape& shape) {
+    std::vector<double> values(static_cast<size_t>(shape.numel()));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = i % 3 == 0 ? 0.5 : 0;
+    return values;
+  };
+  const auto chosen = [=](const Array& a, const Array& b, const Shape& mask_shape) {
+    const auto mark = [](double at_a, double) { return at_a; };
+    const auto other = [](double, double at_b) { return at_b; };
+    Array mask(mask_shape, mask_values(mask_shape)), all = reference::broadcasted(a, b, mark);
+    const Array left = reference::broadcasted(all, mask, mark);  // both stretched to the common shape
+    const Array right = reference::broadcasted(reference::broadcasted(a, b, other), mask, mark);
+    Array y = left;
+    for (size_t i = 0; i < y.v.size(); ++i)
+      if (mask.stretched(y.index(static_cast<int64_t>(i))) == 0) y.v[i] = right.v[i];
+    return y;
+  };
+  const auto add = [&](const std::string& what, Shape mask, Shape a, Shape b, bool large = false) {
+    for (const bool real : {false, true})
+      rows.push_back({"where: " + what + (real ? ", a real mask" : ""),
+                      {{a}, {b}},
+                      [=](Inputs x, Generator&) {
+                        const Tensor m = real_like(x[0], mask_values(mask), mask);
+                        return where(real ? m : m > 0, x[0], x[1]);
+                      },
+                      [=](Arrays x) { return chosen(x[0], x[1], mask); },
+                      large ? 16. : 4.,
+                      large});
+  };
+  add("same shape", {3, 4}, {3, 4}, {3, 4});
+  add("a mask for each row", {3, 1}, {3, 4}, {3, 4});
+  add("a mask for each column", {4}, {2, 3, 4}, {3, 1});
+  add("all stretch", {5, 1, 1}, {3, 1}, {4});
+  add("scalars", {}, {}, {});
+  add("a scalar beside a matrix", {3, 4}, {}, {3, 4});
+  add("large", {300, 70}, {300, 1}, {70}, true);
+  const Shape shape{3, 4};
+  rows.push_back({"where: a number elsewhere",
+                  {{shape}},
+                  [=](Inputs x, Generator&) { return where(real_like(x[0], mask_values(shape), shape), x[0], 2.5); },
+                  [=](Arrays x) { return chosen(x[0], Array({}, {2.5}), shape); }});
+  rows.push_back({"where: a number there",
+                  {{shape}},
+                  [=](Inputs x, Generator&) { return where(real_like(x[0], mask_values(shape), shape), 2.5, x[0]); },
+                  [=](Arrays x) { return chosen(Array({}, {2.5}), x[0], shape); }});
+  return rows;
+}
+
 inline std::vector<OpCase> reduce_cases() {
   std::vector<OpCase> rows;
+  const auto add_max = [&](const std::string& what, Shape shape, std::vector<int> axes, bool keep,
+                           Shape expected, bool large = false) {
+    rows.push_back({"max: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return max(x[0], axes, keep); },
+                    [=](Arrays x) { return reference::max(x[0], axes, expected); },
+                    4,
+                    large});
+  };
+  add_max("all", {3, 4}, {}, false, {});
+  add_max("all, kept", {3, 4}, {}, true, {1, 1});
+  add_max("first axis", {3, 4, 2}, {0}, false, {4, 2});
+  add_max("last axis", {3, 4, 2}, {-1}, false, {3, 4});
+  add_max("middle axis, kept", {3, 4, 2}, {1}, true, {3, 1, 2});
+  add_max("outer axes", {3, 4, 2}, {0, 2}, false, {4});
+  add_max("an axis of 1", {3, 1}, {1}, false, {3});
+  add_max("large, rows", {900, 37}, {0}, false, {37}, true);
+  add_max("large, columns", {37, 900}, {1}, false, {37}, true);
   const auto add_sum = [&](const std::string& what, Shape shape, std::vector<int> axes, bool keep,
                            Shape expected, bool large = false) {
     std::vector<int> all;
@@ -130,6 +219,28 @@ inline std::vector<OpCase> rearrange_cases() {
   add_permute("heads", {2, 3, 2, 5}, {0, 2, 1, 3});
   add_permute("six axes", {1, 2, 3, 2, 1, 2}, {5, 3, 4, 0, 2, 1});
   add_permute("large", {30, 40, 50}, {2, 0, 1}, true);
+  const auto add_transpose = [&](const std::string& what, Shape shape, std::vector<int> axes) {
+    rows.push_back({"transpose: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return transpose(x[0]); },
+                    [=](Arrays x) { return reference::permute(x[0], axes); }});
+  };
+  add_transpose("matrix", {3, 4}, {1, 0});
+  add_transpose("batch", {2, 3, 4}, {0, 2, 1});
+  const auto add_slice = [&](const std::string& what, Shape shape, int axis, int64_t from, int64_t to,
+                             bool large = false) {
+    rows.push_back({"slice: " + what,
+                    {{shape}},
+                    [=](Inputs x, Generator&) { return slice(x[0], axis, from, to); },
+                    [=](Arrays x) { return reference::slice(x[0], axis, from, to); },
+                    4,
+                    large});
+  };
+  add_slice("first axis", {5, 3}, 0, 1, 4);
+  add_slice("last axis", {5, 3}, -1, 2, 3);
+  add_slice("middle axis", {2, 4, 3}, 1, 0, 2);
+  add_slice("all of it", {2, 4}, 1, 0, 4);
+  add_slice("large", {40, 90, 20}, 1, 30, 75, true);
   const auto add_concat = [&](const std::string& what, std::vector<Input> parts, int axis,
                               bool large = false) {
     rows.push_back({"concat: " + what, parts,
@@ -226,8 +337,8 @@ inline std::vector<OpCase> row_cases() {
   };
   const auto add_softmax_along = [&](Shape shape, int axis) {
     const auto moved = [=](Arrays x, bool log) {
-      const std::vector<int> swapped = swapped_with_last(shape, axis);
-      return reference::permute(reference::softmax(reference::permute(x[0], swapped), log), swapped);
+      const std::vector<int> to_last = swapped(shape, axis, -1);
+      return reference::permute(reference::softmax(reference::permute(x[0], to_last), log), to_last);
     };
     const std::string what = message("along axis ", axis, " of ", shape);
     rows.push_back({"softmax: " + what,
@@ -290,7 +401,7 @@ inline std::vector<OpCase> row_cases() {
 
 inline std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
-  for (auto family : {elementwise_cases, reduce_cases, rearrange_cases, product_cases, row_cases,
+  for (auto family : {elementwise_cases, where_cases, reduce_cases, rearrange_cases, product_cases, row_cases,
                       embedding_cases, attention_cases, cross_entropy_cases, prior_cross_entropy_cases})
     for (OpCase& row : family()) all.push_back(std::move(row));
   return all;

@@ -74,6 +74,31 @@ inline Array sum(const Array& x, const std::vector<int>& axes, Shape shape) {
   return {shape, y.v};
 }
 
+inline Array slice(Array x, int axis, int64_t from, int64_t to) {
+  const int at = x.shape.axis_index(axis);
+  Array y(x.shape.with(axis, to - from));
+  for (size_t i = 0; i < y.v.size(); ++i) {
+    std::vector<int64_t> place = y.index(static_cast<int64_t>(i));
+    place[static_cast<size_t>(at)] += from;
+    y.v[i] = x.stretched(place);
+  }
+  return y;
+}
+
+// No axes: all.
+inline Array max(const Array& x, const std::vector<int>& axes, Shape shape) {
+  Shape kept = x.shape;
+  for (int axis = 0; axis < x.shape.rank() && axes.empty(); ++axis) kept = kept.with(axis, 1);
+  for (int axis : axes) kept = kept.with(axis, 1);
+  Array y(kept);
+  for (double& largest : y.v) largest = -INFINITY;
+  for (size_t i = 0; i < x.v.size(); ++i) {
+    double& largest = y.stretched(x.index(static_cast<int64_t>(i)));
+    largest = std::max(largest, x.v[i]);
+  }
+  return {shape, y.v};
+}
+
 // y's axis i is x's axis axes[i].
 inline Array permute(Array x, const std::vector<int>& axes) {
   std::vector<int64_t> sizes;

@@ -116,6 +116,6 @@ TEST_CASE("ops: every operation of autograd/ops.h has its row in the table") {
   CHECK(declared.size() >= 25);
   for (const std::string& name : declared)
     CHECK_MESSAGE(rows.contains(name), name, " has no row in op_cases.h");
-  for (int op = 0; op <= static_cast<int>(Unary::x_log_x); ++op)
+  for (int op = 0; op < static_cast<int>(Unary::affine); ++op)  // those with numbers are declared by name
     CHECK_MESSAGE(rows.contains(name_of(static_cast<Unary>(op))), name_of(static_cast<Unary>(op)));
 }

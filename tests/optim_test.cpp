@@ -149,7 +149,7 @@ TEST_CASE("gradients are clipped to a norm and scaled, all of them together") {
 }
 
 TEST_CASE("what an optimiser cannot work with is refused") {
-  CHECK(error_of([] { Sgd({}); }) == "sgd: no parameters");
+  CHECK(error_of([] { Sgd(std::vector<NamedParameter>{}); }) == "sgd: no parameters that want a gradient");
   std::vector<NamedParameter> mixed = some_parameters();
   mixed[2].variable = random_leaf({2}, 1, DType::f32);
   CHECK(contains(error_of([&] { Sgd{mixed}; }), "sgd: gain is f32 on cpu, the first parameter f64"));
@@ -330,7 +330,7 @@ TEST_CASE("optimisers: one parameter twice, and one name for two") {
   const Variable a = random_leaf({2}, 1), b = random_leaf({2}, 2);
   CHECK(contains(error_of([&] { Adam({{"", a}, {"", b}}); }), "adam: two parameters are called ''"));
   CHECK(contains(error_of([&] { Sgd({{"a", a}, {"b", a}}); }), "sgd: b is there already"));
-  CHECK(contains(error_of([&] { Sgd({{"c", a.detach()}}); }), "sgd: c is no leaf"));
+  CHECK(error_of([&] { Sgd({{"c", a.detach()}}); }) == "sgd: no parameters that want a gradient");
   CHECK(contains(error_of([&] { Sgd({{"d", a * 2}}); }), "sgd: d is no leaf"));
 }
 

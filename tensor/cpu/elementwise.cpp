@@ -21,7 +21,7 @@ void CpuBackend::cast(In x, Out y) {
   });
 }
 
-void CpuBackend::unary(Unary op, In x, Out y) {
+void CpuBackend::unary(const UnaryOp& op, In x, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
     visit(op, [&](auto fn) {
       const T* in = x.data<T>();
@@ -30,7 +30,7 @@ void CpuBackend::unary(Unary op, In x, Out y) {
   });
 }
 
-void CpuBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
+void CpuBackend::unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) {
   visit_real(dy.dtype(), [&]<class T>(T) {
     visit(op, [&](auto fn) {
       T *dout = dy.data<T>(), *din = dx.data<T>();
@@ -43,10 +43,10 @@ void CpuBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
 
 namespace {
 
-// y[i] = fn.f(a, b) for i in [begin, end), where a stride of 0 repeats the operand's first element. The
-// strides, 1 or 0, are told apart outside the loop, so that the loop reads its operands plainly.
-template <class T, class Fn>
-void broadcast_run(int64_t begin, int64_t end, const T* a, bool a_moves, const T* b, bool b_moves, T* y,
+// y[i] = fn.f(a, b) for i in [begin, end), where an operand that does not move gives its first element again
+// and again. Which ones move is told apart outside the loop, so that the loop reads its operands plainly.
+template <class T, class Result, class Fn>
+void broadcast_run(int64_t begin, int64_t end, const T* a, bool a_moves, const T* b, bool b_moves, Result* y,
                    Fn fn) {
   if (a_moves && b_moves) cpu::lanes(begin, end, [=](int64_t i) { y[i] = fn.f(a[i], b[i]); });
   else if (a_moves) cpu::lanes(begin, end, [=, right = *b](int64_t i) { y[i] = fn.f(a[i], right); });
@@ -63,23 +63,49 @@ int64_t row_offset(int64_t row, const Shape& shape, const Shape& y) {
   return offset;
 }
 
+// Whether an operand of this shape has other elements along y's last axis.
+bool moves(const Shape& shape, const Shape& y) { return shape.rank() > 0 && shape[-1] == y[-1]; }
+
+template <class T, class Result, class Fn> void pairwise(In a, In b, Out y, Fn fn) {
+  const T *left = a.data<T>(), *right = b.data<T>();
+  Result* out = y.data<Result>();
+  const bool a_flat = a.shape() == y.shape(), b_flat = b.shape() == y.shape();
+  if ((a_flat || a.size() == 1) && (b_flat || b.size() == 1))
+    return cpu::parallel_ranges(y.size(), 1, [&](int64_t begin, int64_t end) {
+      broadcast_run(begin, end, left, a_flat, right, b_flat, out, fn);
+    });
+  const int64_t inner = y.shape()[-1];
+  cpu::parallel_rows(y.shape().before(-1), inner, [&](int64_t row) {
+    broadcast_run(0, inner, left + row_offset(row, a.shape(), y.shape()), moves(a.shape(), y.shape()),
+                  right + row_offset(row, b.shape(), y.shape()), moves(b.shape(), y.shape()),
+                  out + row * inner, fn);
+  });
+}
+
 }  // namespace
 
 void CpuBackend::binary(Binary op, In a, In b, Out y) {
-  const bool a_flat = a.shape() == y.shape(), b_flat = b.shape() == y.shape();
-  visit_real(y.dtype(), [&]<class T>(T) {
-    const T *left = a.data<T>(), *right = b.data<T>();
-    T* out = y.data<T>();
-    visit(op, [&](auto fn) {
-      if ((a_flat || a.size() == 1) && (b_flat || b.size() == 1))
-        return cpu::parallel_ranges(y.size(), 1, [&](int64_t begin, int64_t end) {
-          broadcast_run(begin, end, left, a_flat, right, b_flat, out, fn);
-        });
-      const int64_t inner = y.shape()[-1];
-      const auto moves = [&](const Tensor& x) { return x.shape().rank() > 0 && x.shape()[-1] == inner; };
-      cpu::parallel_rows(y.shape().before(-1), inner, [&](int64_t row) {
-        broadcast_run(0, inner, left + row_offset(row, a.shape(), y.shape()), moves(a),
-                      right + row_offset(row, b.shape(), y.shape()), moves(b), out + row * inner, fn);
+  visit_real(y.dtype(), [&]<class T>(T) { visit(op, [&](auto fn) { pairwise<T, T>(a, b, y, fn); }); });
+}
+
+void CpuBackend::compare(Compare op, In a, In b, Out y) {
+  visit(a.dtype(), [&]<class T>(T) { visit(op, [&](auto fn) { pairwise<T, int32_t>(a, b, y, fn); }); });
+}
+
+void CpuBackend::where(In mask, In a, In b, Out y) {
+  if (y.shape().rank() == 0) return where(mask.reshape({1}), a.reshape({1}), b.reshape({1}), Out(y.reshape({1})));
+  const int64_t inner = y.shape()[-1];
+  visit(y.dtype(), [&]<class T>(T) {
+    const auto row_of = [&](const auto* first, const Shape& shape, int64_t row) {
+      return first + row_offset(row, shape, y.shape());
+    };
+    const int64_t step_mask = moves(mask.shape(), y.shape()), step_a = moves(a.shape(), y.shape()),
+                  step_b = moves(b.shape(), y.shape());
+    cpu::parallel_rows(y.size() / std::max<int64_t>(inner, 1), inner, [&](int64_t row) {
+      const int32_t* chosen = row_of(mask.data<int32_t>(), mask.shape(), row);
+      const T *left = row_of(a.data<T>(), a.shape(), row), *right = row_of(b.data<T>(), b.shape(), row);
+      cpu::lanes(0, inner, [=, out = y.data<T>() + row * inner](int64_t i) {
+        out[i] = chosen[i * step_mask] != 0 ? left[i * step_a] : right[i * step_b];
       });
     });
   });

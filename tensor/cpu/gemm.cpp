@@ -71,7 +71,7 @@ void CpuBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta,
   });
 }
 
-void CpuBackend::linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) {
+void CpuBackend::linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) {
   const GemmShape shape{x.shape().before(-1), w.shape()[0], w.shape()[1], false, true};
   visit_real(y.dtype(), [&]<class T>(T) {
     const T* bias = b ? b.data<T>() : nullptr;

@@ -58,6 +58,19 @@ void CpuBackend::sum_to(In x, Out y) {
   y.assign(current.reshape(y.shape()));
 }
 
+void CpuBackend::argmax(In x, int axis, Out y) {
+  const int64_t n = x.shape()[axis], inner = x.shape().after(axis);
+  visit_real(x.dtype(), [&]<class T>(T) {
+    cpu::parallel_rows(y.size(), n, [&](int64_t i) {
+      const T* in = x.data<T>() + i / inner * n * inner + i % inner;
+      int64_t best = 0;
+      for (int64_t j = 1; j < n && in[best * inner] == in[best * inner]; ++j)
+        if (!(in[j * inner] <= in[best * inner])) best = j;
+      y.data<int32_t>()[i] = static_cast<int32_t>(best);
+    });
+  });
+}
+
 void CpuBackend::permute(In x, std::span<const int> axes, Out y) {
   const int rank = x.shape().rank();
   if (rank == 0 || x.size() == 0) return y.assign(x.reshape(y.shape()));

@@ -27,14 +27,13 @@ void CpuBackend::adam(const AdamSpec& spec, std::span<const AdamParameter> param
                second_correction = 1 - std::pow(spec.beta2, spec.step);
   visit_real(parameters[0].weight.dtype(), [&]<class T>(T) {
     const T beta1 = spec.beta1, beta2 = spec.beta2, rest1 = 1 - spec.beta1, rest2 = 1 - spec.beta2;
-    const T step_size = spec.lr / first_correction, eps = spec.eps;
-    const T root_correction = 1 / std::sqrt(second_correction);
+    const T eps = spec.eps, root_correction = 1 / std::sqrt(second_correction);
     cpu::parallel_pieces(sizes_of(parameters), [&](int64_t which, int64_t begin, int64_t end) {
       const AdamParameter& p = parameters[which];
       const T* g = p.gradient.data<T>();
       T *w = p.weight.data<T>(), *m = p.m.data<T>(), *v = p.v.data<T>();
-      const double decay = p.decays ? spec.weight_decay : 0;
-      const T l2 = spec.decoupled ? 0 : decay, shrink = spec.decoupled ? 1 - spec.lr * decay : 1;
+      const T step_size = p.lr / first_correction;
+      const T l2 = spec.decoupled ? 0 : p.weight_decay, shrink = spec.decoupled ? 1 - p.lr * p.weight_decay : 1;
       cpu::lanes(begin, end, [=](int64_t i) {
         const T gi = g[i] + l2 * w[i];
         m[i] = beta1 * m[i] + rest1 * gi;
@@ -49,10 +48,10 @@ void CpuBackend::adam(const AdamSpec& spec, std::span<const AdamParameter> param
 void CpuBackend::sgd(const SgdSpec& spec, std::span<const SgdParameter> parameters) {
   if (parameters.empty()) return;
   visit_real(parameters[0].weight.dtype(), [&]<class T>(T) {
-    const T lr = spec.lr, momentum = spec.momentum;
+    const T momentum = spec.momentum;
     cpu::parallel_pieces(sizes_of(parameters), [&](int64_t which, int64_t begin, int64_t end) {
       const SgdParameter& p = parameters[which];
-      const T *g = p.gradient.data<T>(), decay = p.decays ? spec.weight_decay : 0;
+      const T *g = p.gradient.data<T>(), lr = p.lr, decay = p.weight_decay;
       T *w = p.weight.data<T>(), *u = p.velocity.data<T>();
       cpu::lanes(begin, end, [=, nesterov = spec.nesterov](int64_t i) {
         const T gi = g[i] + decay * w[i];

@@ -19,18 +19,21 @@ class CudaBackend final : public Backend {
 
   void fill(double value, Out y) override;
   void cast(In x, Out y) override;
-  void unary(Unary op, In x, Out y) override;
-  void unary_backward(Unary op, In x, In y, In dy, Out dx) override;
+  void unary(const UnaryOp& op, In x, Out y) override;
+  void unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) override;
   void binary(Binary op, In a, In b, Out y) override;
+  void compare(Compare op, In a, In b, Out y) override;
+  void where(In mask, In a, In b, Out y) override;
   void dropout(In x, In residual, double p, const Draw& draw, Out y) override;
   int64_t first_nonfinite(In x) override;
 
   void sum_to(In x, Out y) override;
+  void argmax(In x, int axis, Out y) override;
   void permute(In x, std::span<const int> axes, Out y) override;
   void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) override;
 
   void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) override;
-  void linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) override;
+  void linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) override;
 
   void softmax(In x, bool log, Out y) override;
   void softmax_backward(In y, In dy, bool log, Out dx) override;

@@ -17,16 +17,26 @@ template <class From, class To> struct Cast {
 };
 template <class T, class Fn> struct Forward {
   const T* x;
-  __device__ T operator()(int64_t i) const { return Fn::f(x[i]); }
+  Fn fn;
+  __device__ T operator()(int64_t i) const { return fn.f(x[i]); }
 };
 template <class T, class Fn> struct Backward {
   const T *x, *y, *dy;
-  __device__ T operator()(int64_t i) const { return dy[i] * Fn::slope(x[i], y[i]); }
+  Fn fn;
+  __device__ T operator()(int64_t i) const { return dy[i] * fn.slope(x[i], y[i]); }
 };
 template <class T, class Fn> struct Pairwise {
   const T *a, *b;
   Strided at_a, at_b;
-  __device__ T operator()(int64_t i) const { return Fn::f(a[at_a.offset(i)], b[at_b.offset(i)]); }
+  __device__ auto operator()(int64_t i) const { return Fn::f(a[at_a.offset(i)], b[at_b.offset(i)]); }
+};
+template <class T> struct Choice {
+  const int32_t* mask;
+  const T *a, *b;
+  Strided at_mask, at_a, at_b;
+  __device__ T operator()(int64_t i) const {
+    return mask[at_mask.offset(i)] != 0 ? a[at_a.offset(i)] : b[at_b.offset(i)];
+  }
 };
 
 }  // namespace
@@ -41,19 +51,19 @@ void CudaBackend::cast(In x, Out y) {
   });
 }
 
-void CudaBackend::unary(Unary op, In x, Out y) {
+void CudaBackend::unary(const UnaryOp& op, In x, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    visit(op, [&]<class Fn>(Fn) { map(x.size(), y.data<T>(), Forward<T, Fn>{x.data<T>()}); });
+    visit(op, [&]<class Fn>(Fn fn) { map(x.size(), y.data<T>(), Forward<T, Fn>{x.data<T>(), fn}); });
   });
 }
 
-void CudaBackend::unary_backward(Unary op, In x, In y, In dy, Out dx) {
+void CudaBackend::unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) {
   visit_real(dy.dtype(), [&]<class T>(T) {
-    visit(op, [&]<class Fn>(Fn) {
+    visit(op, [&]<class Fn>(Fn fn) {
       const T* dout = dy.data<T>();
       // What the slope does not read may be absent: point it at dy, which is there.
       const T *in = Fn::needs_x ? x.data<T>() : dout, *out = Fn::needs_y ? y.data<T>() : dout;
-      map(dy.size(), dx.data<T>(), Backward<T, Fn>{in, out, dout});
+      map(dy.size(), dx.data<T>(), Backward<T, Fn>{in, out, dout, fn});
     });
   });
 }
@@ -65,6 +75,24 @@ void CudaBackend::binary(Binary op, In a, In b, Out y) {
           Pairwise<T, Fn>{a.data<T>(), b.data<T>(), Strided::broadcast(a.shape(), y.shape()),
                           Strided::broadcast(b.shape(), y.shape())});
     });
+  });
+}
+
+void CudaBackend::compare(Compare op, In a, In b, Out y) {
+  visit(a.dtype(), [&]<class T>(T) {
+    visit(op, [&]<class Fn>(Fn) {
+      map(y.size(), y.data<int32_t>(),
+          Pairwise<T, Fn>{a.data<T>(), b.data<T>(), Strided::broadcast(a.shape(), y.shape()),
+                          Strided::broadcast(b.shape(), y.shape())});
+    });
+  });
+}
+
+void CudaBackend::where(In mask, In a, In b, Out y) {
+  visit(y.dtype(), [&]<class T>(T) {
+    map(y.size(), y.data<T>(),
+        Choice<T>{mask.data<int32_t>(), a.data<T>(), b.data<T>(), Strided::broadcast(mask.shape(), y.shape()),
+                  Strided::broadcast(a.shape(), y.shape()), Strided::broadcast(b.shape(), y.shape())});
   });
 }
 

@@ -13,14 +13,14 @@ struct Identity {
 // y [rows, columns] = f(y + bias), and before f into pre; bias and pre may be null. A thread keeps to
 // its columns.
 template <class T, class Fn>
-__global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T* y, T* pre) {
+__global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T* y, T* pre, Fn fn) {
   for (int64_t j = thread_index(); j < columns; j += thread_count()) {
     const T offset = bias ? bias[j] : 0;
     for (int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
       T& out = y[r * columns + j];
       const T x = out + offset;
       if (pre) pre[r * columns + j] = x;
-      out = Fn::f(x);
+      out = fn.f(x);
     }
   }
 }
@@ -35,14 +35,16 @@ void CudaBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta
   });
 }
 
-void CudaBackend::linear(In x, In w, In b, std::optional<Unary> activation, Out y, Out pre) {
+void CudaBackend::linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) {
   const int64_t rows = x.shape().before(-1), columns = w.shape()[0];
   gemm({rows, columns, w.shape()[1], false, true}, 1, x, w, 0, y);
   if (!b && !pre && !activation) return;
   visit_real(y.dtype(), [&]<class T>(T) {
     constexpr int64_t kRows = 8;  // of one block
     const dim3 grid(blocks_for(columns), std::min<int64_t>((rows + kRows - 1) / kRows, 65535));
-    const auto run = [&]<class Fn>(Fn) { launch(bias_activation<T, Fn>, {grid}, rows, columns, b, y, pre); };
+    const auto run = [&]<class Fn>(Fn fn) {
+      launch(bias_activation<T, Fn>, {grid}, rows, columns, b, y, pre, fn);
+    };
     activation ? visit(*activation, run) : run(Identity{});
   });
 }

@@ -49,6 +49,18 @@ template <class T> struct Read {
   __device__ T operator()(int64_t i) const { return x[at.offset(i)]; }
 };
 
+template <class T> struct FirstLargest {  // of n places, `inner` elements apart
+  const T* x;
+  int64_t n, inner;
+  __device__ int32_t operator()(int64_t i) const {
+    const T* in = x + i / inner * n * inner + i % inner;
+    int64_t best = 0;
+    for (int64_t j = 1; j < n && in[best * inner] == in[best * inner]; ++j)
+      if (!(in[j * inner] <= in[best * inner])) best = j;
+    return static_cast<int32_t>(best);
+  }
+};
+
 template <class T>
 __global__ void copy_columns_kernel(int64_t elements, int64_t width, const T* x, int64_t x_pitch, T* y,
                                     int64_t y_pitch) {
@@ -67,6 +79,12 @@ void CudaBackend::sum_to(In x, Out y) {
     current = sum_axis(current, s.before(axis), s[axis], s.after(axis), y).reshape(s.with(axis, 1));
   }
   y.assign(current.reshape(y.shape()));  // nothing to do, but where no axis was summed
+}
+
+void CudaBackend::argmax(In x, int axis, Out y) {
+  visit_real(x.dtype(), [&]<class T>(T) {
+    map(y.size(), y.data<int32_t>(), FirstLargest<T>{x.data<T>(), x.shape()[axis], x.shape().after(axis)});
+  });
 }
 
 void CudaBackend::permute(In x, std::span<const int> axes, Out y) {

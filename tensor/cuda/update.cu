@@ -78,27 +78,29 @@ template <class T> struct Adam {
     const T* gradient;
     T *weight, *m, *v;
     int64_t size;
-    bool decays;
+    T lr, decay;
 
     Arrays() = default;
     explicit Arrays(const AdamParameter& p)
         : gradient(p.gradient.data<T>()), weight(p.weight.data<T>()), m(p.m.data<T>()), v(p.v.data<T>()),
-          size(p.weight.size()), decays(p.decays) {}
+          size(p.weight.size()), lr(p.lr), decay(p.weight_decay) {}
   };
-  T beta1, beta2, rest1, rest2, step_size, root_correction, eps, l2, shrink;
+  T beta1, beta2, rest1, rest2, correction, root_correction, eps;
+  bool decoupled;
 
   explicit Adam(const AdamSpec& s)
       : beta1(s.beta1), beta2(s.beta2), rest1(1 - s.beta1), rest2(1 - s.beta2),
-        step_size(s.lr / (1 - std::pow(s.beta1, s.step))),
-        root_correction(1 / std::sqrt(1 - std::pow(s.beta2, s.step))), eps(s.eps),
-        l2(s.decoupled ? 0 : s.weight_decay), shrink(s.decoupled ? 1 - s.lr * s.weight_decay : 1) {}
+        correction(1 / (1 - std::pow(s.beta1, s.step))),
+        root_correction(1 / std::sqrt(1 - std::pow(s.beta2, s.step))), eps(s.eps), decoupled(s.decoupled) {}
 
   __device__ void operator()(const Arrays& a, int64_t i) const {
-    const T w = a.weight[i], g = a.gradient[i] + (a.decays ? l2 * w : T(0));
+    const T w = a.weight[i], decay = a.decay * w;
+    const T g = decoupled ? a.gradient[i] : a.gradient[i] + decay;
     const T m = beta1 * a.m[i] + rest1 * g, v = beta2 * a.v[i] + rest2 * g * g;
     a.m[i] = m;
     a.v[i] = v;
-    a.weight[i] = (a.decays ? shrink * w : w) - step_size * m / (std::sqrt(v) * root_correction + eps);
+    const T step = correction * m / (std::sqrt(v) * root_correction + eps);
+    a.weight[i] = w - a.lr * (decoupled ? step + decay : step);
   }
 };
 
@@ -108,24 +110,23 @@ template <class T> struct Sgd {
     const T* gradient;
     T *weight, *velocity;
     int64_t size;
-    bool decays;
+    T lr, decay;
 
     Arrays() = default;
     explicit Arrays(const SgdParameter& p)
         : gradient(p.gradient.data<T>()), weight(p.weight.data<T>()), velocity(p.velocity.data<T>()),
-          size(p.weight.size()), decays(p.decays) {}
+          size(p.weight.size()), lr(p.lr), decay(p.weight_decay) {}
   };
-  T lr, momentum, decay;
+  T momentum;
   bool nesterov;
 
-  explicit Sgd(const SgdSpec& s)
-      : lr(s.lr), momentum(s.momentum), decay(s.weight_decay), nesterov(s.nesterov) {}
+  explicit Sgd(const SgdSpec& s) : momentum(s.momentum), nesterov(s.nesterov) {}
 
   __device__ void operator()(const Arrays& a, int64_t i) const {
-    const T w = a.weight[i], g = a.gradient[i] + (a.decays ? decay * w : T(0));
+    const T w = a.weight[i], g = a.gradient[i] + a.decay * w;
     const T velocity = momentum * a.velocity[i] + g;
     a.velocity[i] = velocity;
-    a.weight[i] = w - lr * (nesterov ? g + momentum * velocity : velocity);
+    a.weight[i] = w - a.lr * (nesterov ? g + momentum * velocity : velocity);
   }
 };
 

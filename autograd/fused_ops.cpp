@@ -25,16 +25,14 @@ struct SavedIds {
 // dx = rstd (u - mean(u) - h mean(u h)), dgain = sum dy h, dbias = sum dy
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps) {
   const auto [y, statistics] = layer_norm_forward(x.value(), gain.value(), bias.value(), eps);
+  const Saved kept_x = saved_for(x.requires_grad() ? x : gain, x.value());  // dx reads both, dgain x alone
   return record("layer_norm", y, {x, gain, bias},
-                [x = Saved(x.value()), gain = Saved(gain.value()), statistics = statistics](const Tensor& dy,
-                                                                                            Gradients d) {
+                [x = kept_x, gain = saved_for(x, gain.value()), statistics = statistics](const Tensor& dy,
+                                                                                         Gradients d) {
                   const Tensor dx = d[0] ? Tensor::like(dy) : Tensor();
-                  // What a gradient does not read may have changed: dx reads both, dgain x alone.
-                  const Tensor& read_x = d[0] || d[1] ? x.get() : dy;
-                  const Tensor read_gain = d[0] ? gain.get() : Tensor();
+                  const Tensor& in = x ? x.get() : dy;  // for dbias alone any x will do
                   backend(dy.device())
-                      .layer_norm_backward(dy, read_x, read_gain, statistics, Out(dx), d[1].buffer(),
-                                           d[2].buffer());
+                      .layer_norm_backward(dy, in, gain, statistics, Out(dx), d[1].buffer(), d[2].buffer());
                   if (d[0]) d[0] += dx;
                 });
 }
@@ -45,23 +43,22 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b, std::op
   const bool keep_pre = activation && visit(*activation, [](auto fn) { return fn.needs_x; });
   const bool keep_y = activation && visit(*activation, [](auto fn) { return fn.needs_y; });
   const auto [y, pre] = linear_forward(x.value(), w.value(), value_if_any(b), activation, keep_pre);
-  const auto rule = [x = Saved(x.value()), w = Saved(w.value()), activation, pre = Saved(pre),
-                     y = keep_y ? Saved(y) : Saved()](const Tensor& dy, Gradients d) {
+  const auto rule = [x = saved_for(w, x.value()), w = saved_for(x, w.value()), shape = x.shape(), activation,
+                     pre = Saved(pre), y = keep_y ? Saved(y) : Saved()](const Tensor& dy, Gradients d) {
     const Tensor dpre = activation ? unary_backward(*activation, pre, y, dy) : dy;
     const int64_t n = dpre.shape().before(-1), m = dpre.shape()[-1];
     const Tensor dpre_rows = dpre.reshape({n, m});
-    if (d[0]) d[0] += matmul(dpre_rows, w).reshape(dy.shape().with(-1, w.get().shape()[1]));
+    if (d[0]) d[0] += matmul(dpre_rows, w).reshape(shape);
     if (d[1]) {  // dw [m, k] += dpre [n, m]^T x [n, k]
-      const int64_t k = x.get().shape()[-1];
-      backend(dy.device()).gemm({m, k, n, true, false}, 1, dpre, x, 1, d[1].buffer());
+      backend(dy.device()).gemm({m, shape[-1], n, true, false}, 1, dpre, x, 1, d[1].buffer());
     }
     d[2] += dpre_rows;
   };
   return record("linear", y, {x, w, b}, rule);
 }
 
-// y = residual + x kept / (1 - p):  dx = dy kept / (1 - p), by the same random bits, drawn again; dresidual =
-// dy
+// y = residual + x kept / (1 - p):
+// dx = dy kept / (1 - p), by the same random bits, drawn again; dresidual = dy
 Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator) {
   check_probability("dropout", p);
   check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
@@ -114,8 +111,8 @@ Tensor block_for_gradient(const Tensor& logits) { return logits.unique() ? logit
 
 }  // namespace
 
-// loss = the mean, or another reduction, of -sum q ln p:  dlogits = scale ((sum q) p - q), scale = dy w /
-// divisor
+// loss = the mean, or another reduction, of -sum q ln p:
+// dlogits = scale ((sum q) p - q), scale = dy w / divisor
 CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& columns,
                                  const CrossEntropySpec& asked) {
   const Tensor& z = logits.value();

@@ -2,16 +2,6 @@
 
 namespace gradus {
 
-namespace {
-
-// A value that the gradient of `wanting` alone reads: kept where that is wanted.
-Saved saved_for(const Variable& wanting, const Tensor& value) {
-  return wanting.requires_grad() ? Saved(value) : Saved();
-}
-Saved saved_for(const Variable& wanting, const Variable& other) { return saved_for(wanting, other.value()); }
-
-}  // namespace
-
 // Each rule stands below its operation, with its equation: d.. is the gradient of the loss with respect to
 // ... Adding to an input that needs no gradient does nothing; the rule asks first only where that saves work.
 
@@ -45,7 +35,7 @@ Variable sub(const Variable& a, const Variable& b) {
 // y = a b:  da = dy b, db = dy a
 Variable mul(const Variable& a, const Variable& b) {
   return record("mul", a.value() * b.value(), {a, b},
-                [a = saved_for(b, a), b = saved_for(a, b)](const Tensor& dy, Gradients d) {
+                [a = saved_for(b, a.value()), b = saved_for(a, b.value())](const Tensor& dy, Gradients d) {
                   if (d[0]) d[0] += dy * b;
                   if (d[1]) d[1] += dy * a;
                 });
@@ -104,9 +94,10 @@ namespace {
 Variable max_of_rows(const Variable& x) {
   const int64_t n = x.shape()[-1];
   const Tensor ids = argmax(x, -1);
-  return record("max", sum(where(first_largest(ids, n), x.value(), 0), -1), {x}, [ids, n](const Tensor& dy, Gradients d) {
-    d[0] += where(first_largest(ids, n), dy.reshape(dy.shape().with_last(1)), 0);
-  });
+  return record("max", sum(where(first_largest(ids, n), x.value(), 0), -1), {x},
+                [ids, n](const Tensor& dy, Gradients d) {
+                  d[0] += where(first_largest(ids, n), dy.reshape(dy.shape().with_last(1)), 0);
+                });
 }
 
 }  // namespace
@@ -129,7 +120,9 @@ Variable reshape(const Variable& x, std::initializer_list<int64_t> sizes) {
 }
 
 Variable Variable::reshape(Shape shape) const { return gradus::reshape(*this, shape); }
-Variable Variable::reshape(std::initializer_list<int64_t> sizes) const { return gradus::reshape(*this, sizes); }
+Variable Variable::reshape(std::initializer_list<int64_t> sizes) const {
+  return gradus::reshape(*this, sizes);
+}
 
 Variable permute(const Variable& x, std::vector<int> axes) {
   Tensor y = permute(x.value(), axes);
@@ -176,14 +169,14 @@ namespace {
 // y = op(a) op(b), matrix by matrix:  d op(a) = dy op(b)^T,  d op(b) = op(a)^T dy; where op transposes, so
 // does its gradient.
 Variable record_matmul(const Variable& a, const Variable& b, bool transpose_a, bool transpose_b, Tensor y) {
-  return record(
-      "matmul", std::move(y), {a, b},
-      [a = saved_for(b, a), b = saved_for(a, b), transpose_a, transpose_b](const Tensor& dy, Gradients d) {
-        if (d[0] && transpose_a) d[0] += matmul(b, dy, transpose_b, true);
-        if (d[0] && !transpose_a) d[0] += matmul(dy, b, false, !transpose_b);
-        if (d[1] && transpose_b) d[1] += matmul(dy, a, true, transpose_a);
-        if (d[1] && !transpose_b) d[1] += matmul(a, dy, !transpose_a);
-      });
+  return record("matmul", std::move(y), {a, b},
+                [a = saved_for(b, a.value()), b = saved_for(a, b.value()), transpose_a, transpose_b](
+                    const Tensor& dy, Gradients d) {
+                  if (d[0] && transpose_a) d[0] += matmul(b, dy, transpose_b, true);
+                  if (d[0] && !transpose_a) d[0] += matmul(dy, b, false, !transpose_b);
+                  if (d[1] && transpose_b) d[1] += matmul(dy, a, true, transpose_a);
+                  if (d[1] && !transpose_b) d[1] += matmul(a, dy, !transpose_a);
+                });
 }
 
 }  // namespace

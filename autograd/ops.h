@@ -66,7 +66,8 @@ Variable where(const Tensor& mask, double a, const Variable& b);
 
 Variable sum(const Variable& x, const Axes& axes = {}, bool keep = false);
 Variable mean(const Variable& x, const Axes& axes = {}, bool keep = false);
-Variable max(const Variable& x, const Axes& axes = {}, bool keep = false);  // the gradient: to the first largest
+Variable max(const Variable& x, const Axes& axes = {},
+             bool keep = false);  // the gradient: to the first largest
 inline Tensor argmax(const Variable& x, int axis, bool keep = false) { return argmax(x.value(), axis, keep); }
 
 Variable reshape(const Variable& x, Shape shape);
@@ -76,13 +77,15 @@ Variable transpose(const Variable& x);                       // swaps the last t
 Variable rows(const Variable& x, int64_t from, int64_t to);  // a view of [from, to) along the first axis
 Variable slice(const Variable& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
 Variable concat(const std::vector<Variable>& parts, int axis);
-inline Variable concat(std::initializer_list<Variable> parts, int axis) { return concat(std::vector(parts), axis); }
+inline Variable concat(std::initializer_list<Variable> parts, int axis) {
+  return concat(std::vector(parts), axis);
+}
 
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
 Variable softmax(const Variable& x, int axis = -1);
 Variable log_softmax(const Variable& x, int axis = -1);
-Variable softmax(const Variable& x, bool) = delete;  // no axis
-Variable log_softmax(const Variable& x, bool) = delete;
+template <std::same_as<bool> NoAxis> Variable softmax(const Variable& x, NoAxis) = delete;
+template <std::same_as<bool> NoAxis> Variable log_softmax(const Variable& x, NoAxis) = delete;
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps = 1e-5);
 
 // activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.

@@ -56,6 +56,10 @@ const Tensor& Saved::get() const {
   return tensor_;
 }
 
+Saved saved_for(const Variable& wanting, const Tensor& value) {
+  return wanting.requires_grad() ? Saved(value) : Saved();
+}
+
 Gradient& Gradient::operator+=(Tensor gradient) {
   if (!node_) return *this;
   Tensor& grad = node_->grad;
@@ -64,9 +68,11 @@ Gradient& Gradient::operator+=(Tensor gradient) {
       if (axis > from.rank() || (to[-axis] != from[-axis] && to[-axis] != 1)) return false;
     return true;
   };
-  check(gradient && gradient.dtype() == node_->dtype && fits(gradient.shape(), node_->shape), running_rule,
-        ": the gradient of an input ", node_->dtype, " ", node_->shape, " came as ",
-        gradient ? name_of(gradient.dtype()) : "an empty tensor", " ", gradient.shape());
+  check(gradient && gradient.dtype() == node_->dtype && gradient.device() == node_->device &&
+            fits(gradient.shape(), node_->shape),
+        running_rule, ": the gradient of an input ", node_->dtype, " ", node_->shape, " on ", node_->device,
+        " came as ", gradient ? name_of(gradient.dtype()) : "an empty tensor", " ", gradient.shape(), " on ",
+        gradient.device());
   gradient = sum_to(gradient, node_->shape);
   // A rule may hand one tensor to two inputs, so a block is written only when nobody else holds it or when it
   // was made for this node. A leaf's block is its own from the start: others look at it, and must see the
@@ -75,6 +81,11 @@ Gradient& Gradient::operator+=(Tensor gradient) {
   else if (node_->owns_grad || grad.unique()) add_to(grad, gradient);
   else grad = grad + gradient;
   return *this;
+}
+
+Gradient& Gradients::operator[](size_t input) const {
+  check(input < size(), running_rule, ": its rule wants the gradient of input ", input, " of ", size());
+  return std::span<Gradient>::operator[](input);
 }
 
 Out Gradient::buffer() {
@@ -111,8 +122,7 @@ Variable record(const char* op, Tensor value, std::vector<Variable> inputs, Back
   const auto needs_grad = [](const Variable& v) { return v.requires_grad(); };
   if (!recording || std::none_of(inputs.begin(), inputs.end(), needs_grad)) return result;
   const auto node = std::make_shared<Node>(op, nodes_created++, result.value());
-  for (const Variable& input : inputs)
-    node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
+  for (const Variable& input : inputs) node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
   node->backward = std::move(backward);
   result.state_->node = node;
   return result;
@@ -142,12 +152,19 @@ std::vector<std::shared_ptr<Node>> nodes_behind(const Variable& root) {
 
 namespace {
 
+// While one lives, messages name this rule. A rule may walk a tape of its own: then the outer one comes back.
+struct RunningRule {
+  explicit RunningRule(const char* op) : before(std::exchange(running_rule, op)) {}
+  ~RunningRule() { running_rule = before; }
+  const char* before;
+};
+
 // A rule runs once: what it kept is dropped, also where it throws.
 void run_rule(Node& node) {
   check(node.backward != nullptr, "backward: the tape behind ", node.op,
         " has been walked already; compute the loss again");
   const Backward rule = std::exchange(node.backward, nullptr);
-  running_rule = node.op;
+  const RunningRule named(node.op);
   std::vector<Gradient> gradients;
   for (const auto& input : node.inputs) {
     check(!input || input->moved < node.order, node.op, ": an input ", input ? input->shape : Shape{},
@@ -173,9 +190,10 @@ void forget_gradients(const std::vector<std::shared_ptr<Node>>& nodes) {
 void Variable::backward(const Tensor& seed) const {
   check(requires_grad(),
         "backward: nothing here needs a gradient (no input was made with requires_grad, or NoGrad)");
-  check(seed.shape() == shape() && seed.dtype() == dtype(), "backward: expected a seed ", dtype(), " ", shape(), ", got ", seed.dtype(), " ", seed.shape());
+  check(seed.shape() == shape() && seed.dtype() == dtype(), "backward: expected a seed ", dtype(), " ",
+        shape(), ", got ", seed.dtype(), " ", seed.shape());
   const std::vector<std::shared_ptr<Node>> nodes = nodes_behind(*this);
-  running_rule = "backward";
+  const RunningRule named("backward");
   Gradient(node().get()) += seed.to(device()).copy();  // the caller's may be the gradient of a leaf
   try {
     for (const std::shared_ptr<Node>& node : nodes) {

@@ -37,6 +37,10 @@ class Saved {
   uint64_t version_ = 0;
 };
 
+class Variable;
+// A value that only the gradient of `wanting` reads: kept where that is wanted.
+Saved saved_for(const Variable& wanting, const Tensor& value);
+
 // Where a rule adds one input's gradient.
 class Gradient {
  public:
@@ -56,10 +60,7 @@ class Gradients : public std::span<Gradient> {
  public:
   using std::span<Gradient>::span;
   Gradients(std::span<Gradient> all) : std::span<Gradient>(all) {}
-  Gradient& operator[](size_t input) const {
-    check(input < size(), "backward: a rule wants the gradient of input ", input, " of ", size());
-    return std::span<Gradient>::operator[](input);
-  }
+  Gradient& operator[](size_t input) const;  // throws where there is no such input
 };
 
 // dy: the gradient of the output. d[i]: where to add the gradient of input i.
@@ -121,7 +122,8 @@ class Variable {
   void backward(const Tensor& seed) const;
 
   // For leaves (made with requires_grad): gradients add up until zero_grad(), and are 0 before the first
-  // backward(). The result of an operation has a gradient after retain_grad(), said before backward().
+  // backward(). The result of an operation has a gradient after retain_grad(), said before backward(). The
+  // first call may make the zeros, so threads do not share it.
   const Tensor& grad() const;
   void zero_grad() const;
   void retain_grad() const;

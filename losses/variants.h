@@ -82,7 +82,7 @@ class ConfidencePenalty {
 inline double linear_smoothing(double step, double total, double first, double last) {
   check_smoothing("linear smoothing", first);
   check_smoothing("linear smoothing", last);
-  check(step >= 1 && total > 1, "adaptive smoothing: expected step >= 1 and total > 1, got ", step, " and ",
+  check(step >= 1 && total > 1, "linear smoothing: expected step >= 1 and total > 1, got ", step, " and ",
         total);
   return first + (last - first) * std::min((step - 1) / (total - 1), 1.);
 }
@@ -104,6 +104,15 @@ class ConfidenceTriggered {
     check(threshold >= 0 && threshold < 1 && momentum >= 0 && momentum < 1,
           "confidence-triggered smoothing: expected threshold and momentum in [0, 1), got ", threshold,
           " and ", momentum);
+  }
+
+  double confidence() const {
+    return confidence_;
+  }  // to be kept with a checkpoint, and set when it is resumed
+  void set_confidence(double confidence) {
+    check(confidence >= 0 && confidence <= 1,
+          "confidence-triggered smoothing: expected a confidence in [0, 1], got ", confidence);
+    confidence_ = confidence;
   }
 
   // mean_nll of the batch just seen, unsmoothed -> eps for the next one

@@ -11,11 +11,9 @@ namespace gradus::nn {
 class MultiHeadAttention : public Module {
  public:
   MultiHeadAttention(int64_t d_model, int64_t heads, double dropout = 0)
-      : d_(d_model), heads_(heads), dropout_(dropout),
+      : d_(checked_width(d_model, heads)), heads_(heads), dropout_(dropout),
         in_proj_weight_(parameter({3 * d_model, d_model}, Init::xavier_uniform(d_model, 3 * d_model))),
         in_proj_bias_(parameter({3 * d_model})), out_proj_(d_model, d_model) {
-    check(heads >= 1 && d_model >= 1 && d_model % heads == 0, "attention: ", heads,
-          " heads do not divide d_model ", d_model);
     check_probability("attention", dropout);
   }
 
@@ -51,6 +49,12 @@ class MultiHeadAttention : public Module {
   }
 
  private:
+  static int64_t checked_width(int64_t d_model, int64_t heads) {  // before anything is built from it
+    check(heads >= 1 && d_model >= 1 && d_model % heads == 0, "attention: ", heads,
+          " heads do not divide d_model ", d_model);
+    return d_model;
+  }
+
   Variable project(const Variable& x, int64_t from, int64_t to) const {  // by these rows of in_proj_weight
     return linear(x, rows(in_proj_weight_, from, to), rows(in_proj_bias_, from, to));
   }

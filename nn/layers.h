@@ -10,10 +10,16 @@
 
 namespace gradus::nn {
 
+inline int64_t at_least_1(const char* layer, int64_t size) {
+  check(size >= 1, layer, ": expected a size of at least 1, got ", size);
+  return size;
+}
+
 class Linear : public Module {
  public:
   Linear(int64_t inputs, int64_t outputs, bool bias = true)
-      : weight_(parameter({outputs, inputs}, Init::xavier_uniform(inputs, outputs))) {
+      : weight_(parameter({at_least_1("linear", outputs), at_least_1("linear", inputs)},
+                          Init::xavier_uniform(inputs, outputs))) {
     if (bias) bias_ = parameter({outputs});
   }
   explicit Linear(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight; no bias
@@ -35,7 +41,9 @@ class Linear : public Module {
 class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
  public:
   explicit LayerNorm(int64_t d_model, double eps = 1e-5)
-      : weight_(parameter({d_model}, 1)), bias_(parameter({d_model})), eps_(eps) {}
+      : weight_(parameter({at_least_1("layer_norm", d_model)}, 1)), bias_(parameter({d_model})), eps_(eps) {
+    check(eps > 0, "layer_norm: expected eps > 0, got ", eps);
+  }
 
   void members(Visitor& visit) override {
     visit("weight", weight_);
@@ -52,8 +60,8 @@ class LayerNorm : public Module {  // Ba, Kiros & Hinton 2016
 class Embedding : public Module {
  public:
   Embedding(int64_t vocab_size, int64_t d_model)
-      : weight_(parameter({vocab_size, d_model}, Init::normal(1 / std::sqrt(static_cast<double>(d_model))))) {
-  }
+      : weight_(parameter({at_least_1("embedding", vocab_size), d_model},
+                          Init::normal(1 / std::sqrt(double(at_least_1("embedding", d_model)))))) {}
   explicit Embedding(Variable weight) : weight_(std::move(weight)) {}  // shares another's weight
 
   void members(Visitor& visit) override { visit("weight", weight_); }

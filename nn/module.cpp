@@ -115,8 +115,12 @@ void Module::load(const std::map<std::string, Tensor>& tensors) {
 }
 
 void Module::init(uint64_t seed) {
-  generator().set_seed(seed);
-  share_generator(generator_);  // with modules, too, that came after it was made
+  generator();
+  long holders = 0;
+  Visitor({}, [&](Module& inside) { holders += inside.generator_ == generator_; }).root(*this);
+  if (generator_.use_count() == holders)
+    generator_->set_seed(seed);  // else the whole has it, and we are a part
+  share_generator(generator_);   // with what came after it was made, too
   for (const auto& [name, p] : parameters())
     if (p.node() && p.node()->init)
       p.value().assign(

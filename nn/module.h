@@ -45,7 +45,8 @@ class Module {
   void load(const std::map<std::string, Tensor>& tensors);
 
   // Draws every parameter made by nn::parameter anew, by the seed and its own full name, and seeds the
-  // generator, which all that is inside shares from now on.
+  // generator, which all that is inside shares from now on. Of a part of a model it leaves the model's
+  // generator as it is.
   void init(uint64_t seed);
   void set_requires_grad(bool on);  // of all parameters: frozen ones cost no gradient, and do not learn
   void to(DType dtype);             // f32 or f64

@@ -33,6 +33,14 @@ void DecoderState::select(std::span<const int32_t> rows) {
   std::vector<int32_t> all(memory_lengths.size() * beam);
   std::iota(all.begin(), all.end(), 0);
   if (std::ranges::equal(rows, all)) return;
+  check(std::ssize(rows) % beam == 0, "decoder state: expected ", beam, " rows a sentence, got ",
+        rows.size());
+  for (int64_t j = 0; j < std::ssize(rows); ++j) {
+    const int64_t sentence = rows[j] / beam, first = rows[j - j % beam] / beam;
+    const bool in_order = j < beam || sentence > rows[j - j % beam - 1] / beam;
+    check(rows[j] >= 0 && rows[j] < std::ssize(all) && sentence == first && in_order, "decoder state: row ",
+          rows[j], " at place ", j, " is of no sentence that may stand there");
+  }
   for (Tensor& layer : cache) layer = gather_rows(layer, rows);
   if (rows.size() == all.size()) return;  // no sentence was left out
   std::vector<int32_t> sentences;

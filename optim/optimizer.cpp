@@ -16,7 +16,6 @@ Optimizer::Optimizer(Method method, const std::vector<ParameterGroup>& groups, d
   };
   share("weight decay", weight_decay);
   std::set<std::string> names;
-  std::set<const std::byte*> blocks;
   for (const ParameterGroup& group : groups) {
     share("lr_scale", group.lr_scale);
     const double decay = share("weight decay", group.weight_decay.value_or(weight_decay));
@@ -25,8 +24,9 @@ Optimizer::Optimizer(Method method, const std::vector<ParameterGroup>& groups, d
             " is no leaf made with requires_grad");
       if (!variable.requires_grad()) continue;
       check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
-      check(blocks.insert(variable.value().bytes()).second, method_.name, ": ", name,
-            " is there already, under another name");
+      for (const Parameter& other : parameters_)
+        check(!variable.value().overlaps(other.variable.value()), method_.name, ": ", name, " and ",
+              other.name, " share elements; one parameter has one name");
       Parameter& p = parameters_.emplace_back(
           Parameter{name, variable, group.lr_scale, variable.shape().rank() >= 2 ? decay : 0, {}});
       for (size_t i = 0; i < method_.moments.size(); ++i)

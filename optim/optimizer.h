@@ -25,7 +25,8 @@ class Optimizer {
   void zero_grad();
 
   // Scales all gradients by min(1, max_norm / (norm + 1e-6)), norm over all of them together (Pascanu et al.
-  // 2013). Returns the norm before, f64 [1]; reading it synchronises.
+  // 2013). Returns the norm before, f64 [1]; reading it synchronises. Squares are added in double, so
+  // gradients beyond 1e154 have the norm infinity.
   Tensor clip_gradients(double max_norm);
   // For accumulation: with losses summed over micro-batches, 1 / (tokens of the whole group) makes k batches
   // of B/k equal to one of B.

@@ -171,7 +171,7 @@ void Backend::cross_entropy_backward(In logits, const IdColumns& target, const C
   for (int64_t r = 0; r < z.count; ++r) {
     const int32_t y = targets.at(r);
     const double w = y == spec.pad_id ? 0 : spec.class_weight ? weight[0][y] : 1;
-    if (w == 0) continue;  // the row may hold anything
+    if (!(w > 0)) continue;  // the row may hold anything
     const double scale = dout[spec.reduction == Reduction::none ? r : 0][0] * w /
                          loss_divisor(spec.reduction, total[0][kWeights]);
     for (int64_t j = 0; j < z.length; ++j) {

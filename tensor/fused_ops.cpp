@@ -108,7 +108,13 @@ CrossEntropyResult cross_entropy_forward(const Tensor& z, const IdColumns& targe
   const Shape& s = z.shape();
   check(s.rank() >= 1 && s.before(-1) == target.size(), "cross_entropy: logits ", s, " do not fit ",
         target.size(), " targets");
-  check(s[-1] >= 1, "cross_entropy: expected at least one class, got logits ", s);
+  check(spec.smoothing >= 0 && spec.smoothing <= 1, "cross_entropy: expected smoothing in [0, 1], got ",
+        spec.smoothing);
+  const bool pad_column =
+      spec.convention == Smoothing::others_not_pad && spec.pad_id >= 0 && spec.pad_id < s[-1];
+  const int64_t least = spec.smoothing == 0 ? 1 : pad_column ? 3 : 2;
+  check(s[-1] >= least, "cross_entropy: expected at least ", least, least == 1 ? " class" : " classes",
+        ", got logits ", s);
   check(!weight || weight.shape() == Shape{s[-1]}, "cross_entropy: expected class weights [", s[-1],
         "], got ", weight.shape());
   const CrossEntropyResult result{

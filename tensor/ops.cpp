@@ -71,7 +71,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape) { return reduced("sum_to", x,
 
 Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
   const Shape kept = summed_shape("sum", x.shape(), axes, true);
-  return reduced("sum", x, kept).reshape(summed_shape("sum", x.shape(), axes, keep));
+  const Tensor total = reduced("sum", x, kept);  // x itself, where there is nothing to add up
+  return (total.overlaps(x) ? total.copy() : total).reshape(summed_shape("sum", x.shape(), axes, keep));
 }
 
 Tensor mean(const Tensor& x, const Axes& axes, bool keep) {
@@ -140,10 +141,11 @@ Mask compared(Compare op, const Comparand& a, const Comparand& b) {
 Tensor where(const Tensor& mask, const Tensor& a, const Tensor& b) {
   check(mask && a && b, "where: got an empty tensor");
   check(a.dtype() == b.dtype() && a.device() == b.device() && mask.device() == a.device(),
-        "where: expected one dtype on one device, got ", a.dtype(), " on ", a.device(), " and ", b.dtype(), " on ",
-        b.device(), " by a mask on ", mask.device());
+        "where: expected one dtype on one device, got ", a.dtype(), " on ", a.device(), " and ", b.dtype(),
+        " on ", b.device(), " by a mask on ", mask.device());
   const Tensor chosen = mask.dtype() == DType::i32 ? mask : mask != 0;
-  const Tensor y = Tensor::like(a, broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape())));
+  const Tensor y =
+      Tensor::like(a, broadcast("where", mask.shape(), broadcast("where", a.shape(), b.shape())));
   note_operation("where");
   backend(y.device()).where(chosen, a, b, Out(y));
   return y;
@@ -211,11 +213,13 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
 
 Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size) {
   const Shape whole = x.shape().with(axis, size);
-  check(0 <= from && from + x.shape()[axis] <= size, "padded: ", x.shape(), " from ", from, " on has no place in ", whole);
+  check(0 <= from && from + x.shape()[axis] <= size, "padded: ", x.shape(), " from ", from,
+        " on has no place in ", whole);
   const Tensor y = Tensor::zeros(whole, x.dtype(), x.device());
   const int64_t inner = whole.after(axis), width = x.shape()[axis] * inner;
   if (width == 0) return y;
-  backend(x.device()).copy_columns(whole.before(axis), width, {x, 0, width}, {Out(y), from * inner, size * inner});
+  backend(x.device())
+      .copy_columns(whole.before(axis), width, {x, 0, width}, {Out(y), from * inner, size * inner});
   return y;
 }
 

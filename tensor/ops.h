@@ -88,13 +88,14 @@ Tensor max(const Tensor& x, const Axes& axes = {}, bool keep = false);  // NaN i
 Tensor argmax(const Tensor& x, int axis, bool keep = false);            // i32: where the first largest stands
 Mask first_largest(const Tensor& ids, int64_t n);                       // [.., n]: 1 at each id of ids [..]
 std::vector<int> reduced_last(const Shape& shape, const Axes& axes);    // for permute: these axes come last
-Tensor sum_to(const Tensor& x, const Shape& shape);                     // undoes broadcasting from `shape`
+Tensor sum_to(const Tensor& x,
+              const Shape& shape);  // undoes broadcasting from `shape`; x itself where none was
 
 Tensor permute(const Tensor& x, const std::vector<int>& axes);  // y's axis i is x's axis axes[i]
 Tensor transpose(const Tensor& x);                              // swaps the last two axes
 std::vector<int> swapped(const Shape& shape, int a, int b);     // for permute; its own inverse
 inline Tensor rows(const Tensor& x, int64_t from, int64_t to) { return x.rows(from, to); }  // a view
-Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
+Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);     // a copy of [from, to) along an axis
 Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size);  // undoes slice: 0 around x
 Tensor concat(std::span<const Tensor> parts, int axis);
 inline Tensor concat(std::initializer_list<Tensor> parts, int axis) {
@@ -110,9 +111,9 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool t
 
 Tensor softmax(const Tensor& x, int axis = -1);  // along that axis
 Tensor log_softmax(const Tensor& x,
-                   int axis = -1);               // its logarithm, which keeps digits where softmax is near 0
-Tensor softmax(const Tensor& x, bool) = delete;  // no axis
-Tensor log_softmax(const Tensor& x, bool) = delete;
+                   int axis = -1);  // its logarithm, which keeps digits where softmax is near 0
+template <std::same_as<bool> NoAxis> Tensor softmax(const Tensor& x, NoAxis) = delete;
+template <std::same_as<bool> NoAxis> Tensor log_softmax(const Tensor& x, NoAxis) = delete;
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);  // residual or none
 void check_probability(const char* op, double p);                                     // 0 <= p < 1

@@ -179,11 +179,11 @@ TEST_CASE("autograd: a rule that gives the wrong shape or dtype is found out") {
   };
   const Tensor seed = Tensor::zeros({2}, DType::f64);
   CHECK(error_of([&] { with_gradient(Tensor::zeros({3}, DType::f64)).backward(seed); }) ==
-        "odd: the gradient of an input f64 [2] came as f64 [3]");
+        "odd: the gradient of an input f64 [2] on cpu came as f64 [3] on cpu");
   CHECK(error_of([&] { with_gradient(Tensor::zeros({2})).backward(seed); }) ==
-        "odd: the gradient of an input f64 [2] came as f32 [2]");
+        "odd: the gradient of an input f64 [2] on cpu came as f32 [2] on cpu");
   CHECK(error_of([&] { with_gradient({}).backward(seed); }) ==
-        "odd: the gradient of an input f64 [2] came as an empty tensor []");
+        "odd: the gradient of an input f64 [2] on cpu came as an empty tensor [] on cpu");
 }
 
 TEST_CASE("autograd: a chain of 300,000 operations, walked and not") {
@@ -340,7 +340,7 @@ TEST_CASE("autograd: rules that are none, or want the gradient of an input that 
   const Variable x = leaf({1, 2});
   CHECK(error_of([&] { record("nothing", x.value(), {x}, {}); }) == "record: nothing has no rule");
   const Variable y = record("beyond", x.value(), {x}, [](const Tensor& dy, Gradients d) { d[1] += dy; });
-  CHECK(error_of([&] { sum(y).backward(); }) == "backward: a rule wants the gradient of input 1 of 1");
+  CHECK(error_of([&] { sum(y).backward(); }) == "beyond: its rule wants the gradient of input 1 of 1");
 }
 
 TEST_CASE("autograd: an exception in a rule leaves no part of a gradient behind") {
@@ -405,6 +405,112 @@ TEST_CASE("autograd: a function keeps its argument or its value, as its slope re
     INFO(name_of(op));
     CHECK(kept(op) == 2);
   }
+}
+
+TEST_CASE("autograd: an operand is kept only where the other one wants a gradient") {
+  release_cached_memory(Device::cpu);
+  const Variable x(Tensor::full({256, 256}, 0.5, DType::f64), true), c(x.value().copy());
+  const size_t before = memory_use(Device::cpu).in_use, block = x.value().byte_size();
+  const auto kept =
+      [&](const std::function<Variable(const Variable&)>& f) {  // blocks, while the result lives
+        const Variable y = f(x + x);
+        return (memory_use(Device::cpu).in_use - before + block / 2) / block;
+      };
+  CHECK(kept([&](const Variable& h) { return h * c; }) == 1);
+  CHECK(kept([&](const Variable& h) { return h / c; }) == 1);
+  CHECK(kept([&](const Variable& h) { return matmul(c, h); }) == 1);
+  CHECK(kept([&](const Variable& h) { return linear(h, c, {}); }) == 1);
+  CHECK(kept([&](const Variable& h) { return where(c.value(), h, 0.); }) == 1);
+  CHECK(kept([&](const Variable& h) { return h * x; }) == 2);
+}
+
+TEST_CASE("autograd: the gradient of a leaf is a block of its own") {
+  const Variable a = leaf({1, 2}), b = leaf({3, 4});
+  for (int i = 0; i < 2; ++i) sum(a + b).backward();  // one tensor is handed to both
+  CHECK(values(a.grad()) == std::vector<double>{2, 2});
+  CHECK(values(b.grad()) == std::vector<double>{2, 2});
+  CHECK(a.grad().bytes() != b.grad().bytes());
+}
+
+TEST_CASE("autograd: messages name the rule that runs, and none afterwards") {
+  const Variable x = leaf({1, 2});
+  sum(x * x).backward();
+  const Saved kept(x.value());
+  x.value().mark_changed();
+  CHECK(contains(error_of([&] { kept.get(); }), "backward: its gradient needs"));
+  const Variable y = record("outer", x.value().copy(), {x}, [&](const Tensor&, Gradients d) {
+    const Variable inner = leaf({1});
+    sum(exp(inner)).backward();
+    d[0] += Tensor::zeros({7}, DType::f64);
+  });
+  CHECK(contains(error_of([&] { sum(y).backward(); }),
+                 "outer: the gradient of an input f64 [2] on cpu came as f64 [7]"));
+}
+
+TEST_CASE("autograd: a frozen leaf, through any of its handles") {
+  const Variable w = leaf({1, 2}), same = w, x = leaf({3, 4});
+  same.set_requires_grad(false);
+  CHECK(!w.requires_grad());
+  CHECK(!(w * 2).requires_grad());
+  sum(w * x).backward();
+  CHECK(values(x.grad()) == std::vector<double>{1, 2});
+  CHECK(values(w.grad()) == std::vector<double>{0, 0});
+  w.set_requires_grad(true);
+  sum(w * x).backward();
+  CHECK(values(same.grad()) == std::vector<double>{3, 4});
+
+  const Variable constant(Tensor::from<double>({1, 2}, {2})), copy = constant;
+  constant.set_requires_grad(true);
+  sum(copy * copy).backward();
+  CHECK(values(constant.grad()) == std::vector<double>{2, 4});
+  CHECK(contains(error_of([&] { (w * x).set_requires_grad(false); }), "this is the result of mul"));
+  CHECK(contains(error_of([&] { Variable(ints({1})).set_requires_grad(true); }), "not i32 [1]"));
+}
+
+TEST_CASE("autograd: the gradient of a value in between, where somebody asked for it") {
+  const Variable x = leaf({1, 2}), h = x * x, unasked = h * 1.;
+  h.retain_grad();
+  sum(unasked * unasked).backward();
+  CHECK(values(h.grad()) == std::vector<double>{2, 8});
+  CHECK(values(x.grad()) == std::vector<double>{4, 32});
+  CHECK(contains(error_of([&] { unasked.grad(); }), "say retain_grad() before backward()"));
+  CHECK(contains(error_of([&] { x.detach().retain_grad(); }), "nothing here needs a gradient"));
+}
+
+TEST_CASE("autograd: a retained gradient is not written to by what comes before it") {
+  const Variable x = leaf({1, 2}), h = x * 3.;
+  h.retain_grad();
+  const Variable y = h + x;  // one tensor is handed to both
+  sum(y + x).backward();
+  CHECK(values(h.grad()) == std::vector<double>{1, 1});
+  CHECK(values(x.grad()) == std::vector<double>{5, 5});
+}
+
+TEST_CASE("autograd: max gives its gradient to the first largest; NaN is the largest of all") {
+  const Variable x(Tensor::from<double>({1, 3, 3, NAN, 5, NAN}, {2, 3}), true);
+  const Variable y = max(x, -1);
+  CHECK(values(argmax(x, -1)) == std::vector<double>{1, 0});
+  CHECK(y.value().at({0}) == 3);
+  CHECK(std::isnan(y.value().at({1})));
+  sum(y).backward();
+  CHECK(values(x.grad()) == std::vector<double>{0, 1, 0, 1, 0, 0});
+  const Tensor infinite = Tensor::from<double>({-INFINITY, -INFINITY}, {2});
+  CHECK(argmax(infinite, 0).item() == 0);
+  CHECK(max(infinite).item() == -INFINITY);
+  CHECK(contains(error_of([] { max(Variable(Tensor::zeros({3, 0})), 1); }), "argmax: of no elements"));
+}
+
+TEST_CASE("autograd: += makes a new value, and no leaf that wants a gradient may be lost by it") {
+  const Variable x = leaf({1, 2});
+  Variable y = x * 2, before = y;
+  y += 1;
+  y *= x;
+  CHECK(values(before.value()) == std::vector<double>{2, 4});
+  CHECK(values(y.value()) == std::vector<double>{3, 10});
+  sum(y).backward();
+  CHECK(values(x.grad()) == std::vector<double>{5, 9});
+  Variable w = x;
+  CHECK(contains(error_of([&] { w -= 1; }), "-=: would replace a leaf [2]"));
 }
 
 TEST_CASE("autograd: a walk that threw leaves no block that the next one adds to") {

@@ -451,3 +451,44 @@ TEST_CASE("losses: targets and priors of another kind are told at once, smoothin
                  }),
                  "class weights: expected f32 or f64"));
 }
+
+TEST_CASE("accuracy: the share of rows whose first largest logit is the target's, without padding") {
+  const Tensor logits = Tensor::from({1., 2., 2., 3., 0., 0., 0., 0., 1.}, {3, 3});
+  CHECK(losses::accuracy(logits, ints({1, 0, 1})) == doctest::Approx(2. / 3));
+  CHECK(losses::accuracy(Variable(logits), ints({1, 0, -100}), -100) == 1);
+  CHECK(losses::accuracy(logits, ints({2, 2, 2})) ==
+        doctest::Approx(1. / 3));  // [1] and [2] alike: [1] it is
+  CHECK(losses::accuracy(logits, ints({0, 0, 0}), 0) == 0);
+  CHECK(contains(error_of([&] {
+                   losses::accuracy(logits, ints({1, 0, 3}));
+                 }),
+                 "accuracy: id 3 at row 0, position 2"));
+  CHECK(contains(error_of([&] { losses::accuracy(logits, ints({1, 0})); }), "accuracy: expected logits"));
+}
+
+TEST_CASE("cross_entropy itself: numbers out of range, and weights that are no weights") {
+  const Variable logits(Tensor::zeros({1, 2}, DType::f64), true);
+  const auto said = [&](const CrossEntropySpec& spec) {
+    return error_of([&] { cross_entropy(logits, ints({1}), spec); });
+  };
+  CHECK(contains(said({.smoothing = -1}), "expected smoothing in [0, 1], got -1"));
+  CHECK(contains(said({.smoothing = NAN}), "expected smoothing in [0, 1], got nan"));
+  CHECK(contains(said({.convention = Smoothing::others_not_pad, .smoothing = 0.1, .pad_id = 0}),
+                 "at least 3 classes"));
+  for (const double bad : {-1., double(NAN)}) {  // not looked at for each call: forward and backward agree
+    logits.zero_grad();
+    const CrossEntropyOutput out =
+        cross_entropy(logits, ints({1}), {.class_weight = Tensor::from<double>({1, bad}, {2})});
+    out.loss.backward();
+    CHECK(out.loss.item() == 0);
+    CHECK(values(logits.grad()) == std::vector<double>{0, 0});
+  }
+}
+
+TEST_CASE("the confidence of ConfidenceTriggered can be kept and set") {
+  losses::ConfidenceTriggered a(0.2, 0.1), b(0.2, 0.1);
+  a(0.1);
+  b.set_confidence(a.confidence());
+  CHECK(a(0.2) == b(0.2));
+  CHECK(contains(error_of([&] { b.set_confidence(1.5); }), "in [0, 1], got 1.5"));
+}

@@ -7,6 +7,8 @@
 
 #include "losses/translation_loss.h"
 #include "nn/search.h"
+#include "nn/sequential.h"
+#include "nn/summary.h"
 #include "optim/adam.h"
 #include "optim/sgd.h"
 #include "tensor/safetensors.h"
@@ -278,11 +280,10 @@ TEST_CASE("layers are drawn when they are made, each differently; init follows f
   nn::TranslationModel three(config);
   two.init(9);
   three.init(9);
-  const State more = three.state();
+  const State more = three.snapshot();
   for (const auto& [name, tensor] : two.state()) CHECK(equal(tensor, more.at(name)));
   three.init(10);
-  CHECK_FALSE(
-      equal(three.state().at("target_embedding.weight"), more.at("target_embedding.weight").copy() * 0.));
+  CHECK_FALSE(equal(three.state().at("target_embedding.weight"), more.at("target_embedding.weight")));
 }
 
 TEST_CASE("initial values: those of an independent Philox, by seed and name") {
@@ -479,6 +480,28 @@ TEST_CASE("what joins a model after its generator was made shares it from the ne
   CHECK(&model.layers[0].generator() == &model.generator());
 }
 
+TEST_CASE("init of a part draws its values, and leaves the masks of the whole alone") {
+  nn::Transformer model({.d_model = 4, .heads = 2, .layers = 1, .ff = 4});
+  model.init(7);
+  model.generator().set_step(100);
+  const State before = model.snapshot();
+  model.decoder.init(3);
+  CHECK(model.generator().seed() == 7);
+  CHECK(&model.decoder.generator() == &model.generator());
+  const Draw draw = model.generator().next_draw();
+  CHECK(draw.step == 100);
+  const std::string weight = "decoder.layers.0.linear1.weight";
+  CHECK(!equal(model.state().at(weight), before.at(weight)));
+}
+
+TEST_CASE("layers of no size are refused by name") {
+  CHECK(error_of([] { nn::Linear(0, 2); }) == "linear: expected a size of at least 1, got 0");
+  CHECK(error_of([] { nn::Embedding(3, 0); }) == "embedding: expected a size of at least 1, got 0");
+  CHECK(error_of([] { nn::LayerNorm(4, -1); }) == "layer_norm: expected eps > 0, got -1");
+  CHECK(error_of([] { nn::MultiHeadAttention(0, 1); }) == "attention: 1 heads do not divide d_model 0");
+  CHECK(contains(error_of([] { nn::EncoderLayer({.d_model = 4, .heads = 2, .ff = 0}); }), "ff >= 1"));
+}
+
 TEST_CASE("a run that is resumed with its seed has the masks of one that was not stopped") {
   const auto losses_from = [](nn::TranslationModel& model, optim::Adam& adam, int64_t first, int64_t last) {
     std::vector<double> result;
@@ -504,4 +527,74 @@ TEST_CASE("a run that is resumed with its seed has the masks of one that was not
   c.load(b.state());
   const std::vector<double> rest = losses_from(resumed, c, 3, 4);
   CHECK(std::vector<double>(whole.begin() + 2, whole.end()) == rest);
+}
+
+TEST_CASE("Sequential: layers one after the other, named by place") {
+  nn::Sequential net(nn::Linear(2, 3), nn::Relu(), nn::Dropout(0.5), nn::Linear(3, 1));
+  net.init(1);
+  const auto state = net.state();
+  CHECK(state.size() == 4);
+  const Tensor x = random({5, 2}, 1, DType::f32);
+  net.eval();
+  const Tensor expected = linear(relu(linear(x, state.at("0.weight"), state.at("0.bias"))),
+                                 state.at("3.weight"), state.at("3.bias"))
+                              .value();
+  CHECK(equal(net(x).value(), expected));
+  net.train();
+  const Tensor dropped = net(x).value();
+  net.generator().set_step(0);
+  net.generator().next_step();
+  CHECK(!equal(net(x).value(), dropped));  // another step, other masks
+  CHECK(net.parameters("3.").size() == 2);
+  CHECK(contains(error_of([&] { net.parameters("4."); }), "no parameter's name begins with '4.'"));
+
+  nn::Sequential words;
+  words.add(nn::Embedding(7, 4));
+  words.add(nn::Sequential(nn::Linear(4, 2), nn::Gelu()));
+  CHECK(words(ints({1, 2, 3})).shape() == Shape{3, 2});
+  CHECK(words.state().contains("1.0.bias"));
+  struct Model : nn::Module {
+    nn::Sequential body{nn::Linear(2, 2), nn::Dropout(0.5)};
+    void members(nn::Visitor& visit) override { visit("body", body); }
+  } model;
+  model.init(3);
+  CHECK(model.state().contains("body.0.weight"));
+  CHECK(&model.body.generator() == &model.generator());
+  model.eval();
+  CHECK(!model.body.training());
+}
+
+TEST_CASE("summary: a line for each parameter, and their sum") {
+  nn::Sequential net(nn::Linear(2, 3), nn::Linear(3, 1, /*bias=*/false));
+  net.parameters("1.")[0].variable.set_requires_grad(false);
+  CHECK(nn::summary(net) ==
+        "0.weight  [3, 2]   6\n"
+        "0.bias    [3]      3\n"
+        "1.weight  [1, 3]   3  frozen\n"
+        "total             12\n");
+}
+
+TEST_CASE("a frozen module costs no gradient, and one inside a model learns no more") {
+  nn::Linear encoder(3, 4), head(4, 1);
+  encoder.set_requires_grad(false);
+  const Variable h = encoder(random({2, 3}, 1, DType::f32));
+  CHECK(!h.requires_grad());
+  CHECK(head(h).requires_grad());
+  encoder.set_requires_grad(true);
+  CHECK(encoder(random({2, 3}, 1, DType::f32)).requires_grad());
+}
+
+TEST_CASE("a causal EncoderLayer sees no later token, and goes step by step through its cache") {
+  nn::EncoderLayer layer({.d_model = 8, .heads = 2, .ff = 16, .dropout = 0, .norm_first = true});
+  const Tensor x = random({2, 5, 8}, 1, DType::f32);
+  const Tensor all = layer(x, {}, /*causal=*/true).value();
+  const Tensor first = layer(slice(x, 1, 0, 3), {}, true).value();
+  CHECK(distance(first, slice(all, 1, 0, 3)) <= 1e-6);
+  CHECK(distance(layer(x).value(), all) > 1e-3);
+  const NoGrad no_grad;
+  const Tensor cache = Tensor::zeros({2, 5, 16});
+  for (int64_t t = 0; t < 5; ++t)
+    CHECK(distance(layer.step(slice(x, 1, t, t + 1), cache, t).value(), slice(all, 1, t, t + 1)) <= 1e-6);
+  CHECK(contains(error_of([] { nn::EncoderLayer({.d_model = 8, .heads = 3}); }),
+                 "3 heads do not divide d_model 8"));
 }

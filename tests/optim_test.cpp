@@ -1,6 +1,6 @@
-// Optimisers beyond the steps that torch agrees with (fixtures_training_test.cpp): what packing parameters
-// into one block keeps and refuses, gradients clipped and scaled, schedules in closed form, and whole
-// training runs that repeat bit for bit.
+// Optimisers beyond the steps that torch agrees with (fixtures_training_test.cpp): parameters that stay in
+// their blocks, gradients clipped and scaled, schedules in closed form, state, groups, and whole training
+// runs that repeat bit for bit.
 #include <cstdint>
 
 #include "losses/translation_loss.h"
@@ -15,7 +15,7 @@ using namespace gradus::optim;
 
 namespace {
 
-// Two matrices and two vectors, in an order and in sizes that need both sorting and gaps.
+// Two matrices and two vectors, of sizes that do not divide by anything.
 std::vector<NamedParameter> some_parameters(DType dtype = DType::f64) {
   return {{"bias", random_leaf({3}, 1, dtype)},
           {"weight", random_leaf({5, 3}, 2, dtype)},
@@ -312,6 +312,19 @@ TEST_CASE("optimisers follow their parameters, and may share them") {
   };
   CHECK(trained(true) == trained(false));
 
+  const auto moved_between = [](DType dtype) {  // what it remembers goes with its parameters
+    const Variable w(Tensor::from<float>({1, 2, 3, 4}, {2, 2}), true);
+    Adam adam({{"w", w}}, {.lr = 0.1});
+    for (int i = 0; i < 4; ++i) {
+      if (i == 2) w.move_to(dtype, Device::cpu);
+      adam.zero_grad();
+      sum(w * w * w).backward();
+      adam.step();
+    }
+    return w.value().to(DType::f64);
+  };
+  CHECK(distance(moved_between(DType::f64), moved_between(DType::f32)) <= 1e-6);
+
   const std::vector<NamedParameter> p = some_parameters();
   Sgd one(p, {.lr = 0.5});
   CHECK_THROWS_AS(Adam(p, {.beta1 = 2}), std::invalid_argument);  // and the first one goes on
@@ -329,7 +342,7 @@ TEST_CASE("optimisers follow their parameters, and may share them") {
 TEST_CASE("optimisers: one parameter twice, and one name for two") {
   const Variable a = random_leaf({2}, 1), b = random_leaf({2}, 2);
   CHECK(contains(error_of([&] { Adam({{"", a}, {"", b}}); }), "adam: two parameters are called ''"));
-  CHECK(contains(error_of([&] { Sgd({{"a", a}, {"b", a}}); }), "sgd: b is there already"));
+  CHECK(contains(error_of([&] { Sgd({{"a", a}, {"b", a}}); }), "sgd: b and a share elements"));
   CHECK(error_of([&] { Sgd({{"c", a.detach()}}); }) == "sgd: no parameters that want a gradient");
   CHECK(contains(error_of([&] { Sgd({{"d", a * 2}}); }), "sgd: d is no leaf"));
 }
@@ -400,8 +413,64 @@ TEST_CASE("optimisers: numbers that would spoil the weights are refused") {
   CHECK(contains(error_of([&] {
                    Sgd({{"a", Variable(block, true)}, {"b", Variable(block, true)}});
                  }),
-                 "sgd: b is there already"));
+                 "sgd: b and a share elements"));
   Sgd gone(p);
   const Sgd taken = std::move(gone);
   CHECK(contains(error_of([&] { gone.zero_grad(); }), "moved from"));
+}
+
+TEST_CASE("optimisers: groups have rates and decays of their own, and one norm") {
+  const Variable a(Tensor::full({1, 1}, 1, DType::f64), true), b(Tensor::full({1, 1}, 1, DType::f64), true),
+      bias(Tensor::full({1}, 1, DType::f64), true);
+  Sgd sgd({{.parameters = {{"a", a}}, .lr_scale = 0.1},
+           {.parameters = {{"b", b}, {"bias", bias}}, .weight_decay = 0.5}},
+          {.lr = 1, .weight_decay = 0.2});
+  sgd.step();  // w -= lr lr_scale (0 + decay w)
+  CHECK(a.item() == doctest::Approx(1 - 0.1 * 0.2));
+  CHECK(b.item() == doctest::Approx(1 - 0.5));
+  CHECK(bias.item() == 1);  // one axis
+  (sum(a * 3) + sum(b * 4)).backward();
+  CHECK(sgd.clip_gradients(1).item() == doctest::Approx(5));
+  CHECK(a.grad().item() == doctest::Approx(0.6));
+  sgd.set_lr(0.5);
+  sgd.zero_grad();
+  const double before = a.item();
+  sgd.step();
+  CHECK(a.item() == doctest::Approx(before * (1 - 0.05 * 0.2)));
+  const auto group = [&](double scale, double decay) {
+    return error_of([&] { AdamW({{.parameters = {{"a", a}}, .lr_scale = scale, .weight_decay = decay}}); });
+  };
+  CHECK(group(-1, 0) == "adam: expected lr_scale >= 0, got -1");
+  CHECK(group(1, NAN) == "adam: expected weight decay >= 0, got nan");
+  CHECK(contains(error_of([&] {
+                   Adam({{.parameters = {{"a", a}}}, {.parameters = {{"b", a}}}});
+                 }),
+                 "b and a share elements"));
+}
+
+TEST_CASE("optimisers: what is frozen is left out at first, and passed over later, its moments too") {
+  const Variable a = random_leaf({2, 2}, 1), b = random_leaf({2, 2}, 2), c = random_leaf({2, 2}, 3);
+  c.set_requires_grad(false);
+  Adam adam({{"a", a}, {"b", b}, {"c", c}}, {.lr = 0.1});
+  CHECK(!adam.state().contains("adam.m.c"));
+  const auto step = [&] {
+    adam.zero_grad();
+    sum(a * a + b * b).backward();
+    adam.step();
+  };
+  step();
+  b.set_requires_grad(false);
+  const std::vector<double> weight = values(b.value()), moment = values(adam.state().at("adam.m.b"));
+  const uint64_t version = b.value().version();
+  step();
+  CHECK(values(b.value()) == weight);
+  CHECK(values(adam.state().at("adam.m.b")) == moment);
+  CHECK(b.value().version() == version);
+  a.set_requires_grad(false);
+  CHECK_NOTHROW(adam.step());  // nothing learns
+  CHECK(adam.clip_gradients(1).item() == 0);
+  b.set_requires_grad(true);
+  sum(b).backward();
+  adam.step();
+  CHECK(values(b.value()) != weight);
 }

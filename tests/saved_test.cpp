@@ -26,6 +26,14 @@ TEST_CASE("saved: a loss walked after a step, where its rule saved the weights, 
   CHECK(contains(error_of([&] { second.backward(); }), "mul: its gradient needs a tensor [2]"));
 }
 
+TEST_CASE("saved: a step changes every parameter that it holds, not the first alone") {
+  const Variable u = leaf({1, 2}), w = leaf({1, 2});
+  optim::Sgd sgd({{"u", u}, {"w", w}}, {.lr = 0.5});
+  const Variable square = sum(w * w);
+  sgd.step();
+  CHECK(contains(error_of([&] { square.backward(); }), "mul: its gradient needs a tensor [2]"));
+}
+
 TEST_CASE("saved: what no rule saved may change") {
   const Variable w = leaf({1, 2}), other = leaf({3, 4});
   optim::Sgd sgd({{"w", w}}, {.lr = 0.5}), elsewhere({{"other", other}}, {.lr = 0.5});
@@ -51,13 +59,28 @@ TEST_CASE("saved: what no rule saved may change") {
 
 TEST_CASE("saved: arguments and results that were overwritten, by the operation that needs them") {
   const Variable a(random({2, 3}, 1) * 0.5 + Tensor::full({}, 1, DType::f64), true);
-  const Variable b(random({3, 2}, 2), true), row(random({3}, 3), true);
+  const Variable b(random({3, 2}, 2), true), row(random({3}, 3), true), k(random({2, 3}, 6), true),
+      v(random({2, 3}, 7), true);
   const Tensor ids = ints({1, 0, 1});
   struct Case {
     const char* op;
     std::function<Variable()> f;
-    const Variable* changed;  // one of a, b, row; nullptr: the result
+    const Variable* changed;  // one of a, b, row; nullptr: the result, or else this:
+    Tensor constant = Tensor();
   };
+  const Tensor target = ints({0, 1}), weight = random({3}, 5) * 0.1 + 1, prior = softmax(row.value()),
+               lengths = ints({2}, {1}), mask = ints({1, 0, 1});
+  const auto apart = [&] {  // queries, keys and values in tensors of their own
+    const Shape s{1, 2, 3};
+    return attention({reshape(a, s)}, {reshape(k, s)}, {reshape(v, s)},
+                     {.d_model = 3, .heads = 1, .key_lengths = lengths});
+  };
+  CrossEntropyOutput last;  // its sums are what the mean divides by
+  const auto weighted = [&] {
+    last = cross_entropy(a, target, {.class_weight = weight});
+    return last.loss;
+  };
+
   const std::vector<Case> cases{
       {"exp", [&] { return exp(a); }, nullptr},
       {"sqrt", [&] { return sqrt(a); }, nullptr},
@@ -81,26 +104,33 @@ TEST_CASE("saved: arguments and results that were overwritten, by the operation 
          return attention(x, x, x, {.d_model = 3, .heads = 1});
        },
        &a},
-      {"cross_entropy",
-       [&] {
-         return cross_entropy(a, ints({0, 1}), {}).loss;
-       },
-       &a},
-      {"prior_cross_entropy",
-       [&] {
-         return prior_cross_entropy(a, softmax(row.value()), ints({0, 1}), -1);
-       },
-       &a},
+      {"attention", apart, &a},
+      {"attention", apart, &k},
+      {"attention", apart, &v},
+      {"attention", apart, nullptr},
+      {"attention", apart, nullptr, lengths},
+      {"linear", [&] { return linear(a, a, {}, Unary::relu); }, nullptr},
+      {"cross_entropy", weighted, &a},
+      {"cross_entropy", weighted, nullptr, target},
+      {"cross_entropy", weighted, nullptr, weight},
+      {"prior_cross_entropy", [&] { return prior_cross_entropy(a, prior, target, -1); }, &a},
+      {"prior_cross_entropy", [&] { return prior_cross_entropy(a, prior, target, -1); }, nullptr, target},
+      {"prior_cross_entropy", [&] { return prior_cross_entropy(a, prior, target, -1); }, nullptr, prior},
+      {"where", [&] { return where(mask, a, 0.); }, nullptr, mask},
   };
   for (const Case& c : cases) {
     const Variable y = c.f(), loss = sum(y);
-    const Tensor changed = c.changed ? c.changed->value() : y.value();
+    const Tensor changed = c.constant ? c.constant : c.changed ? c.changed->value() : y.value();
     changed.assign(changed.copy());
     const std::string error = error_of([&] { loss.backward(); });
     INFO(c.op, ": ", error);
     CHECK(error.starts_with(message(c.op, ": its gradient needs a tensor [")));
     CHECK(contains(error, "changed after the forward pass"));
   }
+
+  const Variable mean_loss = weighted();
+  last.sums.assign(last.sums * 2);
+  CHECK(contains(error_of([&] { mean_loss.backward(); }), "cross_entropy: its gradient needs a tensor [5]"));
 
   const Variable table(random({2, 3}, 4), true), looked_up = sum(embedding(table, ids));
   ids.assign(ints({0, 0, 0}));  // a batch that is read into the same tensor

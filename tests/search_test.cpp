@@ -298,3 +298,19 @@ TEST_CASE("what cannot be searched is refused, and the model trains on as before
   nn::DecoderState state = task.model.start(task.source, task.lengths, 4, /*beam=*/2);
   CHECK(contains(error_of([&] { task.model.step(state, Ids(3, 1)); }), "expected 6 ids, one a row, got 3"));
 }
+
+TEST_CASE("decoder state: rows that it cannot go on from are refused") {
+  nn::TranslationModel model = tiny_model(tiny_config());
+  const Tensor source = ints({1, 2, 3, 4}, {2, 2}), lengths = ints({2, 2});
+  const auto refused = [&](int64_t beam, const std::vector<int32_t>& rows) {
+    nn::DecoderState state = model.start(source, lengths, 3, beam);
+    return error_of([&] { state.select(rows); });
+  };
+  CHECK(contains(refused(1, {1, 0}), "row 0 at place 1 is of no sentence that may stand there"));
+  CHECK(contains(refused(1, {0, 2}), "row 2 at place 1"));
+  CHECK(contains(refused(1, {1, 1}), "row 1 at place 1"));
+  CHECK(contains(refused(2, {0, 2}), "row 2 at place 1"));
+  CHECK(contains(refused(2, {0}), "expected 2 rows a sentence, got 1"));
+  CHECK(refused(2, {1, 1, 3, 2}) == "");
+  CHECK(refused(2, {3, 3}) == "");
+}

@@ -11,7 +11,6 @@ using namespace gradus::compare;
 
 namespace {
 
-
 Tensor filled(Shape shape, DType dtype = DType::f32) { return Tensor::full(shape, 0.5, dtype); }
 
 void refused(const std::string& words, const std::function<void()>& call) { CHECK(error_of(call) == words); }
@@ -217,8 +216,7 @@ TEST_CASE("sum: of several hundred thousand elements, exactly") {
     for (double factor : {1., 2., -3.}) threes.push_back(factor * i);
   const double total = n * (n + 1.) / 2;  // below 2^53
   CHECK(sum(Tensor::from(count, {n})).item() == total);
-  CHECK(values(sum(Tensor::from(threes, {n, 3}), {0})) ==
-        std::vector<double>{total, 2 * total, -3 * total});
+  CHECK(values(sum(Tensor::from(threes, {n, 3}), {0})) == std::vector<double>{total, 2 * total, -3 * total});
   CHECK(sum(Tensor::from(threes, {n, 3})).item() == 0);
   CHECK(sum(filled({n})).item() == 0.5 * n);
 }
@@ -333,4 +331,67 @@ TEST_CASE("storage: what is kept has a limit, and the longest idle sizes go firs
   CHECK(memory_use(Device::cpu).in_use < before.in_use);
   set_cache_limit(Device::cpu, 2);
   release_cached_memory(Device::cpu);
+}
+
+TEST_CASE("comparisons: i32 masks of any dtype, broadcast, NaN and numbers with a fraction") {
+  const Tensor x = Tensor::from<double>({1, 2, NAN}, {3}), y = Tensor::from<double>({2}, {1});
+  using Bits = std::vector<double>;
+  CHECK(values(x < y) == Bits{1, 0, 0});
+  CHECK(values(x <= y) == Bits{1, 1, 0});
+  CHECK(values(x > y) == Bits{0, 0, 0});
+  CHECK(values(x >= y) == Bits{0, 1, 0});
+  CHECK(values(x == y) == Bits{0, 1, 0});
+  CHECK(values(x != y) == Bits{1, 0, 1});
+  CHECK(values(2 > x) == Bits{1, 0, 0});
+  CHECK((x < y).dtype() == DType::i32);
+  const Tensor ids = ints({1, 2, 3});
+  CHECK(values(ids > 2.5) == Bits{0, 0, 1});  // not 2, which 2.5 would be as a whole number
+  CHECK(values(ids == ints({3, 2, 1})) == Bits{0, 1, 0});
+  CHECK(values(Tensor::zeros({2, 1}) < Tensor::ones({3})).size() == 6);
+  CHECK(contains(error_of([&] { x < ids; }), "expected f64 on cpu on both sides, got i32"));
+  CHECK(contains(error_of([&] { x < Tensor(); }), "compare: got an empty tensor"));
+  CHECK(contains(error_of([] { Tensor::ones({2}) < Tensor::ones({3}); }), "less: shapes do not broadcast"));
+  static_assert(!std::is_constructible_v<bool, Mask>);  // if (x < y) does not compile
+}
+
+TEST_CASE("where takes ids, too, and says what does not fit") {
+  const Tensor mask = ints({1, 0, 2});
+  CHECK(values(where(mask, ints({1, 2, 3}), ints({7, 8, 9}))) == std::vector<double>{1, 8, 3});
+  CHECK(values(where(mask, ints({1, 2, 3}), 0)) == std::vector<double>{1, 0, 3});
+  CHECK(where(Tensor::ones({0, 3}), Tensor::ones({3}), Tensor::ones({1})).shape() == Shape{0, 3});
+  CHECK(contains(error_of([&] { where(mask, Tensor::ones({3}), ints({1, 2, 3})); }), "expected one dtype"));
+  CHECK(contains(error_of([&] { where(mask, Tensor::ones({2}), Tensor::ones({2})); }), "do not broadcast"));
+  CHECK(
+      contains(error_of([&] { where(Tensor(), Tensor::ones({2}), Tensor::ones({2})); }), "an empty tensor"));
+}
+
+TEST_CASE("tensor: lists, ranges, places, and a size that is left to reshape") {
+  CHECK(Tensor::from({1.f, 2.f}, {2}).dtype() == DType::f32);
+  CHECK(Tensor::from({1., 2.}, {2}).dtype() == DType::f64);
+  CHECK(Tensor::from({1, 2}, {2}).dtype() == DType::i32);
+  const Tensor x = Tensor::arange(6).reshape({2, -1});
+  CHECK(x.shape() == Shape{2, 3});
+  CHECK(x.at({1, 0}) == 3);
+  CHECK(x.at({-1, -1}) == 5);
+  CHECK(Tensor::ones({}).at({}) == 1);
+  CHECK(error_of([&] { x.at({0, 3}); }) == "at: no place 3 in an axis of 3, of [2, 3]");
+  CHECK(error_of([&] { x.at({0}); }) == "at: expected 2 numbers for [2, 3], got 1");
+  CHECK(error_of([&] { x.reshape({4, -1}); }) == "reshape: [2, 3] does not divide into -1 and [4, 1]");
+  CHECK(contains(error_of([&] { x.reshape({-1, -1}); }), "negative size"));
+  CHECK(contains(error_of([] { Tensor::zeros({0, 3}).reshape({0, -1}); }), "does not divide"));
+  CHECK(Tensor::zeros({0, 3}).reshape({-1, 3}).shape() == Shape{0, 3});
+  CHECK(error_of([] { Tensor::arange(-1); }) == "arange: expected 0 to 2^31 - 1 numbers, got -1");
+  Tensor y = Tensor::ones({2}), other = y;
+  y += 1;
+  y -= other;
+  CHECK(values(y) == std::vector<double>{1, 1});
+  CHECK(values(other) == std::vector<double>{1, 1});
+}
+
+TEST_CASE("sum is a tensor of its own, also where there is nothing to add up") {
+  const Tensor x = Tensor::ones({2, 1}), y = sum(x, -1, /*keep=*/true);
+  add_to(y, y);
+  CHECK(values(x) == std::vector<double>{1, 1});
+  const int64_t axis = 0;
+  CHECK(softmax(x, axis).shape() == Shape{2, 1});
 }

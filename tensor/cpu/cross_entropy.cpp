@@ -87,7 +87,7 @@ void CpuBackend::cross_entropy_backward(In logits, const IdColumns& target, cons
       const int32_t y = target.at(r);
       T* dz = dlogits.data<T>() + r * vocab;
       const double w = y == spec.pad_id ? 0 : spec.class_weight ? spec.class_weight.data<T>()[y] : 1;
-      if (w == 0) return std::fill(dz, dz + vocab, T(0));  // the row may hold anything
+      if (!(w > 0)) return std::fill(dz, dz + vocab, T(0));  // the row may hold anything
       const double scale = dy.data<T>()[spec.reduction == Reduction::none ? r : 0] * w / divisor;
       const T mass = scale * q.sum(), off = scale * q.off;
       const auto log_p = log_p_of(logits.data<T>() + r * vocab, log_sum_exp.data<T>() + 2 * r);

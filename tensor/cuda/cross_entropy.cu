@@ -141,7 +141,7 @@ __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, Devic
   const int64_t r = blockIdx.x, y = target.at(r);
   const double w = spec.ignores(y) ? 0 : spec.weight(y);
   T* dz = dlogits + r * spec.vocab;
-  if (w == 0) return each(spec.vocab, [=](int64_t j) { dz[j] = 0; });  // the row may hold anything
+  if (!(w > 0)) return each(spec.vocab, [=](int64_t j) { dz[j] = 0; });  // the row may hold anything
   const TargetDistribution& q = spec.q;
   const double scale =
       dy[spec.reduction == Reduction::none ? r : 0] * w / loss_divisor(spec.reduction, sums[kWeights]);

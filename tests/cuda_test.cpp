@@ -6,6 +6,7 @@
 #include "losses/translation_loss.h"
 #include "nn/translation_model.h"
 #include "optim/adam.h"
+#include "tests/api_operations.h"
 #include "tests/op_definitions.h"
 #include "tests/op_run.h"
 #include "tests/precision.h"
@@ -69,6 +70,8 @@ std::vector<double> loss_curve(Device device, int steps) {
 }
 
 }  // namespace
+
+TEST_CASE("cuda: every operation in its public spelling") { tests::api::check_operations(kCuda); }
 
 TEST_CASE("cuda: values of every operation agree with plain loops, f64 and f32") {
   for (const OpCase& row : op_cases()) {

@@ -153,6 +153,7 @@ template <class L> class Stack : public Module {
   }
 
   std::vector<L>& layers() { return layers_; }
+  const std::vector<L>& layers() const { return layers_; }
   const LayerNorm& norm() const { return norm_; }
 
  private:

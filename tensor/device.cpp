@@ -59,4 +59,6 @@ Device named_device(std::string_view name) {
 void synchronise(Device device) { backend(device).synchronise(); }
 std::string describe(Device device) { return backend(device).describe(); }
 
+const char* version() { return GRADUS_VERSION; }
+
 }  // namespace gradus

@@ -35,6 +35,8 @@ void synchronise(Device device);
 int num_threads();
 void set_num_threads(int threads);
 
+const char* version();  // of gradus, as "0.2.0"
+
 // One line for logs, e.g. "cpu: OpenBLAS 0.3.21 (OpenMP build, Cooperlake kernels), 2 threads", and what to
 // do where OpenBLAS runs slower kernels than the CPU could.
 std::string describe(Device device);

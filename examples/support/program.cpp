@@ -13,6 +13,7 @@
 #include <iostream>
 
 #include "examples/support/text.h"
+#include "tensor/device.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {
@@ -58,6 +59,10 @@ std::string describe(const ProgressOptions& job, int64_t done, double elapsed) {
 int run_program(int argc, char** argv, int (*run)(std::span<const std::string> arguments)) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
+    if (arguments == std::vector<std::string>{"--version"}) {
+      std::cout << program_invocation_short_name << " (gradus) " << version() << "\n";
+      return 0;
+    }
     const int status = run(arguments);
     check_world(std::cout.flush().good(), program_invocation_short_name, ": cannot write to standard output");
     return status;

@@ -10,8 +10,8 @@
 
 namespace gradus::examples {
 
-// What every main() does. The program runs, and errors become a message and an exit status: 2 for a wrong
-// call, 1 for the world's faults.
+// What every main() does. `--version` alone is answered here. The program runs, and errors become a message
+// and an exit status: 2 for a wrong call, 1 for the world's faults.
 int run_program(int argc, char** argv, int (*run)(std::span<const std::string> arguments));
 
 // Ctrl-C, SIGTERM and a closed terminal as a question that a long job asks itself between two steps. The

@@ -23,6 +23,7 @@ void save_checkpoint(const std::string& path, const Checkpoint& c) {
   for (const auto& [name, tensor] : c.optimizer) tensors[kOptimizer + name] = tensor;
   write_safetensors(path, tensors,
                     {{"format", kFormat},
+                     {"gradus", version()},
                      {"options", c.options.dump()},
                      {"data_hash", c.data_hash},
                      {"source_tokenizer", c.tokenizers.source.to_string()},

@@ -1,8 +1,8 @@
-# Every ```cpp block of every README.md is a complete program. Each is compiled alone, as it stands, and one ctest entry,
+# Every ```cpp block of every README.md, and of nn/PYTORCH.md, is a complete program. Each is compiled alone, as it stands, and one ctest entry,
 # FILE:LINE, runs it: what it prints must be what its `// -> ` comments say.
 set(root ${PROJECT_SOURCE_DIR})
 file(GLOB_RECURSE chapters RELATIVE ${root} CONFIGURE_DEPENDS ${root}/tensor/README.md ${root}/autograd/README.md
-  ${root}/nn/README.md ${root}/losses/README.md ${root}/optim/README.md ${root}/examples/README.md ${root}/tests/README.md)
+  ${root}/nn/README.md ${root}/nn/PYTORCH.md ${root}/losses/README.md ${root}/optim/README.md ${root}/examples/README.md ${root}/tests/README.md)
 
 foreach(readme IN ITEMS README.md LISTS chapters)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${root}/${readme})

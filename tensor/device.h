@@ -37,8 +37,8 @@ void set_num_threads(int threads);
 
 const char* version();  // of gradus, as "0.2.0"
 
-// One line for logs, e.g. "cpu: OpenBLAS 0.3.21 (OpenMP build, Cooperlake kernels), 2 threads", and what to
-// do where OpenBLAS runs slower kernels than the CPU could.
+// One line for logs, e.g. "cpu: OpenBLAS 0.3.21 (OpenMP build, Cooperlake kernels), 2 threads". The line also
+// tells when OpenBLAS runs slower kernels than the CPU could, and what to do then.
 std::string describe(Device device);
 
 }  // namespace gradus

@@ -1,5 +1,9 @@
 // Shapes, tensors, their memory and how they print; what the operations on tensors refuse and in which words;
 // tensors without elements.
+#include <cblas.h>
+
+#include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <numeric>
 
@@ -394,4 +398,11 @@ TEST_CASE("sum is a tensor of its own, also where there is nothing to add up") {
   CHECK(values(x) == std::vector<double>{1, 1});
   const int64_t axis = 0;
   CHECK(softmax(x, axis).shape() == Shape{2, 1});
+}
+
+TEST_CASE("cpu: OpenBLAS runs kernels that fit this CPU, also where it is older than the CPU") {
+  if (std::getenv("OPENBLAS_CORETYPE") || !std::strstr(openblas_get_config(), "DYNAMIC_ARCH")) return;
+  const std::string text = describe(Device::cpu);
+  CAPTURE(text);
+  CHECK(text.find("slower kernels") == std::string::npos);
 }

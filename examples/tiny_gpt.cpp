@@ -96,7 +96,8 @@ struct Alphabet {
     std::vector<int32_t> result;
     for (const CodePoint& point : CodePoints{text}) {
       const auto found = ids.find(point.bytes);
-      check(found != ids.end(), "tiny_gpt: '", point.bytes, "' does not occur in the text");
+      check(found != ids.end(), "--prompt: '", point.bytes,
+            "' does not occur in the text, so the model does not know it; take characters of the text");
       result.push_back(found->second);
     }
     return result;
@@ -190,11 +191,12 @@ int run(std::span<const std::string> arguments) {
   options.add("--length", &s.length, "N", "characters to write", {0, 1e6});
   options.add("--temperature", &s.temperature, "X", "below 1 it dares less, above 1 more", {1e-3, 100});
   options.add("--top-k", &s.top_k, "K", "choose among the K likeliest characters; 0: among all", {0});
-  if (options.parse(arguments) == Options::Action::help) {
-    std::cout << options.help();
-    return 0;
-  }
+  const Options::Action action = options.parse(arguments);
+  if (action == Options::Action::help) std::cout << options.help();
+  if (action == Options::Action::dump_config) std::cout << options.dump();
+  if (action != Options::Action::run) return 0;
   check(!s.text.empty(), "tiny_gpt: say which text to read: --text FILE");
+  check(s.width % s.heads == 0, "--heads: expected a divisor of --width ", s.width, ", got ", s.heads);
   if (s.prompt.empty()) s.prompt = "\n";
 
   std::string text;
@@ -204,7 +206,8 @@ int run(std::span<const std::string> arguments) {
   const auto characters = static_cast<int64_t>(alphabet.characters.size());
   check(std::ssize(ids) > s.context, "tiny_gpt: ", s.text, " has ", ids.size(),
         " characters, and a piece has ", s.context, ": take a longer text or a smaller --context");
-  check(s.top_k <= characters, "tiny_gpt: --top-k ", s.top_k, " of ", characters, " characters");
+  check(s.top_k <= characters, "--top-k: expected at most ", characters,
+        ", the number of different characters in the text, got ", s.top_k);
   alphabet.encode(s.prompt);  // refused now rather than after training
 
   Gpt model(characters, s);

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <set>
 
+#include "nn/summary.h"
+
 namespace gradus::nn {
 namespace {
 
@@ -164,6 +166,8 @@ EvalMode::~EvalMode() {
   for (const auto& [inside, training] : before_)
     if (training) inside->training_ = true;
 }
+
+std::ostream& operator<<(std::ostream& out, const Module& module) { return out << summary(module); }
 
 void check_members(const Module& module, const Variable& loss) {
   std::set<const Node*> named;

@@ -107,6 +107,9 @@ class Visitor {
 // before backward().
 void check_members(const Module& module, const Variable& loss);
 
+// Writes the module's summary (nn/summary.h).
+std::ostream& operator<<(std::ostream& out, const Module& module);
+
 // While one lives, the module and all modules inside it are in eval mode; then each gets its own mode back.
 // The modules must stay where they are meanwhile.
 class [[nodiscard]] EvalMode {

@@ -93,7 +93,7 @@ std::vector<int> reduced_last(const Shape& shape, const Axes& axes) {
   std::vector<int> order(static_cast<size_t>(shape.rank()));
   std::iota(order.begin(), order.end(), 0);
   std::stable_partition(order.begin(), order.end(), [&](int axis) {
-    return !axes.all() && std::ranges::none_of(axes, [&](int a) { return shape.axis_index(a) == axis; });
+    return !axes.all() && std::ranges::none_of(axes, [&](int64_t a) { return shape.axis_index(a) == axis; });
   });
   return order;
 }

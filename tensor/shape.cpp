@@ -22,10 +22,10 @@ Shape::Shape(std::span<const int64_t> sizes) : rank_(static_cast<int>(sizes.size
   numel_ = std::accumulate(begin(), end(), int64_t{1}, std::multiplies<>());
 }
 
-int Shape::axis_index(int axis) const {
-  const int index = axis < 0 ? axis + rank_ : axis;
+int Shape::axis_index(int64_t axis) const {
+  const int64_t index = axis < 0 ? axis + rank_ : axis;
   check(index >= 0 && index < rank_, "shape: no axis ", axis, " in ", *this);
-  return index;
+  return static_cast<int>(index);
 }
 
 int64_t Shape::before(int axis) const {
@@ -62,7 +62,7 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape) {
 Shape summed_shape(const char* op, const Shape& shape, const Axes& axes, bool keep) {
   std::array<bool, Shape::kMaxRank> summed{};
   if (axes.all()) summed.fill(true);
-  for (int axis : axes)
+  for (const int64_t axis : axes)
     check(!std::exchange(summed[shape.axis_index(axis)], true), op, ": axis ", axis, " of ", shape,
           " is named twice");
   std::vector<int64_t> sizes;

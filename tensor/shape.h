@@ -29,7 +29,7 @@ class Shape {
   const int64_t* begin() const { return sizes_.data(); }
   const int64_t* end() const { return sizes_.data() + rank_; }
 
-  int axis_index(int axis) const;  // axis -1 is the last; throws when there is no such axis
+  int axis_index(int64_t axis) const;  // axis -1 is the last; throws when there is no such axis
   int64_t before(int axis) const;  // product of the sizes left of an axis: before(-1) is a view's rows
   int64_t after(int axis) const;   // and right of it
   Shape with(int axis, int64_t size) const;  // this shape with one size replaced
@@ -52,17 +52,18 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape);  // [2, 3]
 class Axes {
  public:
   Axes() = default;  // all
-  template <std::integral Integer>
-  requires(!std::same_as<Integer, bool>) Axes(Integer axis) : axes_{static_cast<int>(axis)} {}
-  Axes(std::initializer_list<int> axes) : axes_(axes) {}
-  Axes(std::vector<int> axes) : axes_(std::move(axes)) {}
+  // No bool is an axis: sum(x, {0, true}) wants sum(x, 0, true).
+  template <std::integral... Integers>
+  requires(sizeof...(Integers) > 0 && !(std::same_as<Integers, bool> || ...)) Axes(Integers... axes)
+      : axes_{static_cast<int64_t>(axes)...} {}
+  Axes(const std::vector<int>& axes) : axes_(axes.begin(), axes.end()) {}
 
   bool all() const { return axes_.empty(); }
   auto begin() const { return axes_.begin(); }
   auto end() const { return axes_.end(); }
 
  private:
-  std::vector<int> axes_;
+  std::vector<int64_t> axes_;
 };
 
 // The shape with these axes summed up: they keep size 1 where `keep` says so, else they vanish.

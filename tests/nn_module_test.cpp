@@ -572,6 +572,7 @@ TEST_CASE("summary: a line for each parameter, and their sum") {
         "0.bias    [3]      3\n"
         "1.weight  [1, 3]   3  frozen\n"
         "total             12\n");
+  CHECK(message(net) == nn::summary(net));
 }
 
 TEST_CASE("a frozen module costs no gradient, and one inside a model learns no more") {

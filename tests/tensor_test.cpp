@@ -400,6 +400,14 @@ TEST_CASE("sum is a tensor of its own, also where there is nothing to add up") {
   CHECK(softmax(x, axis).shape() == Shape{2, 1});
 }
 
+TEST_CASE("axes: a bool is none, and neither is a number beyond int") {
+  static_assert(std::is_constructible_v<Axes, int, int64_t>);
+  static_assert(!std::is_constructible_v<Axes, bool>);
+  static_assert(!std::is_constructible_v<Axes, int, bool>);
+  static_assert(!std::is_constructible_v<Axes, double>);
+  refused("shape: no axis 4294967296 in [2, 3]", [] { sum(filled({2, 3}), int64_t{1} << 32); });
+}
+
 TEST_CASE("cpu: OpenBLAS runs kernels that fit this CPU, also where it is older than the CPU") {
   if (std::getenv("OPENBLAS_CORETYPE") || !std::strstr(openblas_get_config(), "DYNAMIC_ARCH")) return;
   const std::string text = describe(Device::cpu);

@@ -176,7 +176,7 @@ TEST_CASE("wishes: what a user of PyTorch writes first compiles, and means what 
   nn::Sequential net(nn::Linear(2, 8), nn::Gelu(), nn::Dropout(0.1), nn::LayerNorm(8), nn::Linear(8, 3));
   wish("nn.Sequential(..)(x)", net(t).shape() == Shape{2, 3});
   wish("sum(p.numel() for p in net.parameters())", net.parameter_count() == 24 + 16 + 27);
-  wish("print(net)", nn::summary(net).find("4.weight") != std::string::npos);
+  wish("print(net)", message(net).find("4.weight") != std::string::npos);
   net.eval();
   wish("net.eval(); net.training", !net.training());
   wish("net.state_dict()", net.state().contains("0.weight"));

@@ -75,7 +75,7 @@ std::string CudaBackend::missing() {
   const int here = device.major * 10 + device.minor, oldest = kBuiltFor[0] / 10;
   return here >= oldest ? ""
                         : message("the GPU has compute capability ", here, ", gradus was built for ", oldest,
-                                  " and later");
+                                  " and later; build it with -DCMAKE_CUDA_ARCHITECTURES=", here);
 }
 
 std::byte* CudaBackend::allocate(size_t bytes) {

@@ -30,8 +30,8 @@ class Shape {
   const int64_t* end() const { return sizes_.data() + rank_; }
 
   int axis_index(int64_t axis) const;  // axis -1 is the last; throws when there is no such axis
-  int64_t before(int axis) const;  // product of the sizes left of an axis: before(-1) is a view's rows
-  int64_t after(int axis) const;   // and right of it
+  int64_t before(int axis) const;      // product of the sizes left of an axis: before(-1) is a view's rows
+  int64_t after(int axis) const;       // and right of it
   Shape with(int axis, int64_t size) const;  // this shape with one size replaced
   Shape without_last() const;
   Shape with_last(int64_t size) const;  // one axis more

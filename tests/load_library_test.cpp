@@ -1,9 +1,9 @@
 // Which library is loaded where several names are given, and the message where none is there.
-#include "tensor/cuda/library.h"
-
 #include <doctest/doctest.h>
 
 #include <array>
+
+#include "tensor/cuda/library.h"
 
 using namespace gradus;
 

@@ -40,10 +40,11 @@ std::string faster_kernels() {
   return "";
 }
 
-// An OpenBLAS that is older than the CPU takes it for one of twenty years ago, and multiplies five times slower
-// than it could (0.3.21 on a Xeon of 2023: 128 ms for a product of 1024 cubed, 23 ms afterwards). So OpenBLAS
-// chooses again, as it would if the user had named the right kernels in the environment. A user who has named
-// some keeps them. No other thread may be in OpenBLAS meanwhile: this runs once, at the first use of the CPU.
+// An OpenBLAS that is older than the CPU takes it for one of twenty years ago, and multiplies five times
+// slower than it could (0.3.21 on a Xeon of 2023: 128 ms for a product of 1024 cubed, 23 ms afterwards). So
+// OpenBLAS chooses again, as it would if the user had named the right kernels in the environment. A user who
+// has named some keeps them. No other thread may be in OpenBLAS meanwhile: this runs once, at the first use
+// of the CPU.
 void choose_blas_kernels() {
   constexpr const char* kChoice = "OPENBLAS_CORETYPE";
   const std::string faster = faster_kernels();

@@ -9,8 +9,9 @@
 
 namespace gradus::cuda {
 
-// Loads the first of these libraries that is there. A name without a slash is looked for where the system looks
-// (LD_LIBRARY_PATH, the folders of ldconfig). Throws std::runtime_error with `advice` and what was tried.
+// Loads the first of these libraries that is there. A name without a slash is looked for where the system
+// looks (LD_LIBRARY_PATH, the folders of ldconfig). Throws std::runtime_error with `advice` and what was
+// tried.
 inline void* load_library(std::span<const std::string> names, const std::string& advice) {
   std::string tried;
   for (const std::string& name : names) {

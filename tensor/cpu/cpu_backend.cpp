@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -40,20 +42,33 @@ std::string faster_kernels() {
   return "";
 }
 
+// Whether this is the only thread, but for those that OpenBLAS makes as it is loaded.
+bool no_other_threads() {
+  std::error_code none;
+  const std::filesystem::directory_iterator tasks("/proc/self/task", none);
+  const int blas = openblas_get_parallel() == cpu::kThreads ? openblas_get_num_threads() : 1;
+  return !none && std::distance(begin(tasks), end(tasks)) <= blas;
+}
+
 // An OpenBLAS that is older than the CPU takes it for one of twenty years ago, and multiplies five times
 // slower than it could (0.3.21 on a Xeon of 2023: 128 ms for a product of 1024 cubed, 23 ms afterwards). So
 // OpenBLAS chooses again, as it would if the user had named the right kernels in the environment. A user who
-// has named some keeps them. No other thread may be in OpenBLAS meanwhile: this runs once, at the first use
-// of the CPU.
-void choose_blas_kernels() {
+// has named some keeps them. No other thread may be in OpenBLAS meanwhile: so this runs as the program is
+// loaded, before main, and not at all where gradus is loaded into a program that has threads already.
+bool choose_blas_kernels() {
   constexpr const char* kChoice = "OPENBLAS_CORETYPE";
   const std::string faster = faster_kernels();
-  if (faster.empty() || std::getenv(kChoice) || !gotoblas_dynamic_init || !gotoblas_dynamic_quit) return;
+  if (faster.empty() || std::getenv(kChoice) || !gotoblas_dynamic_init || !gotoblas_dynamic_quit)
+    return false;
+  if (!no_other_threads()) return false;
   setenv(kChoice, faster.c_str(), 1);
   gotoblas_dynamic_quit();
   gotoblas_dynamic_init();
   unsetenv(kChoice);
+  return true;
 }
+
+[[maybe_unused]] const bool kernels_chosen = choose_blas_kernels();
 
 // For each product that runs at once OpenBLAS needs a buffer, which it takes when it first needs one and then
 // keeps. Where there is no memory for it, it asks again for ever. So all are taken now, while there is room;
@@ -92,7 +107,6 @@ std::atomic<int>& threads() {
 }  // namespace
 
 CpuBackend::CpuBackend() {
-  choose_blas_kernels();
   if (openblas_get_parallel() == cpu::kThreads) openblas_set_num_threads(1);  // its own pool would fight ours
   take_blas_buffers(num_threads());
 }

@@ -54,21 +54,18 @@ bool no_other_threads() {
 // slower than it could (0.3.21 on a Xeon of 2023: 128 ms for a product of 1024 cubed, 23 ms afterwards). So
 // OpenBLAS chooses again, as it would if the user had named the right kernels in the environment. A user who
 // has named some keeps them. No other thread may be in OpenBLAS meanwhile: so this runs as the program is
-// loaded, before main, and not at all where gradus is loaded into a program that has threads already.
-bool choose_blas_kernels() {
+// loaded, before main and before any variable has its first value (200: the smaller, the earlier), and not at
+// all where gradus is loaded into a program that has threads already.
+[[gnu::constructor(200)]] void choose_blas_kernels() {
   constexpr const char* kChoice = "OPENBLAS_CORETYPE";
   const std::string faster = faster_kernels();
-  if (faster.empty() || std::getenv(kChoice) || !gotoblas_dynamic_init || !gotoblas_dynamic_quit)
-    return false;
-  if (!no_other_threads()) return false;
+  if (faster.empty() || std::getenv(kChoice) || !gotoblas_dynamic_init || !gotoblas_dynamic_quit) return;
+  if (!no_other_threads()) return;
   setenv(kChoice, faster.c_str(), 1);
   gotoblas_dynamic_quit();
   gotoblas_dynamic_init();
   unsetenv(kChoice);
-  return true;
 }
-
-[[maybe_unused]] const bool kernels_chosen = choose_blas_kernels();
 
 // For each product that runs at once OpenBLAS needs a buffer, which it takes when it first needs one and then
 // keeps. Where there is no memory for it, it asks again for ever. So all are taken now, while there is room;

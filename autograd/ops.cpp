@@ -84,8 +84,9 @@ Variable sum(const Variable& x, const Axes& axes, bool keep) {
 
 Variable mean(const Variable& x, const Axes& axes, bool keep) {
   const Variable total = sum(x, axes, keep);
-  check(total.size() > 0 && x.size() > 0, "mean: of no elements, in ", x.shape());
-  return total * (static_cast<double>(total.size()) / static_cast<double>(x.size()));
+  const int64_t count = summed_count(x.shape(), axes);
+  check(count > 0, "mean: of no elements, in ", x.shape());
+  return total / static_cast<double>(count);
 }
 
 namespace {
@@ -104,7 +105,8 @@ Variable max_of_rows(const Variable& x) {
 
 Variable max(const Variable& x, const Axes& axes, bool keep) {
   const Shape rest = summed_shape("max", x.shape(), axes, false);
-  const int64_t n = x.size() / std::max<int64_t>(rest.numel(), 1);
+  const int64_t n = summed_count(x.shape(), axes);
+  check(n > 0, "max: of no elements, in ", x.shape());
   const Variable rows = reshape(permute(x, reduced_last(x.shape(), axes)), rest.with_last(n));
   return reshape(max_of_rows(rows), summed_shape("max", x.shape(), axes, keep));
 }

@@ -17,8 +17,8 @@ class Gelu : public Module {
   Variable operator()(const Variable& x) const { return gelu(x); }
 };
 
-// In training, each element becomes 0 with probability p, and the others grow by 1 / (1 - p) (Srivastava et al.
-// 2014); in eval mode nothing happens.
+// In training, each element becomes 0 with probability p, and the others grow by 1 / (1 - p) (Srivastava et
+// al. 2014); in eval mode nothing happens.
 class Dropout : public Module {
  public:
   explicit Dropout(double p = 0.5) : p_(p) { check_probability("dropout", p); }
@@ -34,9 +34,7 @@ class Sequential : public Module {
  public:
   Sequential() = default;
   template <std::derived_from<Module>... Layers>
-  requires(sizeof...(Layers) > 0) explicit Sequential(Layers... layers) {
-    (add(std::move(layers)), ...);
-  }
+  requires(sizeof...(Layers) > 0) explicit Sequential(Layers... layers) { (add(std::move(layers)), ...); }
 
   // Any module that is called with one Variable, or like Embedding with one Tensor.
   template <std::derived_from<Module> M> void add(M layer) {
@@ -48,7 +46,7 @@ class Sequential : public Module {
   }
 
   Variable operator()(Variable x) {
-    generator();  // one for all layers
+    if (training()) generator();  // one for all layers
     for (const std::unique_ptr<Layer>& layer : layers_) x = layer->call(x);
     return x;
   }

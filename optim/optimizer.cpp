@@ -83,7 +83,11 @@ std::vector<Out> Optimizer::writable_gradients() const {
   return all;
 }
 
-void Optimizer::zero_grad() { follow_parameters().clear(writable_gradients()); }
+void Optimizer::zero_grad() {
+  follow_parameters().clear(writable_gradients());
+  for (const Parameter& p : parameters_)  // what is frozen now may learn again, and not from old gradients
+    if (!p.variable.requires_grad()) p.variable.zero_grad();
+}
 
 Tensor Optimizer::clip_gradients(double max_norm) {
   check(max_norm > 0, "clip_gradients: expected a positive norm, got ", max_norm);

@@ -77,8 +77,9 @@ Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
 
 Tensor mean(const Tensor& x, const Axes& axes, bool keep) {
   const Tensor total = sum(x, axes, keep);
-  check(total.size() > 0 && x.size() > 0, "mean: of no elements, in ", x.shape());
-  return total * (static_cast<double>(total.size()) / static_cast<double>(x.size()));
+  const int64_t count = summed_count(x.shape(), axes);
+  check(count > 0, "mean: of no elements, in ", x.shape());
+  return total / static_cast<double>(count);
 }
 
 Tensor argmax(const Tensor& x, int axis, bool keep) {
@@ -104,7 +105,8 @@ Mask first_largest(const Tensor& ids, int64_t n) {
 
 Tensor max(const Tensor& x, const Axes& axes, bool keep) {
   const Shape rest = summed_shape("max", x.shape(), axes, false);
-  const int64_t n = x.shape().numel() / std::max<int64_t>(rest.numel(), 1);
+  const int64_t n = summed_count(x.shape(), axes);
+  check(n > 0, "max: of no elements, in ", x.shape());
   const Tensor rows = permute(x, reduced_last(x.shape(), axes)).reshape(rest.with_last(n));
   const Tensor largest = sum(where(first_largest(argmax(rows, -1), n), rows, 0), -1);
   return largest.reshape(summed_shape("max", x.shape(), axes, keep));

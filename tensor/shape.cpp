@@ -71,6 +71,13 @@ Shape summed_shape(const char* op, const Shape& shape, const Axes& axes, bool ke
   return Shape(sizes);
 }
 
+int64_t summed_count(const Shape& shape, const Axes& axes) {
+  if (axes.all()) return shape.numel();
+  return std::accumulate(axes.begin(), axes.end(), int64_t{1}, [&](int64_t count, int64_t axis) {
+    return count * shape.begin()[shape.axis_index(axis)];
+  });
+}
+
 Shape broadcast(const char* op, const Shape& a, const Shape& b) {
   std::vector<int64_t> sizes(std::max(a.rank(), b.rank()));
   for (int i = 1; i <= static_cast<int>(sizes.size()); ++i) {  // from the right

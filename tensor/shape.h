@@ -69,6 +69,9 @@ class Axes {
 // The shape with these axes summed up: they keep size 1 where `keep` says so, else they vanish.
 Shape summed_shape(const char* op, const Shape& shape, const Axes& axes, bool keep);
 
+// How many elements go into each of the sum: the product of the sizes of these axes.
+int64_t summed_count(const Shape& shape, const Axes& axes);
+
 // The common shape of two operands, axes matched from the right, size 1 stretching to the other's size.
 Shape broadcast(const char* op, const Shape& a, const Shape& b);
 

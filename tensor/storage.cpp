@@ -91,7 +91,8 @@ class CachingAllocator {
 
   // For all that is held, once `more` bytes are in use, too.
   size_t limit(size_t more) const {
-    return static_cast<size_t>(times_peak_ * static_cast<double>(std::max(use_.peak, use_.in_use + more)));
+    const double bytes = times_peak_ * static_cast<double>(std::max(use_.peak, use_.in_use + more));
+    return static_cast<size_t>(std::min(bytes, 1e18));  // more would not fit
   }
 
   // The smallest idle block of at least and at most so many bytes, or none.

@@ -21,6 +21,7 @@ struct TargetDistribution {
 
   // A pad id outside [0, vocab) is no class: `others_not_pad` is then `others`.
   HOST_DEVICE static TargetDistribution of(Smoothing convention, double eps, int64_t vocab, int32_t pad_id) {
+    if (eps == 0) return {1, 0, 0, -1};  // also where there are no others
     const double v = static_cast<double>(vocab);
     if (convention == Smoothing::uniform) return {1 - eps + eps / v, eps / v, v - 1, -1};
     if (convention == Smoothing::as_printed) return {1 - eps, eps / v, v - 1, -1};

@@ -25,7 +25,8 @@ Tensor::Tensor(Shape shape, DType dtype, Device device) : shape_(shape), dtype_(
 }
 
 Tensor Tensor::full(Shape shape, double value, DType dtype, Device device) {
-  check(dtype != DType::i32 || fits_i32(value), "full: ", value, " is no i32");
+  check(dtype != DType::i32 || (fits_i32(value) && value == std::trunc(value)), "full: ", value,
+        " is no i32");
   Tensor y(shape, dtype, device);
   backend(device).fill(value, Out(y));
   return y;
@@ -126,8 +127,8 @@ double Tensor::item() const {
 }
 
 double Tensor::at(std::initializer_list<int64_t> place) const {
-  check(static_cast<int>(place.size()) == shape_.rank(), "at: expected ", shape_.rank(), " numbers for ", shape_,
-        ", got ", place.size());
+  check(static_cast<int>(place.size()) == shape_.rank(), "at: expected ", shape_.rank(), " numbers for ",
+        shape_, ", got ", place.size());
   Tensor rest = *this;
   for (int64_t i : place) {
     const int64_t n = rest.shape_[0];

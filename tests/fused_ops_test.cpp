@@ -124,3 +124,25 @@ TEST_CASE("dropout: with and without a chance to drop, the same shapes are refus
   refused("dropout: a probability of 0.999995 is 1 when rounded to 1/65,536",
           [&] { dropout(x, 0.999995, generator); });
 }
+
+TEST_CASE("cross_entropy without smoothing needs no other class, under any convention") {
+  const Tensor logits = random({2, 2}, 1, DType::f64), target = ints({1, 1}, {2});
+  for (const Smoothing convention : {Smoothing::others, Smoothing::others_not_pad}) {
+    const Variable z(logits, true);
+    const Variable loss = cross_entropy(z, target, {.convention = convention, .pad_id = 0}).loss;
+    CHECK(loss.item() == doctest::Approx(-mean(slice(log_softmax(logits), -1, 1, 2)).item()));
+    loss.backward();
+    CHECK(sum(abs(z.grad())).item() > 0);
+  }
+  const Variable alone(Tensor::zeros({2, 1}, DType::f64), true);
+  CHECK(cross_entropy(alone, ints({0, 0}, {2}), {.convention = Smoothing::others}).loss.item() == 0);
+}
+
+TEST_CASE(
+    "attention: lengths that were overwritten after the forward pass are refused by the backward pass") {
+  const Variable x(random({1, 2, 8}, 1, DType::f64), true);
+  Tensor lengths = ints({2}, {1});
+  const Variable y = attention({x}, {x}, {x}, heads(2, lengths));
+  lengths.data<int32_t>()[0] = 10'000'000;
+  refused("attention: length 10000000 at row 0 is outside [0, 2]", [&] { sum(y).backward(); });
+}

@@ -474,3 +474,18 @@ TEST_CASE("optimisers: what is frozen is left out at first, and passed over late
   adam.step();
   CHECK(values(b.value()) != weight);
 }
+
+TEST_CASE(
+    "optimisers: zero_grad clears what is frozen, too, so that it learns later from new gradients alone") {
+  const Variable a(Tensor::zeros({1}, DType::f64), true), b(Tensor::zeros({1}, DType::f64), true);
+  Sgd sgd({{"a", a}, {"b", b}}, {.lr = 1});
+  sum(a + b).backward();
+  sgd.step();
+  a.set_requires_grad(false);
+  sgd.zero_grad();
+  a.set_requires_grad(true);
+  sum(a + b).backward();
+  sgd.step();
+  CHECK(a.item() == -2);
+  CHECK(b.item() == -2);
+}

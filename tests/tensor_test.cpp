@@ -400,6 +400,26 @@ TEST_CASE("sum is a tensor of its own, also where there is nothing to add up") {
   CHECK(softmax(x, axis).shape() == Shape{2, 1});
 }
 
+TEST_CASE("mean divides, and so the mean of ones is 1") {
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (int64_t n = 1; n <= 200; ++n) CHECK(mean(Tensor::ones({n}, dtype)).item() == 1);
+}
+
+TEST_CASE("reductions to no elements have none, and those of no elements are refused by name") {
+  CHECK(max(Tensor::zeros({0, 3}), 1).shape() == Shape{0});
+  CHECK(mean(Tensor::zeros({0, 3}), 1).shape() == Shape{0});
+  CHECK(max(Tensor::zeros({3, 0}), 0).shape() == Shape{0});
+  refused("max: of no elements, in [0, 3]", [] { max(Tensor::zeros({0, 3}), 0); });
+  refused("mean: of no elements, in [0, 3]", [] { mean(Tensor::zeros({0, 3}), 0); });
+}
+
+TEST_CASE("a number with a fraction does not become an i32") {
+  const Tensor ids = ints({1, 2}, {2});
+  refused("full: 2.5 is no i32", [] { Tensor::full({}, 2.5, DType::i32); });
+  refused("full: 2.5 is no i32", [&] { where(ids == 1, ids, 2.5); });
+  refused("full: 2.5 is no i32", [&] { where(ids == 1, 2.5, ids); });
+}
+
 TEST_CASE("axes: a bool is none, and neither is a number beyond int") {
   static_assert(std::is_constructible_v<Axes, int, int64_t>);
   static_assert(!std::is_constructible_v<Axes, bool>);

@@ -28,7 +28,9 @@ struct Head {
   Head(int64_t i, const Qkv& x, const AttentionSpec& s)
       : spec(s), index(i), b(i / s.heads), queries(x.q.tensor.shape()[1]), keys(x.k.tensor.shape()[1]),
         d_head(s.d_model / s.heads), seen_keys(keys), scale(1 / std::sqrt(d_head)) {
-    if (s.key_lengths) seen_keys = s.key_lengths.data<int32_t>()[b];
+    if (!s.key_lengths) return;
+    seen_keys = s.key_lengths.data<int32_t>()[b];
+    check_length("attention", seen_keys, keys, b);  // again: they may have been written into since
   }
 
   template <class T> HeadMatrix<T> of(const PackedHeads& x) const {

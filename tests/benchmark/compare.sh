@@ -5,13 +5,14 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$here/../.." && pwd)
 
 # shellcheck disable=SC2016  # $PYTHON is meant to be read
-usage='Usage: bash tests/benchmark/compare.sh [--device cpu|cuda] [--steps N] [--threads N] [toy] [small] [base]
+usage='Usage: bash tests/benchmark/compare.sh [--device cpu|cuda] [--steps N] [--threads N] [--modes LIST] [toy] [small] [base]
 
 Times a training step of the toy and the small model (on a GPU of base, too) in gradus and, where $PYTHON (default
-python3) has PyTorch, in PyTorch, eager and compiled (on a GPU in all its modes); gradus once more at the end, so that a change in the machine shows. "floor" is the time
-of the products alone (benchmark --help). Build the target "benchmark" first, and keep the machine idle.
+python3) has PyTorch, in PyTorch; gradus once more at the end, so that a change in the machine shows. "floor" is the time
+of the products alone (benchmark --help). LIST names PyTorch's modes, with commas (eager, compile, reduce-overhead,
+max-autotune, graph; default eager,compile, on a GPU all; an empty list leaves PyTorch out). Build the target "benchmark" first, and keep the machine idle.
 PyTorch gets its best settings: no pin of OpenBLAS kernels, the OpenMP build of OpenBLAS, a malloc that keeps its memory.'
-steps=20 threads=$(nproc) device=cpu configs=()
+steps=20 threads=$(nproc) device=cpu configs=() list=default
 while (($#)); do
   case $1 in
     --help) echo "$usage"; exit ;;
@@ -21,13 +22,21 @@ while (($#)); do
     --device)
       [[ ${2-} == cpu || ${2-} == cuda ]] || { echo '--device: expected cpu or cuda' >&2; exit 2; }
       device=$2; shift ;;
+    --modes)
+      (($# > 1)) || { echo '--modes: expected a list' >&2; exit 2; }
+      list=$2; shift ;;
     toy | small | base) configs+=("$1") ;;
     *) printf "compare.sh: unknown argument '%s'\n\n%s\n" "$1" "$usage" >&2; exit 2 ;;
   esac
   shift
 done
-modes=(eager compile) all=(toy small)
-if [[ $device == cuda ]]; then modes+=(reduce-overhead max-autotune graph) all+=(base); fi
+all=(toy small)
+if [[ $device == cuda ]]; then all+=(base); fi
+case $list-$device in
+  default-cpu) list=eager,compile ;;
+  default-cuda) list=eager,compile,reduce-overhead,max-autotune,graph ;;
+esac
+IFS=, read -ra modes <<<"$list"
 ((${#configs[@]})) || configs=("${all[@]}")
 
 benchmark=${BUILD-$root/build}/tests/benchmark python=${PYTHON-python3}
@@ -56,7 +65,8 @@ row() {  # row NAME COMMAND...
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null) ||
+version=
+((${#modes[@]} == 0)) || version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null) ||
   echo "($python has no PyTorch: gradus alone. PYTHON=... names another.)"
 printf '%s, %d threads, %d steps\n%-36s %-6s %9s %9s %9s %12s %9s\n' "$device" "$threads" "$steps" '' model 'step ms' 'min ms' 'floor ms' \
   'tokens/s' 'peak MB'

@@ -9,8 +9,9 @@ usage='Usage: bash tests/benchmark/compare.sh [--device cpu|cuda] [--steps N] [-
 
 Times a training step of the toy and the small model (on a GPU of base, too) in gradus and, where $PYTHON (default
 python3) has PyTorch, in PyTorch; gradus once more at the end, so that a change in the machine shows. "floor" is the time
-of the products alone (benchmark --help). LIST names PyTorch's modes, with commas (eager, compile, reduce-overhead,
-max-autotune, graph; default eager,compile, on a GPU all; an empty list leaves PyTorch out). Build the target "benchmark" first, and keep the machine idle.
+of the products alone (benchmark --help). LIST names modes of PyTorch, with commas (eager, compile, reduce-overhead,
+max-autotune, graph; default eager,compile, on a GPU all; an empty list leaves PyTorch out).
+Build the target "benchmark" first, and keep the machine idle.
 PyTorch gets its best settings: no pin of OpenBLAS kernels, the OpenMP build of OpenBLAS, a malloc that keeps its memory.'
 steps=20 threads=$(nproc) device=cpu configs=() list=default
 while (($#)); do

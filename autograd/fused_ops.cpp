@@ -84,6 +84,17 @@ Variable embedding(const Variable& table, const IdColumns& columns, double scale
                 });
 }
 
+// y[i] = row ids[i] of x:  row ids[i] of dx += dy[i], once for each place where the id stands
+Variable rows(const Variable& x, const Tensor& ids) {
+  const Tensor y = rows(x.value(), ids);
+  const int64_t n = x.shape()[0], width = x.shape().after(0);
+  const IdColumns checked = checked_ids("rows", ids, n, x.device());
+  return record("rows", y, {x}, [ids = SavedIds(checked), n, width](const Tensor& dy, Gradients d) {
+    const Tensor dx = d[0].buffer();
+    backend(dy.device()).embedding_backward(dy, ids, 1, Out(dx.reshape({n, width})));
+  });
+}
+
 // Backend::attention_backward has the equations. Often two or three of q, k and v are columns of one tensor:
 // each gradient adds to its own columns of it.
 Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& asked) {

@@ -1,5 +1,7 @@
 #include "autograd/ops.h"
 
+#include <algorithm>
+
 namespace gradus {
 
 // Each rule stands below its operation, with its equation: d.. is the gradient of the loss with respect to
@@ -107,11 +109,13 @@ Variable max(const Variable& x, const Axes& axes, bool keep) {
   const Shape rest = summed_shape("max", x.shape(), axes, false);
   const int64_t n = summed_count(x.shape(), axes);
   check(n > 0, "max: of no elements, in ", x.shape());
-  const Variable rows = reshape(permute(x, reduced_last(x.shape(), axes)), rest.with_last(n));
+  const std::vector<int> order = reduced_last(x.shape(), axes);
+  const bool in_place = std::ranges::is_sorted(order);  // nothing to move
+  const Variable rows = reshape(in_place ? x : permute(x, order), rest.with_last(n));
   return reshape(max_of_rows(rows), summed_shape("max", x.shape(), axes, keep));
 }
 
-// y is x in another arrangement:  dx is dy in x's arrangement. This holds for the next two, too.
+// y is x in another arrangement:  dx is dy in the arrangement of x. So it is for permute, too.
 Variable reshape(const Variable& x, Shape shape) {
   return record("reshape", x.value().reshape(shape), {x},
                 [from = x.shape()](const Tensor& dy, Gradients d) { d[0] += dy.reshape(from); });
@@ -140,10 +144,11 @@ Variable transpose(const Variable& x) {
   return permute(x, swapped(x.shape(), -2, -1));
 }
 
-Variable concat(const std::vector<Variable>& parts, int axis) {
+Variable concat(const std::vector<Variable>& parts, Axis along) {
   std::vector<Tensor> values;
   for (const Variable& part : parts) values.push_back(part.value());
-  Tensor y = concat(values, axis);
+  Tensor y = concat(values, along);
+  const int axis = along.in(y.shape(), "concat");
   std::vector<int64_t> ends;  // of each part along the axis
   for (const Variable& part : parts) ends.push_back((ends.empty() ? 0 : ends.back()) + part.shape()[axis]);
   return record("concat", y, parts, [ends, axis](const Tensor& dy, Gradients d) {
@@ -159,7 +164,8 @@ Variable rows(const Variable& x, int64_t from, int64_t to) {
 }
 
 // y = columns [from, to) of x along an axis:  those of dx = dy, the others 0
-Variable slice(const Variable& x, int axis, int64_t from, int64_t to) {
+Variable slice(const Variable& x, Axis along, int64_t from, int64_t to) {
+  const int axis = along.in(x.shape(), "slice");
   return record("slice", slice(x.value(), axis, from, to), {x},
                 [axis, from, shape = x.shape()](const Tensor& dy, Gradients d) {
                   d[0] += padded(dy, axis, from, shape[axis]);
@@ -203,8 +209,9 @@ Variable record_softmax(const Variable& x, const Tensor& y, bool log) {
   });
 }
 
-Variable softmax_along(const Variable& x, int axis, bool log) {
-  if (x.shape().axis_index(axis) + 1 == x.shape().rank())
+Variable softmax_along(const Variable& x, Axis along, bool log) {
+  const int axis = along.in(x.shape(), log ? "log_softmax" : "softmax");
+  if (axis + 1 == x.shape().rank())
     return record_softmax(x, log ? log_softmax(x.value()) : softmax(x.value()), log);
   const std::vector<int> to_last = swapped(x.shape(), axis, -1);
   return permute(softmax_along(permute(x, to_last), -1, log), to_last);
@@ -212,7 +219,7 @@ Variable softmax_along(const Variable& x, int axis, bool log) {
 
 }  // namespace
 
-Variable softmax(const Variable& x, int axis) { return softmax_along(x, axis, false); }
-Variable log_softmax(const Variable& x, int axis) { return softmax_along(x, axis, true); }
+Variable softmax(const Variable& x, Axis axis) { return softmax_along(x, axis, false); }
+Variable log_softmax(const Variable& x, Axis axis) { return softmax_along(x, axis, true); }
 
 }  // namespace gradus

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "autograd/variable.h"
+#include "tensor/fused_ops.h"
 
 namespace gradus {
 
@@ -35,8 +36,8 @@ inline Variable operator+(const Variable& x, double c) { return unary(UnaryOp::a
 inline Variable operator+(double c, const Variable& x) { return unary(UnaryOp::affine(1, c), x); }
 inline Variable operator-(const Variable& x, double c) { return unary(UnaryOp::affine(1, -c), x); }
 inline Variable operator-(double c, const Variable& x) { return unary(UnaryOp::affine(-1, c), x); }
-inline Variable operator*(const Variable& x, double c) { return unary(UnaryOp::affine(c, 0), x); }
-inline Variable operator*(double c, const Variable& x) { return unary(UnaryOp::affine(c, 0), x); }
+inline Variable operator*(const Variable& x, double c) { return unary(UnaryOp::scale(c), x); }
+inline Variable operator*(double c, const Variable& x) { return unary(UnaryOp::scale(c), x); }
 inline Variable operator/(const Variable& x, double c) { return unary(UnaryOp::divide(c), x); }
 inline Variable operator/(double c, const Variable& x) { return unary(UnaryOp::reciprocal(c), x); }
 
@@ -68,24 +69,25 @@ Variable sum(const Variable& x, const Axes& axes = {}, bool keep = false);
 Variable mean(const Variable& x, const Axes& axes = {}, bool keep = false);
 Variable max(const Variable& x, const Axes& axes = {},
              bool keep = false);  // the gradient: to the first largest
-inline Tensor argmax(const Variable& x, int axis, bool keep = false) { return argmax(x.value(), axis, keep); }
+inline Tensor argmax(const Variable& x, Axis axis, bool keep = false) {
+  return argmax(x.value(), axis, keep);
+}
 
 Variable reshape(const Variable& x, Shape shape);
 Variable reshape(const Variable& x, std::initializer_list<int64_t> sizes);  // one may be -1: whatever is left
 Variable permute(const Variable& x, std::vector<int> axes);
 Variable transpose(const Variable& x);                       // swaps the last two axes
 Variable rows(const Variable& x, int64_t from, int64_t to);  // a view of [from, to) along the first axis
-Variable slice(const Variable& x, int axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
-Variable concat(const std::vector<Variable>& parts, int axis);
-inline Variable concat(std::initializer_list<Variable> parts, int axis) {
+Variable rows(const Variable& x, const Tensor& ids);         // a copy of these, in this order
+Variable slice(const Variable& x, Axis axis, int64_t from, int64_t to);  // a copy of [from, to) along an axis
+Variable concat(const std::vector<Variable>& parts, Axis axis);
+inline Variable concat(std::initializer_list<Variable> parts, Axis axis) {
   return concat(std::vector(parts), axis);
 }
 
 Variable matmul(const Variable& a, const Variable& b, bool transpose_a = false, bool transpose_b = false);
-Variable softmax(const Variable& x, int axis = -1);
-Variable log_softmax(const Variable& x, int axis = -1);
-template <std::same_as<bool> NoAxis> Variable softmax(const Variable& x, NoAxis) = delete;
-template <std::same_as<bool> NoAxis> Variable log_softmax(const Variable& x, NoAxis) = delete;
+Variable softmax(const Variable& x, Axis axis = -1);
+Variable log_softmax(const Variable& x, Axis axis = -1);
 Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bias, double eps = 1e-5);
 
 // activation(x w^T + b); b may be an empty Variable, and without an activation it is the identity.

@@ -202,6 +202,8 @@ void Variable::backward(const Tensor& seed) const {
       node->backward = nullptr;
       node->inputs.clear();
       if (!node->retains_grad) node->grad = Tensor();
+      else if (node->grad && !node->owns_grad)
+        node->grad = node->grad.copy();  // rules may hand one block to several inputs
     }
   } catch (...) {  // a part of a gradient must not meet the next one
     forget_gradients(nodes);
@@ -228,6 +230,8 @@ void Variable::zero_grad() const {
 
 void Variable::retain_grad() const {
   check(requires_grad(), "retain_grad: nothing here needs a gradient");
+  check(node()->leaf() || node()->backward, "retain_grad: backward() has passed ", node()->op,
+        " already; say it before");
   node()->retains_grad = true;
 }
 

@@ -1,7 +1,6 @@
-// The layers with a few lines each: Linear, Embedding, LayerNorm, and the table of sinusoidal positions.
-// Dropout has no parameters and so no module: it is an operation (autograd/ops.h). Weights are drawn when a
-// layer is made, differently for each; init(seed) draws those of a whole model again, so that they follow
-// from the seed.
+// The layers with a few lines each: Linear, Embedding, LayerNorm, and the table of sinusoidal positions;
+// those without parameters stand in sequential.h. Weights are drawn when a layer is made, differently for
+// each; init(seed) draws those of a whole model again, so that they follow from the seed.
 #pragma once
 
 #include <cmath>

@@ -135,7 +135,8 @@ void Module::set_requires_grad(bool on) {
 
 void Module::to(DType dtype) {
   check(dtype != DType::i32, "module: parameters are f32 or f64, not i32");
-  for (const auto& [name, p] : parameters()) p.move_to(dtype, p.value().device());
+  for (const auto& [name, p] : parameters())
+    if (p.dtype() != DType::i32) p.move_to(dtype, p.device());  // ids stay ids
 }
 
 void Module::to(Device device) {

@@ -27,8 +27,9 @@ class Module {
   Module& operator=(Module&&) = default;
   virtual ~Module() = default;
 
-  // Names everything inside: visit("weight", weight_), visit("norm", norm_). What is not visited is not
-  // trained, saved or moved: see check_members.
+  // Names everything inside: visit("weight", weight_), visit("norm", norm_), and modules without parameters,
+  // too: visit("dropout", dropout_). What is not visited is not trained, saved, moved or put into eval mode;
+  // of parameters check_members notices.
   virtual void members(Visitor& visit) = 0;
 
   // In members' order; a shared one once, under its first name. One name for two parameters is an error.

@@ -41,15 +41,13 @@ void DecoderState::select(std::span<const int32_t> rows) {
     check(rows[j] >= 0 && rows[j] < std::ssize(all) && sentence == first && in_order, "decoder state: row ",
           rows[j], " at place ", j, " is of no sentence that may stand there");
   }
-  for (Tensor& layer : cache) layer = gather_rows(layer, rows);
+  const auto ids = [](std::span<const int32_t> some) { return Tensor::from(some, {std::ssize(some)}); };
+  for (Tensor& layer : cache) layer = gradus::rows(layer, ids(rows));
   if (rows.size() == all.size()) return;  // no sentence was left out
   std::vector<int32_t> sentences;
   for (size_t j = 0; j < rows.size(); j += beam) sentences.push_back(rows[j] / static_cast<int32_t>(beam));
-  for (Variable& layer : memory_keys_values) layer = Variable(gather_rows(layer.value(), sentences));
-  const std::vector<int32_t> lengths = memory_lengths.to_vector<int32_t>();
-  std::vector<int32_t> kept;
-  for (const int32_t sentence : sentences) kept.push_back(lengths[static_cast<size_t>(sentence)]);
-  memory_lengths = Tensor::from(kept, {static_cast<int64_t>(kept.size())}, memory_lengths.device());
+  for (Variable& layer : memory_keys_values) layer = gradus::rows(layer.value(), ids(sentences));
+  memory_lengths = gradus::rows(memory_lengths, ids(sentences));
 }
 
 TranslationModel::TranslationModel(const TranslationModelConfig& c)

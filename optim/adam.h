@@ -14,13 +14,11 @@ struct AdamOptions {
 
 class Adam : public Optimizer {
  public:
-  explicit Adam(const std::vector<NamedParameter>& parameters, const AdamOptions& options = {})
-      : Adam(std::vector<ParameterGroup>{{.parameters = parameters}}, options) {}
-  explicit Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& options = {})
+  explicit Adam(const ParameterGroups& groups, const AdamOptions& options = {})
       : Adam(groups, options, /*decoupled=*/false) {}
 
  protected:
-  Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& o, bool decoupled)
+  Adam(const ParameterGroups& groups, const AdamOptions& o, bool decoupled)
       : Optimizer({"adam", {"m", "v"}, /*counts_steps=*/true}, groups, o.lr, o.weight_decay), beta1_(o.beta1),
         beta2_(o.beta2), eps_(o.eps), decoupled_(decoupled) {
     check(beta1_ >= 0 && beta1_ < 1 && beta2_ >= 0 && beta2_ < 1 && eps_ > 0 && std::isfinite(eps_),
@@ -28,7 +26,7 @@ class Adam : public Optimizer {
   }
 
  private:
-  void update(Backend& kernels, int64_t step, const std::vector<const Parameter*>& parameters) override {
+  void update(Backend& kernels, const std::vector<const Parameter*>& parameters) override {
     std::vector<AdamParameter> all;  // m and v: running means of the gradient and of its square
     for (const Parameter* p : parameters)
       all.push_back({.gradient = p->variable.grad(),
@@ -36,8 +34,9 @@ class Adam : public Optimizer {
                      .m = Out(p->moments[0]),
                      .v = Out(p->moments[1]),
                      .lr = lr() * p->lr_scale,
-                     .weight_decay = p->weight_decay});
-    kernels.adam({.beta1 = beta1_, .beta2 = beta2_, .eps = eps_, .step = step, .decoupled = decoupled_}, all);
+                     .weight_decay = p->weight_decay,
+                     .step = step_of(*p)});
+    kernels.adam({.beta1 = beta1_, .beta2 = beta2_, .eps = eps_, .decoupled = decoupled_}, all);
   }
 
   double beta1_, beta2_, eps_;
@@ -50,9 +49,7 @@ struct AdamWOptions {
 
 class AdamW : public Adam {
  public:
-  explicit AdamW(const std::vector<NamedParameter>& parameters, const AdamWOptions& options = {})
-      : AdamW(std::vector<ParameterGroup>{{.parameters = parameters}}, options) {}
-  explicit AdamW(const std::vector<ParameterGroup>& groups, const AdamWOptions& o = {})
+  explicit AdamW(const ParameterGroups& groups, const AdamWOptions& o = {})
       : Adam(groups, {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, /*decoupled=*/true) {}
 };
 

@@ -7,7 +7,7 @@ namespace gradus::optim {
 
 constexpr int32_t kMostSteps = 2'000'000'000;  // that their counter, an i32, is trusted with
 
-Optimizer::Optimizer(Method method, const std::vector<ParameterGroup>& groups, double lr, double weight_decay)
+Optimizer::Optimizer(Method method, const ParameterGroups& groups, double lr, double weight_decay)
     : method_(std::move(method)) {
   set_lr(lr);
   const auto share = [&](const char* what, double value) {
@@ -63,9 +63,15 @@ void Optimizer::step() {
   int32_t& steps = *steps_.data<int32_t>();
   check(steps < kMostSteps, method_.name, ": no more than ", kMostSteps, " steps are counted");
   const std::vector<const Parameter*> parameters = learning();
-  update(kernels, steps + 1, parameters);
+  update(kernels, parameters);
   ++steps;
+  for (const Parameter& p : parameters_)
+    if (!p.variable.requires_grad()) ++*p.passed_over.data<int32_t>();
   for (const Parameter* p : parameters) p->variable.value().mark_changed();
+}
+
+int64_t Optimizer::step_of(const Parameter& p) const {
+  return int64_t{*steps_.data<int32_t>()} + 1 - *p.passed_over.data<int32_t>();
 }
 
 std::vector<Tensor> Optimizer::gradients() const {
@@ -109,6 +115,8 @@ std::map<std::string, Tensor> Optimizer::state() const {
   for (const Parameter& p : parameters_)
     for (size_t i = 0; i < method_.moments.size(); ++i)
       all[prefix + method_.moments[i] + "." + p.name] = p.moments[i];
+  if (method_.counts_steps)
+    for (const Parameter& p : parameters_) all[prefix + "passed_over." + p.name] = p.passed_over;
   all[prefix + "lr"] = lr_;
   if (method_.counts_steps) all[prefix + "step"] = steps_;
   return all;
@@ -126,6 +134,9 @@ void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
   std::map<std::string, Tensor> file = tensors;
   const std::string prefix = method_.name + std::string(".");
   file.emplace(prefix + "lr", lr_);
+  if (method_.counts_steps)
+    for (const Parameter& p : parameters_)
+      file.emplace(prefix + "passed_over." + p.name, Tensor::zeros({1}, DType::i32));
   for (auto& [name, tensor] : file) {
     check(static_cast<bool>(tensor), method_.name, ": ", name, " is an empty tensor");
     const auto found = own.find(name);  // a file may hold the other real dtype
@@ -140,6 +151,11 @@ void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
         number("lr"));
   check(number("step") >= 0 && number("step") < kMostSteps, method_.name,
         ": the number of steps in the file is ", number("step"));
+  for (const Parameter& p : parameters_) {
+    const double passed_over = number("passed_over." + p.name);
+    check(passed_over >= 0 && passed_over <= number("step"), method_.name, ": of ", number("step"),
+          " steps in the file, ", p.name, " was passed over in ", passed_over);
+  }
   assign_all(method_.name, own, file);
 }
 

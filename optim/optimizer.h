@@ -16,6 +16,20 @@ struct ParameterGroup {
   std::optional<double> weight_decay = {};  // none: as the options of the optimiser have it
 };
 
+// What an optimiser is made of: a list of parameters, or a list of groups.
+class ParameterGroups {
+ public:
+  ParameterGroups(const std::vector<NamedParameter>& parameters) : groups_{{.parameters = parameters}} {}
+  ParameterGroups(std::initializer_list<NamedParameter> parameters) : groups_{{.parameters = parameters}} {}
+  ParameterGroups(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {}
+  ParameterGroups(std::initializer_list<ParameterGroup> groups) : groups_(groups) {}
+  auto begin() const { return groups_.begin(); }
+  auto end() const { return groups_.end(); }
+
+ private:
+  std::vector<ParameterGroup> groups_;
+};
+
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -35,8 +49,8 @@ class Optimizer {
   // What the method remembers between steps, by name, and the learning rate; the weights are the model's to
   // keep. As with modules, state() shares, for a file that is written now, and snapshot() copies, to come
   // back to later. load writes into it, from files of the other real dtype, too; a file without a learning
-  // rate keeps the current one. If a name is missing or misshapen it throws, names it, and has changed
-  // nothing.
+  // rate keeps the current one, and in a file that counts no steps passed over there were none. If a name is
+  // missing or misshapen it throws, names it, and has changed nothing.
   std::map<std::string, Tensor> state() const;
   std::map<std::string, Tensor> snapshot() const;
   void load(const std::map<std::string, Tensor>& tensors);
@@ -51,6 +65,8 @@ class Optimizer {
     double lr_scale;
     double weight_decay;          // for matrices: biases and norms (one axis) are exempt, and have 0
     std::vector<Tensor> moments;  // what the method remembers, as many as it has names for
+    // i32 [1]: in how many of the optimiser's steps it was frozen. Its first update is its own first step.
+    Tensor passed_over = Tensor::zeros({1}, DType::i32);
   };
 
   struct Method {
@@ -58,11 +74,14 @@ class Optimizer {
     std::vector<const char*> moments;  // their names
     bool counts_steps;                 // whether an update depends on how many there were
   };
-  // Parameters that want no gradient are left out.
-  Optimizer(Method method, const std::vector<ParameterGroup>& groups, double lr, double weight_decay);
+  // Parameters that want no gradient are left out, for good: who will unfreeze a layer later freezes it after
+  // the optimiser was made. A parameter that is frozen later is passed over, and its moments too.
+  Optimizer(Method method, const ParameterGroups& groups, double lr, double weight_decay);
 
-  // Step number `step`, counted from 1, of these parameters, with the gradients as they are.
-  virtual void update(Backend& kernels, int64_t step, const std::vector<const Parameter*>& parameters) = 0;
+  // One step of these parameters, with the gradients as they are.
+  virtual void update(Backend& kernels, const std::vector<const Parameter*>& parameters) = 0;
+  // How many updates this parameter has had, with the one that is being made.
+  int64_t step_of(const Parameter& p) const;
 
  private:
   std::vector<const Parameter*> learning() const;  // those that are not frozen

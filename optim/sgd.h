@@ -15,16 +15,14 @@ struct SgdOptions {
 
 class Sgd : public Optimizer {
  public:
-  explicit Sgd(const std::vector<NamedParameter>& parameters, const SgdOptions& options = {})
-      : Sgd(std::vector<ParameterGroup>{{.parameters = parameters}}, options) {}
-  explicit Sgd(const std::vector<ParameterGroup>& groups, const SgdOptions& o = {})
+  explicit Sgd(const ParameterGroups& groups, const SgdOptions& o = {})
       : Optimizer({"sgd", {"velocity"}, /*counts_steps=*/false}, groups, o.lr, o.weight_decay),
         momentum_(o.momentum), nesterov_(o.nesterov) {
     check(momentum_ >= 0 && std::isfinite(momentum_), "sgd: expected momentum >= 0, got ", momentum_);
   }
 
  private:
-  void update(Backend& kernels, int64_t, const std::vector<const Parameter*>& parameters) override {
+  void update(Backend& kernels, const std::vector<const Parameter*>& parameters) override {
     std::vector<SgdParameter> all;
     for (const Parameter* p : parameters)
       all.push_back({.gradient = p->variable.grad(),

@@ -97,10 +97,10 @@ struct AdamParameter {
   Tensor gradient;
   Out weight, m, v;
   double lr, weight_decay;
+  int64_t step;  // how many updates it has had, with this one
 };
 struct AdamSpec {
   double beta1, beta2, eps;
-  int64_t step;    // counted from 1
   bool decoupled;  // AdamW
 };
 
@@ -143,9 +143,9 @@ class Backend {
   virtual void unary(const UnaryOp& op, In x, Out y) = 0;  // y may be x
   // dx = dy * slope(x, y); x or y is empty where the slope does not read it.
   virtual void unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) = 0;
-  virtual void binary(Binary op, In a, In b, Out y) = 0;  // broadcasts; y may be a or b
+  virtual void binary(Binary op, In a, In b, Out y) = 0;    // broadcasts; y may be a or b
   virtual void compare(Compare op, In a, In b, Out y) = 0;  // y i32, 1 where it holds, else 0; broadcasts
-  virtual void where(In mask, In a, In b, Out y) = 0;  // a where mask (i32) is not 0, else b; broadcasts
+  virtual void where(In mask, In a, In b, Out y) = 0;       // a where mask (i32) is not 0, else b; broadcasts
   // y = residual + x * kept / (1 - p), kept[i] from draw (see random.h); no residual: 0.
   virtual void dropout(In x, In residual, double p, const Draw& draw, Out y) = 0;
   virtual int64_t first_nonfinite(In x) = 0;  // its index, or -1

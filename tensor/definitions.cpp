@@ -185,7 +185,7 @@ void Backend::cross_entropy_backward(In logits, const IdColumns& target, const C
 
 namespace {
 
-// One query's view of one head: which keys it sees, with what weight.
+// The heads of all sentences: which keys each query sees, and with what weight.
 struct Heads {
   const AttentionSpec& spec;
   int64_t batch, queries, keys, d_head;

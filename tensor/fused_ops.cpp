@@ -49,11 +49,21 @@ Tensor embedding_forward(const Tensor& table, const IdColumns& ids, double scale
   return y;
 }
 
-Tensor gather_rows(const Tensor& x, std::span<const int32_t> rows) {
-  const int64_t n = static_cast<int64_t>(rows.size());
-  const IdColumns ids = checked_ids("gather_rows", Tensor::from(rows, {n}), x.shape()[0], x.device());
-  const Tensor table = x.reshape({x.shape()[0], x.shape().after(0)});
-  return embedding_forward(table, ids, 1, {}).reshape(x.shape().with(0, n));
+Tensor embedding(const Tensor& table, const IdColumns& ids, double scale, const Tensor& positions) {
+  check(table.shape().rank() == 2, "embedding: expected a table [V, D], got ", table.shape());
+  return embedding_forward(table, checked_ids("embedding", ids, table.shape()[0], table.device()), scale,
+                           positions);
+}
+
+Tensor rows(const Tensor& x, const Tensor& ids) {
+  check(x && x.shape().rank() > 0, "rows: expected a tensor of rows, got ", x.shape());
+  const int64_t n = x.shape()[0], width = x.shape().after(0);
+  if (x.dtype() == DType::i32) return rows(x.to(DType::f64), ids).to(DType::i32);  // f64 holds each exactly
+  const Tensor picked =
+      embedding_forward(x.reshape({n, width}), checked_ids("rows", ids, n, x.device()), 1, {});
+  std::vector<int64_t> sizes(ids.shape().begin(), ids.shape().end());
+  sizes.insert(sizes.end(), x.shape().begin() + 1, x.shape().end());
+  return picked.reshape(Shape(sizes));
 }
 
 namespace {

@@ -13,6 +13,9 @@ struct LayerNormResult {
 };
 // gain and bias [D] for x [.., D]; eps > 0.
 LayerNormResult layer_norm_forward(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps);
+inline Tensor layer_norm(const Tensor& x, const Tensor& gain, const Tensor& bias, double eps = 1e-5) {
+  return layer_norm_forward(x, gain, bias, eps).y;
+}
 
 struct LinearResult {
   Tensor y, pre;  // pre: before the activation, where `keep_pre` says so
@@ -20,6 +23,10 @@ struct LinearResult {
 // x [.., K], w [M, K], b [M] or none -> [.., M]
 LinearResult linear_forward(const Tensor& x, const Tensor& w, const Tensor& b,
                             std::optional<UnaryOp> activation = {}, bool keep_pre = false);
+inline Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b,
+                     std::optional<UnaryOp> activation = {}) {
+  return linear_forward(x, w, b, activation).y;
+}
 
 // The ids where the kernels of `device` run, checked against [0, vocab); `ignored` may stand there, too.
 IdColumns checked_ids(const char* op, const IdColumns& ids, int64_t vocab, Device device,
@@ -27,9 +34,11 @@ IdColumns checked_ids(const char* op, const IdColumns& ids, int64_t vocab, Devic
 
 // scale * row + position: table [V, D], ids as checked_ids returns them -> the ids' shape and D.
 Tensor embedding_forward(const Tensor& table, const IdColumns& ids, double scale, const Tensor& positions);
+Tensor embedding(const Tensor& table, const IdColumns& ids, double scale = 1, const Tensor& positions = {});
 
-// Rows of x [N, ..], in this order.
-Tensor gather_rows(const Tensor& x, std::span<const int32_t> rows);
+// The rows of x [N, ..] that ids i32 name, in their order -> the ids' shape and x's other axes. x has any
+// dtype.
+Tensor rows(const Tensor& x, const Tensor& ids);
 
 struct AttentionResult {
   Tensor y, statistics;

@@ -76,15 +76,19 @@ Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
 }
 
 Tensor mean(const Tensor& x, const Axes& axes, bool keep) {
+  backend_of("mean", {&x});
   const Tensor total = sum(x, axes, keep);
   const int64_t count = summed_count(x.shape(), axes);
   check(count > 0, "mean: of no elements, in ", x.shape());
   return total / static_cast<double>(count);
 }
 
-Tensor argmax(const Tensor& x, int axis, bool keep) {
+Tensor argmax(const Tensor& x, Axis along, bool keep) {
   Backend& kernels = backend_of("argmax", {&x});
-  check(x.shape()[axis] >= 1, "argmax: of no elements, along axis ", axis, " of ", x.shape());
+  const int axis = along.in(x.shape(), "argmax");
+  const int64_t n = x.shape()[axis];
+  check(n >= 1, "argmax: of no elements, along axis ", axis, " of ", x.shape());
+  check(n <= INT32_MAX, "argmax: places are i32, and axis ", axis, " of ", x.shape(), " has more");
   const Tensor y(summed_shape("argmax", x.shape(), axis, keep), DType::i32, x.device());
   kernels.argmax(x, axis, Out(y));
   return y;
@@ -107,7 +111,9 @@ Tensor max(const Tensor& x, const Axes& axes, bool keep) {
   const Shape rest = summed_shape("max", x.shape(), axes, false);
   const int64_t n = summed_count(x.shape(), axes);
   check(n > 0, "max: of no elements, in ", x.shape());
-  const Tensor rows = permute(x, reduced_last(x.shape(), axes)).reshape(rest.with_last(n));
+  const std::vector<int> order = reduced_last(x.shape(), axes);
+  const bool in_place = std::ranges::is_sorted(order);  // nothing to move
+  const Tensor rows = (in_place ? x : permute(x, order)).reshape(rest.with_last(n));
   const Tensor largest = sum(where(first_largest(argmax(rows, -1), n), rows, 0), -1);
   return largest.reshape(summed_shape("max", x.shape(), axes, keep));
 }
@@ -165,7 +171,7 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   std::vector<int> order;
   std::vector<int64_t> sizes;
   for (int axis : axes) {
-    order.push_back(x.shape().axis_index(axis));
+    order.push_back(x.shape().axis_index(axis, "permute"));
     sizes.push_back(x.shape()[axis]);
   }
   for (int axis = 0; axis < x.shape().rank() || axis < static_cast<int>(order.size()); ++axis)
@@ -176,9 +182,10 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   return y;
 }
 
-Tensor concat(std::span<const Tensor> parts, int axis) {
+Tensor concat(std::span<const Tensor> parts, Axis along) {
   check(!parts.empty() && parts[0], "concat: nothing to join");
   const Tensor& first = parts[0];
+  const int axis = along.in(first.shape(), "concat");
   int64_t total = 0, column = 0;
   for (const Tensor& part : parts) {
     check(part && part.dtype() == first.dtype() && part.device() == first.device(), "concat: expected ",
@@ -201,8 +208,9 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
   return y;
 }
 
-Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
+Tensor slice(const Tensor& x, Axis along, int64_t from, int64_t to) {
   const Shape& s = x.shape();
+  const int axis = along.in(s, "slice");
   check(0 <= from && from <= to && to <= s[axis], "slice: no range ", from, " to ", to, " in axis ", axis,
         " of ", s);
   Tensor y = Tensor::like(x, s.with(axis, to - from));
@@ -215,7 +223,7 @@ Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to) {
 
 Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size) {
   const Shape whole = x.shape().with(axis, size);
-  check(0 <= from && from + x.shape()[axis] <= size, "padded: ", x.shape(), " from ", from,
+  check(0 <= from && from <= size - x.shape()[axis], "padded: ", x.shape(), " from ", from,
         " on has no place in ", whole);
   const Tensor y = Tensor::zeros(whole, x.dtype(), x.device());
   const int64_t inner = whole.after(axis), width = x.shape()[axis] * inner;
@@ -228,7 +236,7 @@ Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size) {
 void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t position) {
   Backend& kernels = backend_of("store_columns", {&x, &cache});
   const Shape &s = x.shape(), &c = cache.shape();
-  check(s.rank() == 3 && c.rank() == 3 && s[0] == c[0] && s[1] == 1 && first >= 0 && first + c[2] <= s[2],
+  check(s.rank() == 3 && c.rank() == 3 && s[0] == c[0] && s[1] == 1 && first >= 0 && first <= s[2] - c[2],
         "store_columns: expected x [B, 1, >= ", first, " + W] and cache [B, longest, W], got ", s, " and ",
         c);
   check(position >= 0 && position < c[1], "store_columns: no position ", position, " in cache ", c);
@@ -273,11 +281,12 @@ Tensor transpose(const Tensor& x) {
 
 namespace {
 
-Tensor softmax_along(const char* op, const Tensor& x, int axis, bool log) {
+Tensor softmax_along(const char* op, const Tensor& x, Axis along, bool log) {
   Backend& kernels = backend_of(op, {&x});
   const Shape& s = x.shape();
+  const int axis = along.in(s, op);
   check(s[axis] >= 1, op, ": expected an axis of at least 1, got axis ", axis, " of ", s);
-  const bool last = s.axis_index(axis) + 1 == s.rank();
+  const bool last = axis + 1 == s.rank();
   const std::vector<int> to_last = swapped(s, axis, -1);
   const Tensor rows = last ? x : permute(x, to_last), y = Tensor::like(rows);
   kernels.softmax(rows, log, Out(y));
@@ -286,8 +295,8 @@ Tensor softmax_along(const char* op, const Tensor& x, int axis, bool log) {
 
 }  // namespace
 
-Tensor softmax(const Tensor& x, int axis) { return softmax_along("softmax", x, axis, false); }
-Tensor log_softmax(const Tensor& x, int axis) { return softmax_along("log_softmax", x, axis, true); }
+Tensor softmax(const Tensor& x, Axis axis) { return softmax_along("softmax", x, axis, false); }
+Tensor log_softmax(const Tensor& x, Axis axis) { return softmax_along("log_softmax", x, axis, true); }
 
 void check_probability(const char* op, double p) {
   check(p >= 0 && p < 1, op, ": expected a probability in [0, 1), got ", p);
@@ -311,6 +320,11 @@ Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& dr
   Tensor y = Tensor::like(x);
   kernels.dropout(x, residual, p, draw, Out(y));
   return y;
+}
+
+Tensor dropout(const Tensor& x, double p, Generator& generator) {
+  check_probability("dropout", p);
+  return p == 0 ? x : dropout(x, {}, p, generator.next_draw());
 }
 
 }  // namespace gradus

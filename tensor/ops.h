@@ -14,6 +14,7 @@ Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors
 
 Tensor unary(const UnaryOp& op, const Tensor& x);
 Tensor unary_backward(const UnaryOp& op, const Tensor& x, const Tensor& y, const Tensor& dy);  // see Backend
+inline Tensor neg(const Tensor& x) { return unary(Unary::neg, x); }
 inline Tensor exp(const Tensor& x) { return unary(Unary::exp, x); }
 inline Tensor log(const Tensor& x) { return unary(Unary::log, x); }
 inline Tensor sqrt(const Tensor& x) { return unary(Unary::sqrt, x); }
@@ -29,17 +30,21 @@ inline Tensor pow(const Tensor& x, double exponent) { return unary(UnaryOp::pow(
 inline Tensor clamp(const Tensor& x, double low, double high) { return unary(clamp_op(low, high), x); }
 
 Tensor binary(Binary op, const Tensor& a, const Tensor& b);  // broadcasts
-inline Tensor operator+(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
-inline Tensor operator-(const Tensor& a, const Tensor& b) { return binary(Binary::sub, a, b); }
-inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
-inline Tensor operator/(const Tensor& a, const Tensor& b) { return binary(Binary::div, a, b); }
-inline Tensor operator-(const Tensor& x) { return unary(Unary::neg, x); }
+inline Tensor add(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
+inline Tensor sub(const Tensor& a, const Tensor& b) { return binary(Binary::sub, a, b); }
+inline Tensor mul(const Tensor& a, const Tensor& b) { return binary(Binary::mul, a, b); }
+inline Tensor div(const Tensor& a, const Tensor& b) { return binary(Binary::div, a, b); }
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator-(const Tensor& x) { return neg(x); }
 inline Tensor operator+(const Tensor& x, double c) { return unary(UnaryOp::affine(1, c), x); }
 inline Tensor operator+(double c, const Tensor& x) { return unary(UnaryOp::affine(1, c), x); }
 inline Tensor operator-(const Tensor& x, double c) { return unary(UnaryOp::affine(1, -c), x); }
 inline Tensor operator-(double c, const Tensor& x) { return unary(UnaryOp::affine(-1, c), x); }
-inline Tensor operator*(const Tensor& x, double c) { return unary(UnaryOp::affine(c, 0), x); }
-inline Tensor operator*(double c, const Tensor& x) { return unary(UnaryOp::affine(c, 0), x); }
+inline Tensor operator*(const Tensor& x, double c) { return unary(UnaryOp::scale(c), x); }
+inline Tensor operator*(double c, const Tensor& x) { return unary(UnaryOp::scale(c), x); }
 inline Tensor operator/(const Tensor& x, double c) { return unary(UnaryOp::divide(c), x); }
 inline Tensor operator/(double c, const Tensor& x) { return unary(UnaryOp::reciprocal(c), x); }
 // A new tensor in this handle; other handles keep the old one. add_to writes into the block.
@@ -85,20 +90,22 @@ Tensor where(const Tensor& mask, double a, const Tensor& b);
 Tensor sum(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor mean(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor max(const Tensor& x, const Axes& axes = {}, bool keep = false);  // NaN is larger than all
-Tensor argmax(const Tensor& x, int axis, bool keep = false);            // i32: where the first largest stands
+Tensor argmax(const Tensor& x, Axis axis, bool keep = false);           // i32: where the first largest stands
 Mask first_largest(const Tensor& ids, int64_t n);                       // [.., n]: 1 at each id of ids [..]
 std::vector<int> reduced_last(const Shape& shape, const Axes& axes);    // for permute: these axes come last
 Tensor sum_to(const Tensor& x,
               const Shape& shape);  // undoes broadcasting from `shape`; x itself where none was
 
+inline Tensor reshape(const Tensor& x, Shape shape) { return x.reshape(shape); }
+inline Tensor reshape(const Tensor& x, std::initializer_list<int64_t> sizes) { return x.reshape(sizes); }
 Tensor permute(const Tensor& x, const std::vector<int>& axes);  // y's axis i is x's axis axes[i]
 Tensor transpose(const Tensor& x);                              // swaps the last two axes
 std::vector<int> swapped(const Shape& shape, int a, int b);     // for permute; its own inverse
 inline Tensor rows(const Tensor& x, int64_t from, int64_t to) { return x.rows(from, to); }  // a view
-Tensor slice(const Tensor& x, int axis, int64_t from, int64_t to);     // a copy of [from, to) along an axis
+Tensor slice(const Tensor& x, Axis axis, int64_t from, int64_t to);    // a copy of [from, to) along an axis
 Tensor padded(const Tensor& x, int axis, int64_t from, int64_t size);  // undoes slice: 0 around x
-Tensor concat(std::span<const Tensor> parts, int axis);
-inline Tensor concat(std::initializer_list<Tensor> parts, int axis) {
+Tensor concat(std::span<const Tensor> parts, Axis axis);
+inline Tensor concat(std::initializer_list<Tensor> parts, Axis axis) {
   return concat(std::span(parts.begin(), parts.size()), axis);
 }
 // Row `position` of each cache [B, longest, W] becomes columns [first, first + W) of x [B, 1, *]; in place,
@@ -109,14 +116,12 @@ void store_columns(const Tensor& x, int64_t first, const Tensor& cache, int64_t 
 // rank 2 and is then shared by the whole batch (a not transposed); else the leading axes must agree.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
-Tensor softmax(const Tensor& x, int axis = -1);  // along that axis
-Tensor log_softmax(const Tensor& x,
-                   int axis = -1);  // its logarithm, which keeps digits where softmax is near 0
-template <std::same_as<bool> NoAxis> Tensor softmax(const Tensor& x, NoAxis) = delete;
-template <std::same_as<bool> NoAxis> Tensor log_softmax(const Tensor& x, NoAxis) = delete;
+Tensor softmax(const Tensor& x, Axis axis = -1);      // along that axis
+Tensor log_softmax(const Tensor& x, Axis axis = -1);  // its logarithm, which keeps digits near softmax 0
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);  // residual or none
-void check_probability(const char* op, double p);                                     // 0 <= p < 1
+Tensor dropout(const Tensor& x, double p, Generator& generator);  // takes one draw, unless p is 0
+void check_probability(const char* op, double p);                 // 0 <= p < 1
 // i32 [B], each in [0, most], or none. On a device the kernel that reads them reports, at the next copy to
 // the host.
 void check_lengths(const char* op, const Tensor& lengths, int64_t most);

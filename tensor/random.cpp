@@ -65,15 +65,20 @@ void Generator::set_seed(uint64_t seed) {
 }
 
 Tensor Generator::uniform(Shape shape, double low, double high) {
+  check(std::isfinite(high - low) && low <= high, "uniform: expected low <= high and a finite range, got ",
+        low, " and ", high);
   return draw_uniform(shape, blocks_of(next_draw()), low, high);
 }
 
 Tensor Generator::normal(Shape shape, double deviation) {
+  check(std::isfinite(deviation) && deviation >= 0, "normal: expected a finite deviation >= 0, got ",
+        deviation);
   return draw_normal(shape, blocks_of(next_draw()), deviation);
 }
 
 Init::Init(Kind k, double v) : kind(k), value(v) {
-  check(std::isfinite(v) && (k == Kind::constant || v >= 0), "init: expected a finite ",
+  check(std::isfinite(v) && (k == Kind::constant || v >= 0) && (k != Kind::uniform || std::isfinite(2 * v)),
+        "init: expected a finite ",
         k == Kind::constant  ? "constant"
         : k == Kind::uniform ? "bound >= 0"
                              : "deviation >= 0",

@@ -88,7 +88,22 @@ template <class T> HOST_DEVICE T minus_share(T a, T s, T log_p) {
 
 // Those from affine on have numbers of their own, see UnaryOp.
 enum class Unary {
-  neg, exp, log, sqrt, tanh, sigmoid, relu, gelu, silu, abs, x_log_x, affine, divide, reciprocal, pow, clamp
+  neg,
+  exp,
+  log,
+  sqrt,
+  tanh,
+  sigmoid,
+  relu,
+  gelu,
+  silu,
+  abs,
+  x_log_x,
+  affine,
+  divide,
+  reciprocal,
+  pow,
+  clamp
 };
 enum class Binary { add, sub, mul, div };
 enum class Compare { less, less_equal, equal, not_equal };  // the other two swap their arguments
@@ -102,6 +117,7 @@ struct UnaryOp {
     check(name_ < Unary::affine, "unary: this function has numbers of its own; say UnaryOp::pow(2), say");
   }
   static constexpr UnaryOp affine(double scale, double shift) { return {Unary::affine, scale, shift}; }
+  static constexpr UnaryOp scale(double by) { return {Unary::affine, by, -0.0}; }  // -0 + -0 keeps its sign
   static constexpr UnaryOp divide(double divisor) { return {Unary::divide, divisor, 0}; }
   static constexpr UnaryOp reciprocal(double numerator) { return {Unary::reciprocal, numerator, 0}; }
   static constexpr UnaryOp pow(double exponent) { return {Unary::pow, exponent, 0}; }
@@ -189,13 +205,14 @@ struct Reciprocal : SlopeReads<true, false> {  // numerator / x
 };
 struct Pow : SlopeReads<true, false> {  // x^exponent; of a negative x only for whole exponents
   double exponent;
-  explicit Pow(const UnaryOp& op) : exponent(op.a) {}
+  bool needs_x;  // not where the slope is a constant
+  explicit Pow(const UnaryOp& op) : exponent(op.a), needs_x(exponent != 0 && exponent != 1) {}
   template <class T> HOST_DEVICE T f(T x) const {
     return exponent == 2 ? x * x : T(std::pow(x, T(exponent)));
   }
   template <class T> HOST_DEVICE T slope(T x, T) const {
     if (exponent == 2) return 2 * x;
-    return exponent == 0 ? 0 : T(exponent) * T(std::pow(x, T(exponent - 1)));
+    return needs_x ? T(exponent) * T(std::pow(x, T(exponent - 1))) : T(exponent);
   }
 };
 struct Clamp : SlopeReads<true, false> {  // to [low, high]; NaN stays NaN, the slope at both ends is 1
@@ -271,11 +288,11 @@ template <class Fn> decltype(auto) visit(Compare op, Fn&& fn) {
   }
 }
 
-// In messages: an affine function by what one wrote, x * 2 or x + 1.
+// In messages. An affine function is called after what one writes for it: x * 2, x + 1, 1 - x or x - 1.
 constexpr const char* name_of(const UnaryOp& op) {
-  constexpr const char* names[] = {"neg",  "exp",  "log", "sqrt",    "tanh",   "sigmoid", "relu", "gelu",
-                                   "silu", "abs",  "x_log_x", "affine", "div", "div", "pow",  "clamp"};
-  if (op.name == Unary::affine) return op.b == 0 ? "mul" : op.a == 1 ? "add" : "sub";
+  constexpr const char* names[] = {"neg",  "exp", "log",     "sqrt",   "tanh", "sigmoid", "relu", "gelu",
+                                   "silu", "abs", "x_log_x", "affine", "div",  "div",     "pow",  "clamp"};
+  if (op.name == Unary::affine) return op.b == 0 ? "mul" : op.a == 1 && op.b > 0 ? "add" : "sub";
   return names[static_cast<int>(op.name)];
 }
 constexpr const char* name_of(Binary op) {

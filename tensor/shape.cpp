@@ -22,9 +22,9 @@ Shape::Shape(std::span<const int64_t> sizes) : rank_(static_cast<int>(sizes.size
   numel_ = std::accumulate(begin(), end(), int64_t{1}, std::multiplies<>());
 }
 
-int Shape::axis_index(int64_t axis) const {
+int Shape::axis_index(int64_t axis, const char* op) const {
   const int64_t index = axis < 0 ? axis + rank_ : axis;
-  check(index >= 0 && index < rank_, "shape: no axis ", axis, " in ", *this);
+  check(index >= 0 && index < rank_, op, ": no axis ", axis, " in ", *this);
   return static_cast<int>(index);
 }
 
@@ -63,7 +63,7 @@ Shape summed_shape(const char* op, const Shape& shape, const Axes& axes, bool ke
   std::array<bool, Shape::kMaxRank> summed{};
   if (axes.all()) summed.fill(true);
   for (const int64_t axis : axes)
-    check(!std::exchange(summed[shape.axis_index(axis)], true), op, ": axis ", axis, " of ", shape,
+    check(!std::exchange(summed[shape.axis_index(axis, op)], true), op, ": axis ", axis, " of ", shape,
           " is named twice");
   std::vector<int64_t> sizes;
   for (int axis = 0; axis < shape.rank(); ++axis)

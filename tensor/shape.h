@@ -29,9 +29,10 @@ class Shape {
   const int64_t* begin() const { return sizes_.data(); }
   const int64_t* end() const { return sizes_.data() + rank_; }
 
-  int axis_index(int64_t axis) const;  // axis -1 is the last; throws when there is no such axis
-  int64_t before(int axis) const;      // product of the sizes left of an axis: before(-1) is a view's rows
-  int64_t after(int axis) const;       // and right of it
+  // Axis -1 is the last. Throws, in the name of `op`, where there is no such axis.
+  int axis_index(int64_t axis, const char* op = "shape") const;
+  int64_t before(int axis) const;  // product of the sizes left of an axis: before(-1) is a view's rows
+  int64_t after(int axis) const;   // and right of it
   Shape with(int axis, int64_t size) const;  // this shape with one size replaced
   Shape without_last() const;
   Shape with_last(int64_t size) const;  // one axis more
@@ -47,6 +48,17 @@ class Shape {
 };
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // [2, 3]
+
+// The axis that an operation works along: a whole number. No bool and no fraction is one.
+class Axis {
+ public:
+  template <std::integral Integer>
+  requires(!std::same_as<Integer, bool>) Axis(Integer axis) : axis_(static_cast<int64_t>(axis)) {}
+  int in(const Shape& shape, const char* op) const { return shape.axis_index(axis_, op); }  // from the left
+
+ private:
+  int64_t axis_;
+};
 
 // Along which axes an operation reduces: one, as in sum(x, -1), several, as in sum(x, {0, 2}), or all, {}.
 class Axes {

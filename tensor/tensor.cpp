@@ -59,6 +59,7 @@ Tensor Tensor::reshape(std::initializer_list<int64_t> sizes) const {
 Shape shape_with_rest(std::initializer_list<int64_t> sizes, const Shape& from) {
   const auto rest = std::find(sizes.begin(), sizes.end(), -1);
   if (rest == sizes.end()) return Shape(sizes);
+  check(std::count(sizes.begin(), sizes.end(), -1) == 1, "reshape: only one size may be -1");
   std::vector<int64_t> filled(sizes);
   filled[rest - sizes.begin()] = 1;
   const int64_t others = Shape(filled).numel();

@@ -152,7 +152,7 @@ TEST_CASE("api: optimisers") {
   adamw.step();
   CHECK(values(mlp.state().at("0.weight")) != before);
   auto state = groups.state();
-  CHECK(state.size() == 4 * 2 + 2);
+  CHECK(state.size() == 4 * 3 + 2);
   groups.set_lr(5);
   groups.load(state);  // it shares
   CHECK(groups.lr() == 5);

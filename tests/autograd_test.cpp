@@ -475,6 +475,17 @@ TEST_CASE("autograd: the gradient of a value in between, where somebody asked fo
   CHECK(values(x.grad()) == std::vector<double>{4, 32});
   CHECK(contains(error_of([&] { unasked.grad(); }), "say retain_grad() before backward()"));
   CHECK(contains(error_of([&] { x.detach().retain_grad(); }), "nothing here needs a gradient"));
+  CHECK(error_of([&] { unasked.retain_grad(); }) ==
+        "retain_grad: backward() has passed mul already; say it before");
+}
+
+TEST_CASE("autograd: retained gradients of two inputs are two tensors") {
+  const Variable x = leaf({1, 2}), a = x * 2., b = x * 3.;
+  a.retain_grad();
+  b.retain_grad();
+  sum(a + b).backward();
+  CHECK(!a.grad().overlaps(b.grad()));
+  CHECK(values(a.grad()) == values(b.grad()));
 }
 
 TEST_CASE("autograd: a retained gradient is not written to by what comes before it") {

@@ -404,7 +404,8 @@ struct Parameters {
   std::vector<AdamParameter> of_adam() const {
     std::vector<AdamParameter> all;
     for (size_t i = 0; i < weights.size(); ++i)
-      all.push_back({gradients[i], Out(weights[i]), Out(first[i]), Out(second[i]), 0.01, i % 3 > 0 ? 0.1 : 0});
+      all.push_back({gradients[i], Out(weights[i]), Out(first[i]), Out(second[i]), 0.01, i % 3 > 0 ? 0.1 : 0,
+                     /*step=*/i % 5 == 0 ? 1 : 4});
     return all;
   }
   std::vector<SgdParameter> of_sgd() const {
@@ -421,7 +422,7 @@ std::vector<Tensor> update(const std::vector<int64_t>& sizes, bool second_way, D
   const Parameters p(x, sizes);
   const Tensor sum({1}, DType::f64, x.device);
   Backend& k = x.kernels();
-  k.adam({.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9, .step = 4, .decoupled = second_way}, p.of_adam());
+  k.adam({.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-9, .decoupled = second_way}, p.of_adam());
   k.sgd({.momentum = 0.9, .nesterov = second_way}, p.of_sgd());
   k.scale(1. / 3, p.to_write());
   k.sum_squares(p.gradients, Out(sum));

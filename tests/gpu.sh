@@ -12,7 +12,7 @@ that matter most first. Each has a time limit, and what it prints is also kept i
   times       a training step of the toy, small and base models, and the time of its products alone     60 s
   torch       the same beside PyTorch eager and as one CUDA graph; needs $PYTHON (default python3)      150 s
   kernels     how long each kernel takes in a step, by ncu                                              120 s
-  sanitizers  every operation and every kernel under the four tools of compute-sanitizer                150 s each
+  sanitizers  every operation and every kernel under compute-sanitizer; racecheck, which is slow: kernels 150 s each
   compiled    PyTorch compiled: default, reduce-overhead and max-autotune                               400 s
   --only PART   this part alone; may be given several times
   --no-build    use what is built in $BUILD (default build-cuda): tests/gpu_bundle.sh packs it for a bare machine
@@ -118,11 +118,13 @@ for part in "${parts[@]}"; do
       compare torch 150 eager,graph ;;
     compiled) compare compiled 400 compile,reduce-overhead,max-autotune ;;
     kernels)
-      for model in toy small base; do run "kernels_$model" 40 bash -c "kernel_times $model"; done ;;
+      for model in toy small base; do run "kernels_$model" 100 bash -c "kernel_times $model"; done ;;
     sanitizers)
-      for tool in memcheck racecheck initcheck synccheck; do
+      for tool in memcheck initcheck synccheck racecheck; do
+        cases='cuda kernels:*,cuda: values of every operation*'
+        [[ $tool != racecheck ]] || cases='cuda kernels:*'  # it is slow, and these hold every kernel
         run "$tool" 150 env GRADUS_EXACT_BLOCKS=1 compute-sanitizer --tool "$tool" --error-exitcode 1 \
-          "$folder/tests/cuda_tests" --test-case='cuda: values of every operation*,cuda kernels:*'
+          "$folder/tests/cuda_tests" --test-case="$cases"
       done ;;
   esac
 done

@@ -537,8 +537,7 @@ TEST_CASE("Sequential: layers one after the other, named by place") {
   const Tensor x = random({5, 2}, 1, DType::f32);
   net.eval();
   const Tensor expected = linear(relu(linear(x, state.at("0.weight"), state.at("0.bias"))),
-                                 state.at("3.weight"), state.at("3.bias"))
-                              .value();
+                                 state.at("3.weight"), state.at("3.bias"));
   CHECK(equal(net(x).value(), expected));
   net.train();
   const Tensor dropped = net(x).value();

@@ -42,6 +42,24 @@ inline std::vector<OpCase> embedding_cases() {
   std::vector<int32_t> many(1200);
   for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<int32_t>(i * i % 97);
   add("large", {97, 80}, {many, 60, 0, 59, 8, true, true});
+
+  const auto add_rows = [&](const std::string& what, Shape x, const std::vector<int32_t>& ids, Shape shape) {
+    rows.push_back({"rows: " + what,
+                    {{x}},
+                    [=](Inputs v, Generator&) { return gradus::rows(v[0], ids_like(v[0], ids, shape)); },
+                    [=](Arrays v) {
+                      std::vector<int64_t> sizes(shape.begin(), shape.end());
+                      sizes.insert(sizes.end(), x.begin() + 1, x.end());
+                      Array y{Shape(sizes)};
+                      const int64_t width = x.numel() / x[0];
+                      for (int64_t i = 0; i < y.shape.numel(); ++i)
+                        y.v[i] = v[0].v[ids[i / width] * width + i % width];
+                      return y;
+                    }});
+  };
+  add_rows("of numbers", {5}, {3, 0, 3}, {3});
+  add_rows("one", {4, 3}, {2}, {});
+  add_rows("of matrices, by a matrix of ids", {4, 2, 3}, {1, 1, 3, 0}, {2, 2});
   return rows;
 }
 

@@ -475,6 +475,44 @@ TEST_CASE("optimisers: what is frozen is left out at first, and passed over late
   CHECK(values(b.value()) != weight);
 }
 
+// Kingma & Ba 2015, algorithm 1: with one gradient of constant sign the first step of a parameter is lr,
+// whenever it comes, because its means are corrected for how few gradients they have seen.
+TEST_CASE(
+    "Adam counts the steps of each parameter: one that was frozen begins with a first step of its own") {
+  const Variable a(Tensor::zeros({1}, DType::f64), true), b(Tensor::zeros({1}, DType::f64), true);
+  const std::vector<NamedParameter> both{{"a", a}, {"b", b}};
+  const AdamOptions options{.lr = 0.1, .eps = 1e-30};
+  Adam adam(both, options);
+  const auto step = [&](Adam& of) {
+    of.zero_grad();
+    sum(a * 3 + b * 5).backward();
+    of.step();
+  };
+  b.set_requires_grad(false);
+  for (int i = 0; i < 50; ++i) step(adam);
+  b.set_requires_grad(true);
+  CHECK(b.value().item() == 0);
+  step(adam);
+  CHECK(b.value().item() == near(-0.1));
+  step(adam);  // a constant gradient: each corrected mean is that gradient
+  CHECK(b.value().item() == near(-0.2));
+  CHECK(a.value().item() == near(-0.1 * 52));
+
+  Adam resumed(both, options);
+  resumed.load(adam.snapshot());
+  step(resumed);
+  CHECK(b.value().item() == near(-0.3));
+
+  std::map<std::string, Tensor> old = adam.snapshot();  // a file of a version that counted for all together
+  old.erase("adam.passed_over.a");
+  old.erase("adam.passed_over.b");
+  resumed.load(old);
+  CHECK(resumed.state().at("adam.passed_over.b").item() == 0);
+  old["adam.passed_over.b"] = ints({53});
+  CHECK(contains(error_of([&] { resumed.load(old); }),
+                 "adam: of 52 steps in the file, b was passed over in 53"));
+}
+
 TEST_CASE(
     "optimisers: zero_grad clears what is frozen, too, so that it learns later from new gradients alone") {
   const Variable a(Tensor::zeros({1}, DType::f64), true), b(Tensor::zeros({1}, DType::f64), true);

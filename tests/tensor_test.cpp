@@ -176,7 +176,7 @@ TEST_CASE("operations: what is refused, and the words") {
   refused("add_to: [2, 3] does not broadcast to [1, 3]", [&] { add_to(filled({1, 3}), a); });
   refused("sum_to: [2, 2, 3] does not broadcast to [2, 3]", [&] { sum_to(a, {2, 2, 3}); });
   refused("sum: axis -2 of [2, 3] is named twice", [&] { sum(a, {0, -2}); });
-  refused("shape: no axis 2 in [2, 3]", [&] { sum(a, {2}); });
+  refused("sum: no axis 2 in [2, 3]", [&] { sum(a, {2}); });
   refused("permute: expected each of the 2 axes of [2, 3] once", [&] { permute(a, {0, 0}); });
   refused("concat: nothing to join", [&] { concat({}, 0); });
   refused("concat: shapes differ beside axis 0: [2, 3] and [2, 4]", [&] { concat(std::vector{a, b}, 0); });
@@ -185,7 +185,7 @@ TEST_CASE("operations: what is refused, and the words") {
   refused("matmul: inner sizes differ: [2, 3] x [2, 4]^T", [&] { matmul(a, b, false, true); });
   refused("matmul: expected matrices, got [2, 3] x [3]", [&] { matmul(a, filled({3})); });
   refused("matmul: leading axes differ: [2, 3, 8] x [3, 8, 1]", [&] { matmul(cube, filled({3, 8, 1})); });
-  refused("softmax: expected an axis of at least 1, got axis -1 of [2, 0]", [&] { softmax(filled({2, 0})); });
+  refused("softmax: expected an axis of at least 1, got axis 1 of [2, 0]", [&] { softmax(filled({2, 0})); });
   refused("dropout_add: shapes differ: [2, 3] and [2, 4]", [&] { dropout(a, b, 0.5, {}); });
   refused("dropout: expected a probability in [0, 1), got 1", [&] { dropout(a, {}, 1, {}); });
 }
@@ -297,7 +297,7 @@ TEST_CASE("softmax takes an axis, and nothing else") {
   CHECK(compare::distance(sum(softmax(x, 0), {0}), Tensor::full({3}, 1, DType::f64)) <= 1e-15);
   CHECK(compare::distance(unary(Unary::log, softmax(x, 0)), log_softmax(x, 0)) <= 1e-14);
   CHECK(equal(softmax(x, -1), softmax(x, 1)));
-  refused("shape: no axis 2 in [2, 3]", [&] { softmax(x, 2); });
+  refused("softmax: no axis 2 in [2, 3]", [&] { softmax(x, 2); });
   const auto takes = []<class X, class Argument>(X, Argument) {
     return requires(X input, Argument argument) { softmax(input, argument); };
   };
@@ -381,7 +381,7 @@ TEST_CASE("tensor: lists, ranges, places, and a size that is left to reshape") {
   CHECK(error_of([&] { x.at({0, 3}); }) == "at: no place 3 in an axis of 3, of [2, 3]");
   CHECK(error_of([&] { x.at({0}); }) == "at: expected 2 numbers for [2, 3], got 1");
   CHECK(error_of([&] { x.reshape({4, -1}); }) == "reshape: [2, 3] does not divide into -1 and [4, 1]");
-  CHECK(contains(error_of([&] { x.reshape({-1, -1}); }), "negative size"));
+  CHECK(contains(error_of([&] { x.reshape({-1, -1}); }), "only one size may be -1"));
   CHECK(contains(error_of([] { Tensor::zeros({0, 3}).reshape({0, -1}); }), "does not divide"));
   CHECK(Tensor::zeros({0, 3}).reshape({-1, 3}).shape() == Shape{0, 3});
   CHECK(error_of([] { Tensor::arange(-1); }) == "arange: expected 0 to 2^31 - 1 numbers, got -1");
@@ -425,7 +425,7 @@ TEST_CASE("axes: a bool is none, and neither is a number beyond int") {
   static_assert(!std::is_constructible_v<Axes, bool>);
   static_assert(!std::is_constructible_v<Axes, int, bool>);
   static_assert(!std::is_constructible_v<Axes, double>);
-  refused("shape: no axis 4294967296 in [2, 3]", [] { sum(filled({2, 3}), int64_t{1} << 32); });
+  refused("sum: no axis 4294967296 in [2, 3]", [] { sum(filled({2, 3}), int64_t{1} << 32); });
 }
 
 TEST_CASE("cpu: OpenBLAS runs kernels that fit this CPU, also where it is older than the CPU") {

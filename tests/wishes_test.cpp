@@ -188,15 +188,21 @@ TEST_CASE("wishes: what a user of PyTorch writes first compiles, and means what 
   for (const auto& [name, parameter] : net.parameters("0.")) parameter.set_requires_grad(false);
   wish("net[0].requires_grad_(False)", !net.parameters()[0].variable.requires_grad());
   net.set_requires_grad(true);
-  const Tensor logits = Tensor::zeros({2, 3}), target = Tensor::from({0, 2}, {2});
-  wish("F.cross_entropy(logits, target)", losses::CrossEntropy()(logits, target), {std::log(3)});
-  wish("label_smoothing=0.1", losses::CrossEntropy({.smoothing = 0.1})(logits, target), {std::log(3)});
+  // The loss of class c in a row z is log(sum exp z) - z[c].
+  const Tensor logits = Tensor::from({1.f, 2.f, 4.f, 0.5f, -1.f, 3.f}, {2, 3}),
+               target = Tensor::from({0, 2}, {2});
+  const double sum0 = std::log(std::exp(1) + std::exp(2) + std::exp(4));
+  const double sum1 = std::log(std::exp(0.5) + std::exp(-1) + std::exp(3));
+  const double first = sum0 - 1, second = sum1 - 3, of_all = (sum0 - 7. / 3 + sum1 - 2.5 / 3) / 2;
+  wish("F.cross_entropy(logits, target)", losses::CrossEntropy()(logits, target), {(first + second) / 2});
+  wish("label_smoothing=0.1", losses::CrossEntropy({.smoothing = 0.1})(logits, target),
+       {0.9 * (first + second) / 2 + 0.1 * of_all});
   wish("ignore_index=-100", losses::CrossEntropy({.pad_id = -100})(logits, Tensor::from({0, -100}, {2})),
-       {std::log(3)});
+       {first});
   wish("weight=w",
        losses::CrossEntropy({.class_weight = Tensor::from({1.f, 2.f, 3.f}, {3}),
                              .weighting = losses::ClassWeighting::per_class})(logits, target),
-       {std::log(3)});
+       {(1 * first + 3 * second) / 4});
   wish("(logits.argmax(-1) == target).float().mean()", losses::accuracy(logits, target) == 0.5);
   optim::AdamW adamw(net.parameters(), {.lr = 1e-3});
   optim::Sgd sgd(

@@ -50,7 +50,10 @@ void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out stati
       T *out = y.data<T>() + r * d, *kept = statistics.data<T>() + 3 * r;
       const T mu = cpu::sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
       const double c = cpu::sum<T>(d, [=](int64_t j) { return in[j] - mu; }) / d;
-      const double square = cpu::sum<T>(d, [=](int64_t j) { return (in[j] - mu) * (in[j] - mu); }) / d;
+      const auto squared = [=](auto offset) { return offset * offset; };
+      double square = cpu::sum<T>(d, [=](int64_t j) { return squared(in[j] - mu); }) / d;
+      if (!std::isfinite(square))  // the square of 1e20 has no place in a float
+        square = cpu::sum<double>(d, [=](int64_t j) { return squared(double{in[j]} - mu); }) / d;
       const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
       cpu::lanes(0, d, [=](int64_t j) { out[j] = ((in[j] - mu) - shift) * rstd * g[j] + b[j]; });
       kept[0] = mu;

@@ -23,17 +23,17 @@ std::vector<int64_t> sizes_of(std::span<const Out> tensors) {
 // Kingma & Ba 2015, algorithm 1; decoupled: Loshchilov & Hutter 2019 (AdamW).
 void CpuBackend::adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) {
   if (parameters.empty()) return;
-  const double first_correction = 1 - std::pow(spec.beta1, spec.step),
-               second_correction = 1 - std::pow(spec.beta2, spec.step);
   visit_real(parameters[0].weight.dtype(), [&]<class T>(T) {
     const T beta1 = spec.beta1, beta2 = spec.beta2, rest1 = 1 - spec.beta1, rest2 = 1 - spec.beta2;
-    const T eps = spec.eps, root_correction = 1 / std::sqrt(second_correction);
+    const T eps = spec.eps;
     cpu::parallel_pieces(sizes_of(parameters), [&](int64_t which, int64_t begin, int64_t end) {
       const AdamParameter& p = parameters[which];
       const T* g = p.gradient.data<T>();
       T *w = p.weight.data<T>(), *m = p.m.data<T>(), *v = p.v.data<T>();
-      const T step_size = p.lr / first_correction;
-      const T l2 = spec.decoupled ? 0 : p.weight_decay, shrink = spec.decoupled ? 1 - p.lr * p.weight_decay : 1;
+      const T step_size = p.lr / (1 - std::pow(spec.beta1, p.step));
+      const T root_correction = 1 / std::sqrt(1 - std::pow(spec.beta2, p.step));
+      const T l2 = spec.decoupled ? 0 : p.weight_decay,
+              shrink = spec.decoupled ? 1 - p.lr * p.weight_decay : 1;
       cpu::lanes(begin, end, [=](int64_t i) {
         const T gi = g[i] + l2 * w[i];
         m[i] = beta1 * m[i] + rest1 * gi;

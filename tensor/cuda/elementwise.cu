@@ -62,7 +62,7 @@ void CudaBackend::unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) {
     visit(op, [&]<class Fn>(Fn fn) {
       const T* dout = dy.data<T>();
       // What the slope does not read may be absent: point it at dy, which is there.
-      const T *in = Fn::needs_x ? x.data<T>() : dout, *out = Fn::needs_y ? y.data<T>() : dout;
+      const T *in = fn.needs_x ? x.data<T>() : dout, *out = fn.needs_y ? y.data<T>() : dout;
       map(dy.size(), dx.data<T>(), Backward<T, Fn>{in, out, dout, fn});
     });
   });

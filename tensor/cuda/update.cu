@@ -78,20 +78,21 @@ template <class T> struct Adam {
     const T* gradient;
     T *weight, *m, *v;
     int64_t size;
-    T lr, decay;
+    T step_size, root_correction, decay;
 
     Arrays() = default;
-    explicit Arrays(const AdamParameter& p)
+    Arrays(const AdamParameter& p, const AdamSpec& s)
         : gradient(p.gradient.data<T>()), weight(p.weight.data<T>()), m(p.m.data<T>()), v(p.v.data<T>()),
-          size(p.weight.size()), lr(p.lr), decay(p.weight_decay) {}
+          size(p.weight.size()), step_size(p.lr / (1 - std::pow(s.beta1, p.step))),
+          root_correction(1 / std::sqrt(1 - std::pow(s.beta2, p.step))),
+          decay(s.decoupled ? p.lr * p.weight_decay : p.weight_decay) {}
   };
-  T beta1, beta2, rest1, rest2, correction, root_correction, eps;
+  T beta1, beta2, rest1, rest2, eps;
   bool decoupled;
 
   explicit Adam(const AdamSpec& s)
-      : beta1(s.beta1), beta2(s.beta2), rest1(1 - s.beta1), rest2(1 - s.beta2),
-        correction(1 / (1 - std::pow(s.beta1, s.step))),
-        root_correction(1 / std::sqrt(1 - std::pow(s.beta2, s.step))), eps(s.eps), decoupled(s.decoupled) {}
+      : beta1(s.beta1), beta2(s.beta2), rest1(1 - s.beta1), rest2(1 - s.beta2), eps(s.eps),
+        decoupled(s.decoupled) {}
 
   __device__ void operator()(const Arrays& a, int64_t i) const {
     const T w = a.weight[i], decay = a.decay * w;
@@ -99,8 +100,8 @@ template <class T> struct Adam {
     const T m = beta1 * a.m[i] + rest1 * g, v = beta2 * a.v[i] + rest2 * g * g;
     a.m[i] = m;
     a.v[i] = v;
-    const T step = correction * m / (std::sqrt(v) * root_correction + eps);
-    a.weight[i] = w - a.lr * (decoupled ? step + decay : step);
+    const T step = a.step_size * m / (std::sqrt(v) * a.root_correction + eps);
+    a.weight[i] = w - (decoupled ? step + decay : step);
   }
 };
 
@@ -175,7 +176,11 @@ __global__ void add_up_kernel(const double* sums, int64_t n, double* total) {  /
 
 void CudaBackend::adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) {
   if (parameters.empty()) return;
-  visit_real(parameters[0].weight.dtype(), [&]<class T>(T) { update(Adam<T>(spec), parameters); });
+  visit_real(parameters[0].weight.dtype(), [&]<class T>(T) {
+    std::vector<typename Adam<T>::Arrays> arrays;
+    for (const AdamParameter& p : parameters) arrays.emplace_back(p, spec);
+    update(Adam<T>(spec), std::span(std::as_const(arrays)));
+  });
 }
 
 void CudaBackend::sgd(const SgdSpec& spec, std::span<const SgdParameter> parameters) {

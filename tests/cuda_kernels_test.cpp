@@ -354,6 +354,7 @@ TEST_CASE("cuda kernels: attention, in one block and by products") {
       {2, 200, 150, 3, 1, true, false},
       {1, 1, 1000, 40, 2, false, false, 0.5},
       {2, 200, 200, 3, 1, false, true, 0, -1},
+      {1, 260, 260, 8, 1, true, true, 0.3, 3},
   };
   for (const AttentionCase& c : cases) {
     INFO(c.batch, " x ", c.queries, " queries, ", c.keys, " keys of ", c.d_head, " x ", c.heads);

@@ -64,6 +64,15 @@ inline unsigned striding_blocks(int64_t n) { return std::min(blocks_for(n), 4096
 __device__ inline int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
 
+// Four neighbours, which travel in one access, or two, where they begin at a multiple of 16 bytes.
+template <class T> struct alignas(16) Four {
+  T at[4];
+};
+HOST_DEVICE constexpr int fours(int64_t n) { return static_cast<int>((n + 3) / 4); }
+template <class... T> __device__ bool aligned(const T*... data) {
+  return ((reinterpret_cast<uintptr_t>(data) % 16 == 0) && ...);
+}
+
 constexpr int kPerThread = 4;
 
 template <class T, class Fn> __global__ void map_kernel(Fn fn, T* y, int64_t n) {

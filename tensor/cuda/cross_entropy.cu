@@ -20,13 +20,25 @@ template <class T> struct RowSums {
     argmax = j;
   }
 
+  // Elements first, first + step, ...; values past `end` are -infinity, and have no share. The largest of all
+  // is found before the others are added: so the lanes of a warp part only once, where some have a new one.
   // Where a share is 0 there is no term, so that 0 ln 0 = 0 even where z = -infinity.
-  __device__ void add(T value, int64_t j, T share) {
-    if (value > max || (value == max && argmax < 0)) raise(value, j);
-    else rest += math::exp(value - max);
-    if (share == 0) return;
-    others += share * (value - max);
-    shares += share;
+  template <int kCount, class Share>
+  __device__ void add(const T (&values)[kCount], int64_t first, int64_t step, int64_t end,
+                      const Share& share) {
+    T largest = max;
+    int64_t at = argmax;
+    for (int i = 0; i < kCount; ++i)
+      if (values[i] > largest || (values[i] == largest && at < 0)) largest = values[i], at = first + i * step;
+    if (at != argmax) raise(largest, at);
+    for (int i = 0; i < kCount; ++i) {
+      const int64_t j = first + i * step;
+      if (j != argmax) rest += math::exp(values[i] - max);
+      const T of_j = j < end ? share(j) : T(0);
+      if (of_j == 0) continue;
+      others += of_j * (values[i] - max);
+      shares += of_j;
+    }
   }
 };
 
@@ -45,18 +57,19 @@ template <class T> struct Row {
   }
 };
 
-// The logits z [vocab] of one row, by a whole block, read once and four at a time; share(j) says how much of
+// The logits z [vocab] of one row, by a whole block, read once and eight at a time; share(j) says how much of
 // element j `others` has.
 template <class T, class Share> __device__ Row<T> read_row(const T* z, int64_t vocab, const Share& share) {
-  constexpr int kAtOnce = 4;
+  constexpr int kAtOnce = 8;
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   RowSums<T> mine;
   for (int64_t first = threadIdx.x; first < vocab; first += kAtOnce * blockDim.x) {
     T values[kAtOnce];
-    for (int i = 0; i < kAtOnce; ++i)
-      if (const int64_t j = first + i * blockDim.x; j < vocab) values[i] = z[j];
-    for (int i = 0; i < kAtOnce; ++i)
-      if (const int64_t j = first + i * blockDim.x; j < vocab) mine.add(values[i], j, share(j));
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int64_t j = first + i * blockDim.x;
+      values[i] = j < vocab ? z[j] : -kInfinity;
+    }
+    mine.add(values, first, blockDim.x, vocab, share);
   }
   const T own_max = mine.argmax < 0 ? -kInfinity : mine.max, max = block_reduce(own_max, -kInfinity, Max{});
   const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -vocab, -vocab, Max{});
@@ -72,7 +85,7 @@ template <class T> struct LogP {
 
   __device__ LogP(const T* logits, int64_t r, int64_t vocab, const T* log_sum_exp)
       : z(logits + r * vocab), max(log_sum_exp[2 * r]), log_sum(log_sum_exp[2 * r + 1]) {}
-  __device__ T operator()(int64_t j) const { return z[j] - max - log_sum; }
+  __device__ T of(T logit) const { return logit - max - log_sum; }
 };
 
 // A CrossEntropySpec as kernels see it.
@@ -147,10 +160,10 @@ __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, Devic
       dy[spec.reduction == Reduction::none ? r : 0] * w / loss_divisor(spec.reduction, sums[kWeights]);
   const LogP<T> log_p(logits, r, spec.vocab, log_sum_exp);
   const T mass = scale * q.sum(), off = scale * q.off;
-  each(spec.vocab, [=](int64_t j) {
-    const T x = log_p(j);
-    dz[j] = j == y ? T(scale * (q.sum() * std::expm1(double(x)) + q.off * q.off_count))
-                   : mass * math::exp(x) - (j == q.excluded ? T(0) : off);
+  transform(spec.vocab, log_p.z, dz, [=](int64_t j, T logit) {
+    const T x = log_p.of(logit);
+    return j == y ? T(scale * (q.sum() * std::expm1(double(x)) + q.off * q.off_count))
+                  : mass * math::exp(x) - (j == q.excluded ? T(0) : off);
   });
 }
 
@@ -175,7 +188,9 @@ __global__ void prior_backward_rows(int64_t vocab, const T* logits, const T* pri
   if (target.at(r) == pad_id) return each(vocab, [=](int64_t j) { dz[j] = 0; });
   const T scale = dy[r], sum_q = sum<T>(vocab, [=](int64_t j) { return prior[j]; });
   const LogP<T> log_p(logits, r, vocab, log_sum_exp);
-  each(vocab, [=](int64_t j) { dz[j] = -scale * math::minus_share(prior[j], sum_q, log_p(j)); });
+  transform(vocab, log_p.z, dz, [=](int64_t j, T logit) {
+    return -scale * math::minus_share(prior[j], sum_q, log_p.of(logit));
+  });
 }
 
 }  // namespace

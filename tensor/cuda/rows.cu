@@ -56,7 +56,7 @@ __global__ void layer_norm_rows(int64_t d, const T* x, const T* gain, const T* b
   const double c = block_reduce(static_cast<double>(shifts), 0., Sum{}) / d;
   const double square = block_reduce(squares, 0., Sum{}) / d;
   const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
-  transform(d, in, out, [=](int64_t j, T x_j) { return ((x_j - mu) - shift) * rstd * gain[j] + bias[j]; });
+  transform(d, in, out, [=](int j, T x_j) { return ((x_j - mu) - shift) * rstd * gain[j] + bias[j]; });
   if (threadIdx.x > 0) return;
   kept[0] = mu;
   kept[1] = shift;
@@ -87,7 +87,7 @@ __global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain,
   });
   const T mean_u = block_reduce(static_cast<double>(u), 0., Sum{}) / d;
   const T mean_uh = block_reduce(static_cast<double>(uh), 0., Sum{}) / d;
-  transform(d, dout, din, [=](int64_t j, T dy_j) {
+  transform(d, dout, din, [=](int j, T dy_j) {
     return h.rstd * (gain[j] * dy_j - mean_u - h(in[j]) * mean_uh);
   });
 }

@@ -23,12 +23,13 @@ template <class Fn> __device__ void each(int64_t d, const Fn& fn) {
 // out[j] = fn(j, in[j]), which may be the same row: several are read before the first of them is written.
 template <class T, class Fn> __device__ void transform(int64_t d, const T* in, T* out, const Fn& fn) {
   constexpr int kAtOnce = 8;
-  for (int64_t first = threadIdx.x; first < d; first += kAtOnce * blockDim.x) {
+  const int end = d, step = blockDim.x;
+  for (int first = threadIdx.x; first < end; first += kAtOnce * step) {
     T value[kAtOnce];
     for (int k = 0; k < kAtOnce; ++k)
-      if (const int64_t j = first + k * blockDim.x; j < d) value[k] = in[j];
+      if (const int j = first + k * step; j < end) value[k] = in[j];
     for (int k = 0; k < kAtOnce; ++k)
-      if (const int64_t j = first + k * blockDim.x; j < d) out[j] = fn(j, value[k]);
+      if (const int j = first + k * step; j < end) out[j] = fn(j, value[k]);
   }
 }
 

@@ -116,6 +116,32 @@ TEST_CASE("cuda kernels: columns are copied, and those around are left alone") {
   });
 }
 
+TEST_CASE("cuda kernels: sums along an axis, by a thread or a block each, in one run or several") {
+  const Shape sizes[] = {{3, 64, 5},    {2, 65, 7},    {2, 130, 8},    {5, 70, 1}, {1, 1000, 19},
+                         {2, 9000, 3},  {1, 8193, 17}, {1, 20'000, 1}, {2, 0, 3}};
+  for (const Shape& size : sizes) {
+    INFO(size);
+    same_on_both(256, [&](Draws x) {
+      const Tensor in = x.normal(size), y = x.empty(size.with(1, 1));
+      x.kernels().sum_to(in, Out(y));
+      return std::vector{y};
+    });
+  }
+}
+
+TEST_CASE("cuda kernels: two operands of one shape, and stretched along any axis") {
+  const Shape y{2, 3, 4, 5};
+  for (const Shape& other : {y, Shape{2, 1, 4, 1}, Shape{1, 3, 1, 5}, Shape{5}, Shape{4, 1}, Shape{}}) {
+    INFO(other);
+    same_on_both(0, [&](Draws x) {
+      const Tensor a = x.normal(y), b = x.normal(other), sum = x.empty(y), difference = x.empty(y);
+      x.kernels().binary(Binary::add, a, b, Out(sum));
+      x.kernels().binary(Binary::sub, b, a, Out(difference));
+      return std::vector{sum, difference};
+    });
+  }
+}
+
 TEST_CASE("cuda kernels: products") {
   for (int64_t m : {0, 1, 33})
     for (int64_t n : {1, 70})
@@ -354,6 +380,7 @@ TEST_CASE("cuda kernels: attention, in one block and by products") {
       {2, 200, 150, 3, 1, true, false},
       {1, 1, 1000, 40, 2, false, false, 0.5},
       {2, 200, 200, 3, 1, false, true, 0, -1},
+      {1, 260, 260, 8, 1, true, true, 0.3, 3},
   };
   for (const AttentionCase& c : cases) {
     INFO(c.batch, " x ", c.queries, " queries, ", c.keys, " keys of ", c.d_head, " x ", c.heads);
@@ -469,6 +496,21 @@ TEST_CASE("cuda kernels: attention to two keys alike gives each half, however la
       CHECK(result.statistics.to_vector<float>()[1] == 0.5f);
       CHECK(std::vector(got.begin(), got.begin() + 6) == std::vector<float>(6, 0.5f));
     }
+}
+
+TEST_CASE("cuda kernels: layer norm of numbers whose squares have no place in a float") {
+  for (int64_t d : {2, 40, 600}) {
+    const Draws x = on_cuda();
+    const Tensor signs = x.numbers([&] {
+      std::vector<double> row;
+      for (int64_t j = 0; j < d; ++j) row.push_back(j % 2 ? 1 : -1);
+      return row;
+    }());
+    const Tensor gain = Tensor::full({d}, 1, x.dtype, x.device), bias = Tensor::zeros({d}, x.dtype, x.device);
+    const Tensor y = x.empty({1, d}), statistics = x.empty({1, 3});
+    x.kernels().layer_norm((signs * 1e20).reshape({1, d}), gain, bias, 1e-5, Out(y), Out(statistics));
+    CHECK(difference(y.to(Device::cpu), signs.reshape({1, d}).to(Device::cpu)) < 1e-6);
+  }
 }
 
 TEST_CASE("cuda kernels: partial sums are in double") {

@@ -11,13 +11,28 @@ namespace {
 
 using namespace cuda;
 
-// Element (i, j) stands at data[i * row + j * column].
-template <class T> struct Matrix {
+// The columns of one head in one sentence, in memory: its rows stand `pitch` elements apart. whole: they can
+// be read and written four at a time.
+template <class T> struct Columns {
   T* data;
-  int row, column = 1;
+  int64_t pitch;
+  int count;
+  bool whole;
 
-  __device__ T& operator()(int64_t i, int64_t j) const { return data[i * row + j * column]; }
-  __device__ Matrix transposed() const { return {data, column, row}; }
+  // Columns j to j + 3 of row i; those past the last are 0.
+  __device__ Four<T> read(int i, int j) const {
+    const T* from = data + i * pitch + j;
+    if (whole) return *reinterpret_cast<const Four<T>*>(from);
+    Four<T> x;
+    for (int s = 0; s < 4; ++s) x.at[s] = j + s < count ? from[s] : T(0);
+    return x;
+  }
+  __device__ void write(int i, int j, const Four<T>& x) const {
+    T* to = data + i * pitch + j;
+    if (whole) *reinterpret_cast<Four<T>*>(to) = x;
+    for (int s = 0; s < 4 && !whole; ++s)
+      if (j + s < count) to[s] = x.at[s];
+  }
 };
 
 // PackedHeads as kernels see them: [batch, rows, width], or the columns of it from some number on. Null is
@@ -28,7 +43,11 @@ template <class T> struct Packed {
 
   HOST_DEVICE int64_t stride() const { return rows * width; }
   HOST_DEVICE Packed from(int64_t column) const { return {data ? data + column : data, rows, width}; }
-  __device__ Matrix<T> of(int64_t b) const { return {data + b * stride(), int(width)}; }
+  __device__ T* row(int64_t b, int64_t i) const { return data + b * stride() + i * width; }
+  __device__ Columns<T> of(int64_t b, int64_t column, int count) const {
+    T* first = data + b * stride() + column;
+    return {first, width, count, width % 4 == 0 && count % 4 == 0 && aligned(first)};
+  }
 };
 template <class T> Packed<T> packed(const PackedHeads& x) {
   if (!x.tensor) return {};
@@ -70,27 +89,30 @@ struct Heads {
     return causal ? clamp(query + keys - queries + 1, seen_keys(b)) : seen_keys(b);
   }
 
-  // Calls fn(j, kept) for the first `count` weights of row i of a head, by one warp; kept is 0 or 1 / (1 -
-  // p). The weights [queries, keys] of each head start a group of random bits of their own (random.h).
-  template <class Fn> __device__ void each_kept(int64_t head, int64_t i, int64_t count, const Fn& fn) const {
-    const int64_t begin = i * keys, end = begin + count, lane = threadIdx.x % kWarp;
+  // Calls fn(e, kept) for the weights number e in [begin, end) of a head's [queries, keys], which so many
+  // workers share; kept is 0 or 1 / (1 - p). The weights of each head start a group of random bits of their
+  // own (random.h).
+  template <class T, class Fn>
+  __device__ void each_kept(int64_t head, int64_t begin, int64_t end, int worker, int workers,
+                            const Fn& fn) const {
     if (bits.threshold == 0)
-      for (int64_t j = lane; j < count; j += kWarp) fn(j, 1.);
+      for (int64_t e = begin + worker; e < end; e += workers) fn(e, T(1));
+    const T scale = kept_scale;
     const int64_t first_group = head * ((queries * keys + kDropoutGroup - 1) / kDropoutGroup);
-    int64_t counter = begin / kDropoutGroup * kDropoutLanes + lane;
-    for (; bits.threshold > 0 && counter / kDropoutLanes * kDropoutGroup < end; counter += kWarp) {
+    int64_t counter = begin / kDropoutGroup * kDropoutLanes + worker;
+    for (; bits.threshold > 0 && counter / kDropoutLanes * kDropoutGroup < end; counter += workers) {
       const int64_t group = counter / kDropoutLanes, first = group * kDropoutGroup + counter % kDropoutLanes;
       const PhiloxBlock block = bits.block(first_group + group, counter % kDropoutLanes);
       for (int half = 0; half < 8; ++half) {
         const int64_t e = first + half * kDropoutLanes;
-        if (e >= begin && e < end) fn(e - begin, bits.keeps(block, half) ? kept_scale : 0);
+        if (e >= begin && e < end) fn(e, bits.keeps(block, half) ? scale : T(0));
       }
     }
   }
 };
 
-// Row i of a head's scores becomes weights, by one warp: softmax over the keys it sees, 0 for the rest of the
-// first `count`, then dropout. statistics [batch, heads, queries, 2]: the largest score and 1 / the sum of
+// Row i of a head's scores becomes weights before dropout, by one warp: softmax over the keys it sees, 0 for
+// the rest of the first `count`. statistics [batch, heads, queries, 2]: the largest score and 1 / the sum of
 // exponentials, both 0 for a query that sees no key.
 template <class T>
 __device__ void weigh(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* statistics) {
@@ -101,152 +123,240 @@ __device__ void weigh(const Heads& h, int64_t head, int64_t i, int64_t count, T*
   for (int64_t j = lane; j < seen; j += kWarp) part += w[j] = math::exp(w[j] - max);
   const T scale = 1 / warp_reduce(part, Sum{});
   for (int64_t j = lane; j < count; j += kWarp) w[j] = j < seen ? w[j] * scale : 0;
-  if (lane == 0) {
-    T* kept = statistics + 2 * (head * h.queries + i);
-    kept[0] = seen > 0 ? max : 0;
-    kept[1] = seen > 0 ? scale : 0;
-  }
-  __syncwarp(kFullMask);
-  h.each_kept(head, i, seen, [=](int64_t j, T kept) { w[j] *= kept; });
+  if (lane > 0) return;
+  T* kept = statistics + 2 * (head * h.queries + i);
+  kept[0] = seen > 0 ? max : 0;
+  kept[1] = seen > 0 ? scale : 0;
 }
 
-// The same again from the statistics, in forward's own arithmetic, and in ds, which holds dw: the gradient of
-// the scores. y and dy are the rows of the query.
+// What backward asks of a query: the statistics of its scores, y dy, and how many keys it sees.
+template <class T> struct alignas(16) Query {
+  T max, scale, dot;
+  int seen;
+
+  // Element j of a row: the score in w becomes the weight again, in forward's own arithmetic, and dw, in ds,
+  // the gradient of the score.
+  __device__ void weigh(int j, T kept, T& w, T& ds) const {
+    const T p = j < seen ? math::exp(w - max) * scale : 0;
+    ds = j < seen ? p * (kept * ds - dot) : 0;
+    w = p * kept;
+  }
+};
+
+// By one warp; y and dy are the rows of the query.
 template <class T>
-__device__ void weigh_backward(const Heads& h, int64_t head, int64_t i, int64_t count, T* w, T* ds,
-                               const T* statistics, const T* y, const T* dy) {
-  const int64_t seen = h.seen_by(head / h.heads, i), lane = threadIdx.x % kWarp;
+__device__ Query<T> query(const Heads& h, int64_t head, int64_t i, const T* statistics, const T* y,
+                          const T* dy) {
   T part = 0;
-  for (int64_t j = lane; j < h.d_head; j += kWarp) part += y[j] * dy[j];
-  const T dot = warp_reduce(part, Sum{}), *kept_of_row = statistics + 2 * (head * h.queries + i);
-  const T max = kept_of_row[0], scale = kept_of_row[1];
-  for (int64_t j = seen + lane; j < count; j += kWarp) w[j] = ds[j] = 0;
-  h.each_kept(head, i, seen, [=](int64_t j, T kept) {
-    const T p = math::exp(w[j] - max) * scale;
-    ds[j] = p * (kept * ds[j] - dot);
-    w[j] = p * kept;
-  });
+  for (int64_t j = threadIdx.x % kWarp; j < h.d_head; j += kWarp) part += y[j] * dy[j];
+  const T* kept = statistics + 2 * (head * h.queries + i);
+  return {kept[0], kept[1], warp_reduce(part, Sum{}), int(h.seen_by(head / h.heads, i))};
 }
 
-// Short sequences: one block a head.
+// Short sequences: one block a head, all of whose matrices stand in shared memory.
 
-// store(i, j, sum of a(i, l) b(l, j) over k) for all i < m, j < n, by the whole block. A thread sums
-// kSide x kSide of them at a time in registers; they stand apart, so that neighbouring threads read
-// neighbouring columns.
-template <class T, class Store>
-__device__ void block_product(int m, int n, int k, const Matrix<T>& a, const Matrix<T>& b,
-                              const Store& store) {
-  constexpr int kSide = 4;
-  const int rows = (m + kSide - 1) / kSide, columns = (n + kSide - 1) / kSide;
-  for (int tile = threadIdx.x; tile < rows * columns; tile += blockDim.x) {
-    const int i = tile / columns, j = tile % columns;
-    const T *left[kSide], *right[kSide];
-    T sums[kSide][kSide] = {};
-    for (int s = 0; s < kSide; ++s) {  // past the edge the last row or column is read again
-      left[s] = &a(std::min(i + s * rows, m - 1), 0);
-      right[s] = &b(0, std::min(j + s * columns, n - 1));
-    }
-    for (int l = 0; l < k; ++l) {
-      T x[kSide], y[kSide];
-      for (int s = 0; s < kSide; ++s) {
-        x[s] = left[s][l * a.column];
-        y[s] = right[s][l * b.row];
-      }
-      for (int s = 0; s < kSide * kSide; ++s) sums[s / kSide][s % kSide] += x[s / kSide] * y[s % kSide];
-    }
-    for (int s = 0; s < kSide * kSide; ++s) {
-      const int row = i + s / kSide * rows, column = j + s % kSide * columns;
-      if (row < m && column < n) store(row, column, sums[s / kSide][s % kSide]);
+// A factor of a product. It has rows o, of which each has its own sums, and columns l, which are summed over:
+// element (o, l) is data[o * pitch + l], transposed data[l * pitch + o]. A thread has four rows: neighbours
+// where they are read as one, else `tiles` apart, so that neighbouring threads read neighbouring rows.
+template <class T, bool kTransposed> struct Factor {
+  const T* data;
+  int pitch, tiles;
+
+  __device__ int row(int tile, int s) const { return kTransposed ? 4 * tile + s : tile + s * tiles; }
+  // x[s][t] = element (row(tile, s), l + t)
+  __device__ void read(int tile, int l, T (&x)[4][4]) const {
+    for (int s = 0; s < 4; ++s) {
+      const int at = kTransposed ? (l + s) * pitch + 4 * tile : row(tile, s) * pitch + l;
+      const Four<T> four = *reinterpret_cast<const Four<T>*>(data + at);
+      for (int t = 0; t < 4; ++t) (kTransposed ? x[t][s] : x[s][t]) = four.at[t];
     }
   }
-}
+};
 
-// A block keeps in shared memory: keys, or values, [keys, d_head], read by threads that each go down another
-// row; and one or two matrices of scores [queries, keys]. Odd pitches keep rows in different banks.
-template <class T> size_t shared_bytes(const Heads& h, int matrices) {
-  return sizeof(T) * (h.keys * (h.d_head | 1) + matrices * h.queries * (h.keys | 1));
-}
-constexpr size_t kSharedBytes = 96 << 10;  // what every GPU since compute capability 8.0 lets a block have
+// A matrix in shared memory, filled up with zeros to fours of rows and of columns: so products need no edges.
+// Rows stand an odd number of fours apart, so that fours of eight of them are in different banks.
+template <class T> struct Tiles {
+  T* data;
+  int pitch;
 
-// to [rows, d] = from, by the whole block, a warp per row.
-template <class T> __device__ void load(int64_t rows, int64_t d, const Matrix<T>& from, const Matrix<T>& to) {
-  for (int64_t i = threadIdx.x / kWarp; i < rows; i += blockDim.x / kWarp)
-    for (int64_t j = threadIdx.x % kWarp; j < d; j += kWarp) to(i, j) = from(i, j);
+  HOST_DEVICE static int pitch_of(int columns) { return 4 * (fours(columns) | 1); }
+  __device__ T& operator()(int i, int j) const { return data[i * pitch + j]; }
+  __device__ Factor<T, false> rows(int n) const { return {data, pitch, fours(n)}; }
+  __device__ Factor<T, true> columns(int n) const { return {data, pitch, fours(n)}; }
+
+  // Becomes rows [0, n) of x, by the whole block.
+  __device__ void load(int n, const Columns<T>& x) const {
+    constexpr int kAtOnce = 4;  // so many reads are under way
+    const int width = fours(x.count), count = 4 * fours(n) * width;
+    for (int first = threadIdx.x; first < count; first += kAtOnce * kBlock) {
+      Four<T> part[kAtOnce];
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int i = (first + k * kBlock) / width, j = (first + k * kBlock) % width;
+        part[k] = i < n ? x.read(i, 4 * j) : Four<T>{};
+      }
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int i = (first + k * kBlock) / width, j = (first + k * kBlock) % width;
+        if (first + k * kBlock < count) *reinterpret_cast<Four<T>*>(&(*this)(i, 4 * j)) = part[k];
+      }
+    }
+  }
+};
+
+// store(i, j, sums over l of a(i, l) b(row(j, t), l) for t = 0..3) for all rows i of a and tiles j of b, by
+// the whole block. A thread sums four by four of them in registers. Those of a warp are 8 tiles by 4, so that
+// it reads few different rows.
+template <class T, bool kA, bool kB, class Store>
+__device__ void block_product(const Factor<T, kA>& a, const Factor<T, kB>& b, int inner, const Store& store) {
+  constexpr int kPanel = 4;
+  for (int tile = threadIdx.x; tile < a.tiles * b.tiles; tile += kBlock) {
+    const int panel = tile / (kPanel * a.tiles), first = kPanel * panel, rest = tile - first * a.tiles;
+    const int width = std::min(kPanel, b.tiles - first), i = rest / width, j = first + rest % width;
+    Four<T> sums[4] = {};
+    for (int l = 0; l < inner; l += 4) {
+      T x[4][4], y[4][4];
+      a.read(i, l, x);
+      b.read(j, l, y);
+      for (int s = 0; s < 4; ++s)
+        for (int t = 0; t < 4; ++t)
+          for (int k = 0; k < 4; ++k) sums[s].at[t] += x[s][k] * y[t][k];
+    }
+    for (int s = 0; s < 4; ++s) store(a.row(i, s), j, sums[s]);
+  }
 }
 
 // w [queries, m] = scale q k^T: one function, so that backward finds the scores of forward to the bit. It
 // subtracts forward's largest score from them, and where scores are large a last bit is much.
 template <class T>
-__device__ void score(const Heads& h, int m, const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& w) {
-  block_product(h.queries, m, h.d_head, q, k.transposed(),
-                [=, scale = T(h.scale)](int64_t i, int64_t j, T sum) { w(i, j) = scale * sum; });
+__device__ void score(const Heads& h, int m, T scale, const Tiles<T>& q, const Tiles<T>& k,
+                      const Tiles<T>& w) {
+  const auto keys = k.rows(m);
+  block_product(q.rows(h.queries), keys, h.d_head, [=](int i, int j, const Four<T>& sums) {
+    for (int t = 0; t < 4; ++t) w(i, keys.row(j, t)) = scale * sums.at[t];
+  });
 }
 
-template <class T> __global__ void attend(Heads h, PackedQkv<T> x, Packed<T> output, T* statistics) {
+// What a block keeps: queries, or what is shaped as they; keys, or values; one or two matrices of scores
+// [queries, keys]; and a Query<T> each, as large as four elements.
+template <class T> struct Shared {
+  Tiles<T> left, right, w, ds;
+  Query<T>* queries;
+
+  __device__ Shared(const Heads& h, T* data) {
+    const int d = Tiles<T>::pitch_of(h.d_head), m = Tiles<T>::pitch_of(h.keys), n = 4 * fours(h.queries);
+    left = {data, d};
+    right = {left.data + n * d, d};
+    w = {right.data + 4 * fours(h.keys) * d, m};
+    ds = {w.data + n * m, m};
+    queries = reinterpret_cast<Query<T>*>(ds.data + n * m);
+  }
+  static size_t bytes(const Heads& h, bool backward) {
+    const size_t d = Tiles<T>::pitch_of(h.d_head), m = Tiles<T>::pitch_of(h.keys), n = 4 * fours(h.queries);
+    return sizeof(T) * (n * d + 4 * fours(h.keys) * d + (backward ? 2 : 1) * n * m + (backward ? 4 * n : 0));
+  }
+};
+
+// So many blocks share one of the GPU's processors at 64 keys of 64 columns, as far as shared memory goes:
+// registers must allow as many.
+template <class T> constexpr int kForwardBlocks = sizeof(T) == 4 ? 4 : 2;
+template <class T> constexpr int kBackwardBlocks = sizeof(T) == 4 ? 3 : 1;
+
+template <class T>
+__global__ void __launch_bounds__(kBlock, kForwardBlocks<T>)
+    attend(Heads h, PackedQkv<T> x, Packed<T> output, T* statistics) {
   DYN_SHARED(T, data);
+  const Shared<T> s(h, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
   const int n = h.queries, m = h.seen_keys(b), d = h.d_head;
-  const Matrix<T> k{data, d | 1}, w{data + h.keys * k.row, int(h.keys | 1)}, y = output.from(column).of(b);
   h.check_lengths();
-  load(m, d, x.k.from(column).of(b), k);
+  s.left.load(n, x.q.of(b, column, d));
+  s.right.load(m, x.k.of(b, column, d));
   __syncthreads();
-  score(h, m, x.q.from(column).of(b), k, w);
+  score(h, m, T(h.scale), s.left, s.right, s.w);
   __syncthreads();
-  for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
-    weigh(h, head, i, m, &w(i, 0), statistics);
+  s.right.load(m, x.v.of(b, column, d));
+  for (int i = threadIdx.x / kWarp; i < n; i += kBlock / kWarp) weigh(h, head, i, m, &s.w(i, 0), statistics);
   __syncthreads();
-  block_product(n, d, m, w, x.v.from(column).of(b), [=](int64_t i, int64_t j, T sum) { y(i, j) = sum; });
+  if (h.bits.threshold > 0)
+    h.each_kept<T>(head, 0, h.queries * h.keys, threadIdx.x, kBlock, [=](unsigned e, T kept) {
+      if (const int i = e / unsigned(h.keys), j = e % unsigned(h.keys); j < m) s.w(i, j) *= kept;
+    });
+  __syncthreads();
+  const Columns<T> y = output.of(b, column, d);
+  block_product(s.w.rows(n), s.right.columns(d), m, [=](int i, int j, const Four<T>& sums) {
+    if (i < n) y.write(i, 4 * j, sums);
+  });
 }
 
 // dx: where to add the gradients; null where nobody needs one.
 template <class T>
-__global__ void attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const T* statistics,
-                                Packed<T> doutput, PackedQkv<T> dx) {
+__global__ void __launch_bounds__(kBlock, kBackwardBlocks<T>)
+    attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const T* statistics, Packed<T> doutput,
+                    PackedQkv<T> dx) {
   DYN_SHARED(T, data);
+  const Shared<T> s(h, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
   const int n = h.queries, m = h.seen_keys(b), d = h.d_head;
-  const Matrix<T> kv{data, d | 1}, w{data + h.keys * kv.row, int(h.keys | 1)}, ds{w.data + n * w.row, w.row};
-  const Matrix<T> q = x.q.from(column).of(b), k = x.k.from(column).of(b);
-  const Matrix<T> y = output.from(column).of(b), dy = doutput.from(column).of(b);
-  load(m, d, k, kv);
+  s.left.load(n, x.q.of(b, column, d));
+  s.right.load(m, x.k.of(b, column, d));
   __syncthreads();
-  score(h, m, q, kv, w);
+  score(h, m, T(h.scale), s.left, s.right, s.w);
   __syncthreads();
-  load(m, d, x.v.from(column).of(b), kv);
+  s.left.load(n, doutput.of(b, column, d));
+  s.right.load(m, x.v.of(b, column, d));
   __syncthreads();
-  block_product(n, m, d, dy, kv.transposed(), [=](int64_t i, int64_t j, T sum) { ds(i, j) = sum; });
+  for (int i = threadIdx.x / kWarp; i < n; i += kBlock / kWarp) {
+    const Query<T> one = query(h, head, i, statistics, output.row(b, i) + column, &s.left(i, 0));
+    if (threadIdx.x % kWarp == 0) s.queries[i] = one;
+  }
+  score(h, m, T(1), s.left, s.right, s.ds);
   __syncthreads();
-  for (int64_t i = threadIdx.x / kWarp; i < n; i += blockDim.x / kWarp)
-    weigh_backward(h, head, i, m, &w(i, 0), &ds(i, 0), statistics, &y(i, 0), &dy(i, 0));
-  const auto add_product = [=](const Packed<T>& to, T scale, int rows, int inner, const Matrix<T>& left,
-                               const Matrix<T>& right) {
-    __syncthreads();  // the weights are done; and q, k and v may be the same columns
+  s.right.load(m, x.k.of(b, column, d));
+  h.each_kept<T>(head, 0, h.queries * h.keys, threadIdx.x, kBlock, [=](unsigned e, T kept) {
+    if (const int i = e / unsigned(h.keys), j = e % unsigned(h.keys); j < m)
+      s.queries[i].weigh(j, kept, s.w(i, j), s.ds(i, j));
+  });
+  const auto add_product = [=](const Packed<T>& to, T scale, int rows, int inner, const auto& a,
+                               const Tiles<T>& right) {
+    __syncthreads();  // the factors are there; and q, k and v may be the same columns
     if (!to.data) return;
-    const Matrix<T> out = to.from(column).of(b);
-    block_product(rows, d, inner, left, right,
-                  [=](int64_t i, int64_t j, T sum) { out(i, j) += scale * sum; });
+    const Columns<T> out = to.of(b, column, d);
+    block_product(a, right.columns(d), inner, [=](int i, int j, const Four<T>& sums) {
+      if (i >= rows) return;
+      Four<T> sum = out.read(i, 4 * j);
+      for (int t = 0; t < 4; ++t) sum.at[t] += scale * sums.at[t];
+      out.write(i, 4 * j, sum);
+    });
   };
-  add_product(dx.v, 1, m, n, w.transposed(), dy);
-  add_product(dx.q, h.scale, n, m, ds, k);
-  add_product(dx.k, h.scale, m, n, ds.transposed(), q);
+  add_product(dx.v, 1, m, n, s.w.columns(m), s.left);
+  add_product(dx.q, h.scale, n, m, s.ds.rows(n), s.right);
+  s.left.load(n, x.q.of(b, column, d));  // dv is done with dy
+  add_product(dx.k, h.scale, m, n, s.ds.columns(m), s.left);
 }
 
 // Long sequences: head number `head` of every sentence, one warp a row.
 
 template <class T> __global__ void weigh_rows(Heads h, int64_t head, T* scores, T* statistics) {
   h.check_lengths();
-  if (const int64_t r = thread_index() / kWarp; r < h.batch * h.queries)
-    weigh(h, r / h.queries * h.heads + head, r % h.queries, h.keys, scores + r * h.keys, statistics);
+  const int64_t r = thread_index() / kWarp, b = r / h.queries, i = r % h.queries, number = b * h.heads + head;
+  if (r >= h.batch * h.queries) return;  // the whole warp
+  T* w = scores + r * h.keys;
+  weigh(h, number, i, h.keys, w, statistics);
+  __syncwarp(kFullMask);
+  h.each_kept<T>(number, i * h.keys, i * h.keys + h.seen_by(b, i), threadIdx.x % kWarp, kWarp,
+                 [=](int64_t e, T kept) { w[e - i * h.keys] *= kept; });
 }
 
 template <class T>
 __global__ void weigh_rows_backward(Heads h, int64_t head, T* weights, T* scores, const T* statistics,
                                     Packed<T> y, Packed<T> dy) {
-  if (const int64_t r = thread_index() / kWarp; r < h.batch * h.queries) {
-    const int64_t b = r / h.queries, i = r % h.queries;
-    weigh_backward(h, b * h.heads + head, i, h.keys, weights + r * h.keys, scores + r * h.keys, statistics,
-                   &y.of(b)(i, 0), &dy.of(b)(i, 0));
-  }
+  const int64_t r = thread_index() / kWarp, b = r / h.queries, i = r % h.queries, number = b * h.heads + head;
+  if (r >= h.batch * h.queries) return;  // the whole warp
+  const Query<T> one = query(h, number, i, statistics, y.row(b, i), dy.row(b, i));
+  T *w = weights + r * h.keys, *ds = scores + r * h.keys;
+  h.each_kept<T>(number, i * h.keys, (i + 1) * h.keys, threadIdx.x % kWarp, kWarp, [=](int64_t e, T kept) {
+    const int j = e - i * h.keys;
+    one.weigh(j, kept, w[j], ds[j]);
+  });
 }
 
 // One product per sentence of the batch, in one call; none where there is nowhere to write.
@@ -266,8 +376,8 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
     const PackedQkv<T> in(x);
     const Packed<T> out = packed<T>({y});
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
-    const size_t bytes = shared_bytes<T>(h, 1);
-    if (bytes <= kSharedBytes)
+    const size_t bytes = Shared<T>::bytes(h, false);
+    if (bytes <= runtime().shared_bytes)
       return launch(attend<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics);
     const Tensor buffer = Tensor::like(y, {h.batch, n, m});
     const Packed<T> scores = packed<T>({buffer});
@@ -286,8 +396,8 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
     const PackedQkv<T> in(x), dx({{dq, x.q.first}, {dk, x.k.first}, {dv, x.v.first}});
     const Packed<T> out = packed<T>({y}), dout = packed<T>({dy});
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
-    const size_t bytes = shared_bytes<T>(h, 2);
-    if (bytes <= kSharedBytes)
+    const size_t bytes = Shared<T>::bytes(h, true);
+    if (bytes <= runtime().shared_bytes)
       return launch(attend_backward<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics, dout, dx);
     const Tensor buffers[] = {Tensor::like(y, {h.batch, n, m}), Tensor::like(y, {h.batch, n, m})};
     const Packed<T> weights = packed<T>({buffers[0]}), scores = packed<T>({buffers[1]});

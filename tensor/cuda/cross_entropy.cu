@@ -10,23 +10,33 @@ using namespace cuda;
 // whose exp is 1, so that ln(1 + rest) keeps the digits of a small rest.
 template <class T> struct RowSums {
   T max = std::numeric_limits<T>::lowest(), rest = 0;
-  int64_t argmax = -1;       // the lowest index of max; -1: nothing read, or only -infinity
+  int argmax = -1;           // the lowest index of max; -1: nothing read, or only -infinity
   T others = 0, shares = 0;  // sums of share (z - max), and of share
 
-  __device__ void raise(T larger, int64_t j) {
+  __device__ void raise(T larger, int j) {
     rest = (rest + (argmax < 0 ? 0 : 1)) * math::exp(max - larger);
     if (shares > 0) others -= shares * (larger - max);
     max = larger;
     argmax = j;
   }
 
+  // Elements first, first + step, ...; values past `end` are -infinity, and have no share. The largest of all
+  // is found before the others are added: so the lanes of a warp part only once, where some have a new one.
   // Where a share is 0 there is no term, so that 0 ln 0 = 0 even where z = -infinity.
-  __device__ void add(T value, int64_t j, T share) {
-    if (value > max || (value == max && argmax < 0)) raise(value, j);
-    else rest += math::exp(value - max);
-    if (share == 0) return;
-    others += share * (value - max);
-    shares += share;
+  template <int kCount, class Share>
+  __device__ void add(const T (&values)[kCount], int first, int step, int end, const Share& share) {
+    T largest = max;
+    int at = argmax;
+    for (int i = 0; i < kCount; ++i)
+      if (values[i] > largest || (values[i] == largest && at < 0)) largest = values[i], at = first + i * step;
+    if (at != argmax) raise(largest, at);
+    for (int i = 0; i < kCount; ++i) {
+      const int j = first + i * step;
+      const T below = values[i] - max, e = math::exp(below), of_j = j < end ? share(j) : T(0);
+      rest += j == argmax ? T(0) : e;
+      others += of_j == 0 ? T(0) : of_j * below;
+      shares += of_j;
+    }
   }
 };
 
@@ -45,18 +55,17 @@ template <class T> struct Row {
   }
 };
 
-// The logits z [vocab] of one row, by a whole block, read once and four at a time; share(j) says how much of
+// The logits z [vocab] of one row, by a whole block, read once and eight at a time; share(j) says how much of
 // element j `others` has.
 template <class T, class Share> __device__ Row<T> read_row(const T* z, int64_t vocab, const Share& share) {
-  constexpr int kAtOnce = 4;
+  constexpr int kAtOnce = 8;
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   RowSums<T> mine;
-  for (int64_t first = threadIdx.x; first < vocab; first += kAtOnce * blockDim.x) {
+  const int end = vocab, step = blockDim.x;
+  for (int first = threadIdx.x; first < end; first += kAtOnce * step) {
     T values[kAtOnce];
-    for (int i = 0; i < kAtOnce; ++i)
-      if (const int64_t j = first + i * blockDim.x; j < vocab) values[i] = z[j];
-    for (int i = 0; i < kAtOnce; ++i)
-      if (const int64_t j = first + i * blockDim.x; j < vocab) mine.add(values[i], j, share(j));
+    for (int i = 0; i < kAtOnce; ++i) values[i] = first + i * step < end ? z[first + i * step] : -kInfinity;
+    mine.add(values, first, step, end, share);
   }
   const T own_max = mine.argmax < 0 ? -kInfinity : mine.max, max = block_reduce(own_max, -kInfinity, Max{});
   const int64_t argmax = -block_reduce(own_max == max ? -mine.argmax : -vocab, -vocab, Max{});
@@ -72,7 +81,7 @@ template <class T> struct LogP {
 
   __device__ LogP(const T* logits, int64_t r, int64_t vocab, const T* log_sum_exp)
       : z(logits + r * vocab), max(log_sum_exp[2 * r]), log_sum(log_sum_exp[2 * r + 1]) {}
-  __device__ T operator()(int64_t j) const { return z[j] - max - log_sum; }
+  __device__ T of(T logit) const { return logit - max - log_sum; }
 };
 
 // A CrossEntropySpec as kernels see it.
@@ -103,7 +112,8 @@ __global__ void cross_entropy_rows(Loss<T> spec, const T* logits, DeviceIds targ
   if (spec.ignores(y)) return each(kLossSums, [=](int64_t i) { out[i] = 0; });  // the whole block
   const TargetDistribution& q = spec.q;
   const T* z = logits + r * spec.vocab;
-  const Row<T> row = read_row(z, spec.vocab, [=](int64_t j) { return T(j != y && j != q.excluded); });
+  const int target_j = y, excluded = q.excluded;
+  const Row<T> row = read_row(z, spec.vocab, [=](int j) { return T(j != target_j && j != excluded); });
   if (threadIdx.x > 0) return;
   row.keep(log_sum_exp + 2 * r);
   const double w = spec.weight(y), nll = row.nll(z[y]);
@@ -133,7 +143,7 @@ __global__ void cross_entropy_sums(int64_t rows, Reduction reduction, const doub
 
 // dz_j = scale ((sum q) p_j - q_j). On the target (sum q) p_y and q_y may be nearly equal; written as
 // (sum q) (p_y - 1) + off off_count, their difference loses no digits. dlogits may be logits: a thread reads
-// an element, then writes it.
+// an element, then writes it; the target is read and written by the thread whose element it is.
 template <class T>
 __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, DeviceIds target,
                                             const T* log_sum_exp, const double* sums, const T* dy,
@@ -147,11 +157,13 @@ __global__ void cross_entropy_backward_rows(Loss<T> spec, const T* logits, Devic
       dy[spec.reduction == Reduction::none ? r : 0] * w / loss_divisor(spec.reduction, sums[kWeights]);
   const LogP<T> log_p(logits, r, spec.vocab, log_sum_exp);
   const T mass = scale * q.sum(), off = scale * q.off;
-  each(spec.vocab, [=](int64_t j) {
-    const T x = log_p(j);
-    dz[j] = j == y ? T(scale * (q.sum() * std::expm1(double(x)) + q.off * q.off_count))
-                   : mass * math::exp(x) - (j == q.excluded ? T(0) : off);
+  const bool owner = threadIdx.x == y % blockDim.x;
+  const T of_target = owner ? log_p.of(log_p.z[y]) : T(0);
+  const int excluded = q.excluded;
+  transform(spec.vocab, log_p.z, dz, [=](int j, T logit) {
+    return mass * math::exp(log_p.of(logit)) - (j == excluded ? T(0) : off);
   });
+  if (owner) dz[y] = static_cast<T>(scale * (q.sum() * std::expm1(double(of_target)) + q.off * q.off_count));
 }
 
 template <class T>
@@ -161,7 +173,7 @@ __global__ void prior_rows(int64_t vocab, const T* logits, const T* prior, Devic
   const bool ignored = target.at(r) == pad_id;
   if (ignored && threadIdx.x == 0) loss[r] = 0;
   if (ignored) return;  // the whole block
-  const Row<T> row = read_row(logits + r * vocab, vocab, [=](int64_t j) { return prior[j]; });
+  const Row<T> row = read_row(logits + r * vocab, vocab, [=](int j) { return prior[j]; });
   if (threadIdx.x > 0) return;
   row.keep(log_sum_exp + 2 * r);
   loss[r] = row.shared_loss();
@@ -175,7 +187,9 @@ __global__ void prior_backward_rows(int64_t vocab, const T* logits, const T* pri
   if (target.at(r) == pad_id) return each(vocab, [=](int64_t j) { dz[j] = 0; });
   const T scale = dy[r], sum_q = sum<T>(vocab, [=](int64_t j) { return prior[j]; });
   const LogP<T> log_p(logits, r, vocab, log_sum_exp);
-  each(vocab, [=](int64_t j) { dz[j] = -scale * math::minus_share(prior[j], sum_q, log_p(j)); });
+  transform(vocab, log_p.z, dz, [=](int j, T logit) {
+    return -scale * math::minus_share(prior[j], sum_q, log_p.of(logit));
+  });
 }
 
 }  // namespace

@@ -11,7 +11,9 @@ Runtime start() {
   // cuBLAS may need scratch memory. Given once, no product has to allocate; 32 MiB is what NVIDIA advises for
   // Hopper.
   constexpr size_t kWorkspace = size_t{32} << 20;
+  constexpr size_t kStatic = 1024;
   Runtime r{};
+  cudaDeviceProp device;
   void *workspace = nullptr, *slot = nullptr;
   CUDA_CHECK(cudaStreamCreateWithFlags(&r.stream, cudaStreamNonBlocking));
   CUDA_CHECK(cublas<decltype(cublasCreate)>("cublasCreate_v2")(&r.blas));
@@ -20,6 +22,8 @@ Runtime start() {
   CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(r.blas, workspace, kWorkspace));
   CUDA_CHECK(cudaMallocHost(&slot, sizeof(OutOfRange)));
   r.error_slot = new (slot) OutOfRange{};
+  CUDA_CHECK(cudaGetDeviceProperties(&device, 0));
+  r.shared_bytes = device.sharedMemPerBlockOptin - kStatic;
   return r;
 }
 

@@ -25,6 +25,10 @@ template <class T, class Fn> struct Backward {
   Fn fn;
   __device__ T operator()(int64_t i) const { return dy[i] * fn.slope(x[i], y[i]); }
 };
+template <class T, class Fn> struct Paired {  // of one shape
+  const T *a, *b;
+  __device__ auto operator()(int64_t i) const { return Fn::f(a[i], b[i]); }
+};
 template <class T, class Fn> struct Pairwise {
   const T *a, *b;
   Strided at_a, at_b;
@@ -38,6 +42,15 @@ template <class T> struct Choice {
     return mask[at_mask.offset(i)] != 0 ? a[at_a.offset(i)] : b[at_b.offset(i)];
   }
 };
+
+// y[i] = Fn::f of the elements of a and b, stretched to y, that belong to i.
+template <class T, class Fn, class To> void pairwise(In a, In b, const Tensor& y, To* to) {
+  const T *x = a.data<T>(), *z = b.data<T>();
+  if (a.shape() == y.shape() && b.shape() == y.shape()) return map(y.size(), to, Paired<T, Fn>{x, z});
+  map(y.size(), to,
+      Pairwise<T, Fn>{x, z, Strided::broadcast(a.shape(), y.shape()),
+                      Strided::broadcast(b.shape(), y.shape())});
+}
 
 }  // namespace
 
@@ -70,21 +83,13 @@ void CudaBackend::unary_backward(const UnaryOp& op, In x, In y, In dy, Out dx) {
 
 void CudaBackend::binary(Binary op, In a, In b, Out y) {
   visit_real(y.dtype(), [&]<class T>(T) {
-    visit(op, [&]<class Fn>(Fn) {
-      map(y.size(), y.data<T>(),
-          Pairwise<T, Fn>{a.data<T>(), b.data<T>(), Strided::broadcast(a.shape(), y.shape()),
-                          Strided::broadcast(b.shape(), y.shape())});
-    });
+    visit(op, [&]<class Fn>(Fn) { pairwise<T, Fn>(a, b, y, y.data<T>()); });
   });
 }
 
 void CudaBackend::compare(Compare op, In a, In b, Out y) {
   visit(a.dtype(), [&]<class T>(T) {
-    visit(op, [&]<class Fn>(Fn) {
-      map(y.size(), y.data<int32_t>(),
-          Pairwise<T, Fn>{a.data<T>(), b.data<T>(), Strided::broadcast(a.shape(), y.shape()),
-                          Strided::broadcast(b.shape(), y.shape())});
-    });
+    visit(op, [&]<class Fn>(Fn) { pairwise<T, Fn>(a, b, y, y.data<int32_t>()); });
   });
 }
 
@@ -104,13 +109,15 @@ __global__ void dropout_kernel(const T* x, const T* residual, DropoutBits bits, 
   constexpr int kHalves = kDropoutGroup / kDropoutLanes;
   const int64_t group = thread_index() / kDropoutLanes, lane = thread_index() % kDropoutLanes;
   const int64_t first = group * kDropoutGroup + lane;
+  T value[kHalves], base[kHalves] = {};  // all reads are under way before the first is used
+  for (int half = 0; half < kHalves; ++half)
+    if (const int64_t i = first + half * kDropoutLanes; i < n) value[half] = x[i];
+  for (int half = 0; half < kHalves && residual; ++half)
+    if (const int64_t i = first + half * kDropoutLanes; i < n) base[half] = residual[i];
   const PhiloxBlock random = bits.block(group, lane);
-  T value[kHalves];  // read before stored, as in map_kernel
   for (int half = 0; half < kHalves; ++half)
     if (const int64_t i = first + half * kDropoutLanes; i < n)
-      value[half] = (residual ? residual[i] : T(0)) + (bits.keeps(random, half) ? scale * x[i] : T(0));
-  for (int half = 0; half < kHalves; ++half)
-    if (const int64_t i = first + half * kDropoutLanes; i < n) y[i] = value[half];
+      y[i] = base[half] + (bits.keeps(random, half) ? scale * value[half] : T(0));
 }
 
 template <class T> __global__ void first_nonfinite_kernel(const T* x, int64_t n, double* index) {

@@ -30,7 +30,7 @@ __global__ void embedding_kernel(const T* table, DeviceIds ids, int64_t vocab, T
         (known ? scale * table[id * d + j] : T(0)) + (positions ? positions[position * d + j] : T(0));
 }
 
-constexpr int kColumns = 4 * kWarp;  // that a block of embedding_backward_kernel adds up
+constexpr int kColumns = 16 * kWarp;  // that a block of embedding_backward_kernel adds up
 
 // dy [tokens, D], dtable [V, D]: block (token, kColumns columns). It works only if its token is the first of
 // that id, and then for all of them: so no two blocks write one row. Each warp adds every eighth run of 32
@@ -58,11 +58,11 @@ __global__ void embedding_backward_kernel(const T* dy, DeviceIds ids, int64_t to
   __shared__ T sums[kBlock / kWarp][kColumns];
   for (int k = 0; k < kColumns / kWarp; ++k) sums[warp][k * kWarp + lane] = sum[k];
   __syncthreads();
-  const int64_t j = first_column + threadIdx.x;
-  if (!first || threadIdx.x >= kColumns || j >= d) return;
-  T total = 0;
-  for (const auto& of_warp : sums) total += of_warp[threadIdx.x];
-  dtable[id * d + j] += scale * total;
+  for (int k = threadIdx.x; first && k < kColumns && first_column + k < d; k += kBlock) {
+    T total = 0;
+    for (const auto& of_warp : sums) total += of_warp[k];
+    dtable[id * d + first_column + k] += scale * total;
+  }
 }
 
 }  // namespace

@@ -64,6 +64,15 @@ inline unsigned striding_blocks(int64_t n) { return std::min(blocks_for(n), 4096
 __device__ inline int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
 
+// Four neighbours, which travel in one access, or two, where they begin at a multiple of 16 bytes.
+template <class T> struct alignas(16) Four {
+  T at[4];
+};
+HOST_DEVICE constexpr int fours(int64_t n) { return static_cast<int>((n + 3) / 4); }
+template <class... T> __device__ bool aligned(const T*... data) {
+  return ((reinterpret_cast<uintptr_t>(data) % 16 == 0) && ...);
+}
+
 constexpr int kPerThread = 4;
 
 template <class T, class Fn> __global__ void map_kernel(Fn fn, T* y, int64_t n) {
@@ -98,10 +107,30 @@ template <class T, class Combine> __device__ T block_reduce(T value, T identity,
   __shared__ T parts[kWarp];
   const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   value = warp_reduce(value, combine);
+  if (blockDim.x == kWarp) return value;
   __syncthreads();  // an earlier call may still be reading
   if (lane == 0) parts[warp] = value;
   __syncthreads();
   return warp_reduce(lane < blockDim.x / kWarp ? parts[lane] : identity, combine);
+}
+
+// For sums down the columns of a matrix: kSumColumns of them side by side, a memory sector of floats, in one
+// block of kSumThreads.
+constexpr int kSumColumns = 8, kSumThreads = 1024;
+
+// The values of the threads that have one column, added; in the first thread of each. Thread t has column
+// t % columns: of at most kSumColumns, a power of two. All of a block of whole warps calls.
+__device__ inline double column_reduce(double value, int columns) {
+  __shared__ double parts[kWarp][kSumColumns];
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  for (int offset = kWarp / 2; offset >= columns; offset /= 2)
+    value += __shfl_xor_sync(kFullMask, value, offset);
+  __syncthreads();  // an earlier call may still be reading
+  if (lane < columns) parts[warp][lane] = value;
+  __syncthreads();
+  double total = 0;
+  for (int w = 0; w < int(blockDim.x) / kWarp && int(threadIdx.x) < columns; ++w) total += parts[w][lane];
+  return total;
 }
 
 // The first i in [0, n) that fn(i) says is bad, or n; in every thread of the one block that calls.

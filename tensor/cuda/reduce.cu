@@ -6,26 +6,28 @@ namespace {
 
 using namespace cuda;
 
-constexpr int64_t kRun = 64;  // places that one thread adds up
+constexpr int64_t kFew = 64, kRun = 8192;  // places that one thread, or one block, adds up
 
-// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each. Few are added
-// in the type of x, their sums in double.
+// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each. A block has
+// `columns` sums side by side; its threads share the places of each. Four are added in the type of x, their
+// sums in double.
 template <class From, class To>
-__global__ void sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, To* y, int64_t sums) {
+__global__ void __launch_bounds__(kSumThreads)
+    sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, int columns, To* y, int64_t sums) {
   constexpr int kAtOnce = 16;  // so many reads are under way
-  const int64_t i = thread_index();
-  if (i >= sums) return;
-  const int64_t begin = i / inner % runs * kRun, outer = i / inner / runs, length = min(kRun, n - begin);
-  const From* in = x + (outer * n + begin) * inner + i % inner;
+  const int lane = threadIdx.x / columns, lanes = blockDim.x / columns;
+  const int64_t i = int64_t{blockIdx.x} * columns + threadIdx.x % columns, run = i / inner;
+  const int64_t begin = run % runs * kRun, step = lanes * inner;
+  const int length = i < sums ? min(kRun, n - begin) : 0;
+  const From* in = x + (run / runs * n + begin + lane) * inner + i % inner;
   double sum = 0;
-  for (int64_t first = 0; first < length; first += kAtOnce) {
-    From part = 0;
-#pragma unroll
-    for (int k = 0; k < kAtOnce; ++k)
-      if (first + k < length) part += in[(first + k) * inner];
-    sum += part;
+  for (int place = lane; place < length; place += kAtOnce * lanes, in += kAtOnce * step) {
+    From value[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) value[k] = place + k * lanes < length ? in[k * step] : From(0);
+    for (int k = 0; k < kAtOnce; k += 4) sum += (value[k] + value[k + 1]) + (value[k + 2] + value[k + 3]);
   }
-  y[i] = static_cast<To>(sum);
+  if (lanes > 1) sum = column_reduce(sum, columns);
+  if (lane == 0 && i < sums) y[i] = static_cast<To>(sum);
 }
 
 // Sums x [outer, n, inner] to [outer, 1, inner]: runs of fixed length, then their sums. The result is y where
@@ -35,9 +37,12 @@ Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, const 
   const bool last = runs == 1 && sums == y.size();
   const Tensor out =
       last ? y.reshape({outer, 1, inner}) : Tensor({outer, runs, inner}, DType::f64, x.device());
+  // Of few places a thread has all. Else neighbouring threads read neighbouring places, or sums of a sector.
+  const unsigned threads = n <= kFew ? kBlock : kSumThreads;
+  const int columns = n <= kFew ? kBlock : inner < kSumColumns ? 1 : kSumColumns;
   visit_real(x.dtype(), [&]<class From>(From) {
     visit_real(out.dtype(), [&]<class To>(To) {
-      launch(sum_runs<From, To>, {blocks_for(sums)}, x, n, inner, runs, out, sums);
+      launch(sum_runs<From, To>, {blocks_for(sums, columns), threads}, x, n, inner, runs, columns, out, sums);
     });
   });
   return runs > 1 ? sum_axis(out, outer, runs, inner, y) : out;

@@ -36,6 +36,8 @@ __global__ void softmax_rows_backward(int64_t d, bool log, const T* y, const T* 
   });
 }
 
+constexpr int kNormPerThread = 16;  // elements: one warp has up to 512, and need not wait for others
+
 // statistics [rows, 3]: mu, c, rstd, with which h = ((x - mu) - c) rstd. mu, one sum rounded to T, shifts the
 // row near 0, where the second pass finds what it lacks and corrects the variance for it.
 template <class T>
@@ -44,16 +46,17 @@ __global__ void layer_norm_rows(int64_t d, const T* x, const T* gain, const T* b
   const int64_t r = blockIdx.x;
   const T *in = x + r * d, mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
   T *out = y + r * d, *kept = statistics + 3 * r;
-  T shifts = 0, squares = 0;  // this thread's
+  T shifts = 0;  // this thread's
+  double squares = 0;  // those of 1e20 have no place in a float
   each(d, [&](int64_t j) {
     const T shift = in[j] - mu;
     shifts += shift;
-    squares += shift * shift;
+    squares += double(shift) * shift;
   });
   const double c = block_reduce(static_cast<double>(shifts), 0., Sum{}) / d;
-  const double square = block_reduce(static_cast<double>(squares), 0., Sum{}) / d;
+  const double square = block_reduce(squares, 0., Sum{}) / d;
   const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
-  each(d, [=](int64_t j) { out[j] = ((in[j] - mu) - shift) * rstd * gain[j] + bias[j]; });
+  transform(d, in, out, [=](int j, T x_j) { return ((x_j - mu) - shift) * rstd * gain[j] + bias[j]; });
   if (threadIdx.x > 0) return;
   kept[0] = mu;
   kept[1] = shift;
@@ -76,41 +79,48 @@ __global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain,
   const Normalised<T> h(statistics, r);
   const T *in = x + r * d, *dout = dy + r * d;
   T* din = dx + r * d;
-  const auto u = [=](int64_t j) { return gain[j] * dout[j]; };
-  const T mean_u = sum<T>(d, u) / d;
-  const T mean_uh = sum<T>(d, [=](int64_t j) { return u(j) * h(in[j]); }) / d;
-  each(d, [=](int64_t j) { din[j] = h.rstd * (u(j) - mean_u - h(in[j]) * mean_uh); });
+  T u = 0, uh = 0;  // this thread's
+  each(d, [&](int64_t j) {
+    const T u_j = gain[j] * dout[j];
+    u += u_j;
+    uh += u_j * h(in[j]);
+  });
+  const T mean_u = block_reduce(static_cast<double>(u), 0., Sum{}) / d;
+  const T mean_uh = block_reduce(static_cast<double>(uh), 0., Sum{}) / d;
+  transform(d, dout, din, [=](int j, T dy_j) {
+    return h.rstd * (gain[j] * dy_j - mean_u - h(in[j]) * mean_uh);
+  });
 }
 
-constexpr int64_t kNormRows = 32;  // of one partial sum of dgain and dbias
-
-// partial [blocks, 2, d]: row 0 of block b adds dy h over its kNormRows rows, row 1 adds dy. One thread a
-// column.
+// dgain += dy h and dbias += dy, summed over the rows; either may be null. A block has kSumColumns columns,
+// whose rows its threads share. Few are added in T, their sums in double.
 template <class T>
-__global__ void layer_norm_partial(int64_t rows, int64_t d, const T* dy, const T* x, const T* statistics,
-                                   T* partial) {
-  for (int64_t j = thread_index(); j < d; j += thread_count())
-    for (int64_t block = blockIdx.y; block * kNormRows < rows; block += gridDim.y) {
-      T dgain = 0, dbias = 0;
-      for (int64_t r = block * kNormRows; r < std::min((block + 1) * kNormRows, rows); ++r) {
-        const T dout = dy[r * d + j];
-        dgain += dout * Normalised<T>(statistics, r)(x[r * d + j]);
-        dbias += dout;
-      }
-      partial[2 * block * d + j] = dgain;
-      partial[(2 * block + 1) * d + j] = dbias;
+__global__ void __launch_bounds__(kSumThreads)
+    layer_norm_parameters(int64_t rows, int64_t d, const T* dy, const T* x, const T* statistics, T* dgain,
+                          T* dbias) {
+  constexpr int kAtOnce = 4, kLanes = kSumThreads / kSumColumns;
+  const int64_t lane = threadIdx.x / kSumColumns, j = blockIdx.x * kSumColumns + threadIdx.x % kSumColumns;
+  double gain = 0, bias = 0;
+  for (int64_t first = lane; first < rows && j < d; first += kAtOnce * kLanes) {
+    T dout[kAtOnce], h[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int64_t r = first + k * kLanes;
+      dout[k] = r < rows ? dy[r * d + j] : T(0);
+      h[k] = r < rows ? Normalised<T>(statistics, r)(x[r * d + j]) : T(0);
     }
-}
-
-// dgain += and dbias += the partial sums, in block order; either may be null.
-template <class T>
-__global__ void layer_norm_add(int64_t blocks, int64_t d, const T* partial, T* dgain, T* dbias) {
-  for (int64_t j = thread_index(); j < 2 * d; j += thread_count()) {
-    T* out = j < d ? dgain : dbias;
-    double total = 0;
-    for (int64_t block = 0; block < blocks; ++block) total += partial[2 * block * d + j];
-    if (out) out[j % d] += static_cast<T>(total);
+    T gains = 0, biases = 0;
+    for (int k = 0; k < kAtOnce; ++k) {
+      gains += dout[k] * h[k];
+      biases += dout[k];
+    }
+    gain += gains;
+    bias += biases;
   }
+  gain = column_reduce(gain, kSumColumns);
+  bias = column_reduce(bias, kSumColumns);
+  if (lane > 0 || j >= d) return;
+  if (dgain) dgain[j] += static_cast<T>(gain);
+  if (dbias) dbias[j] += static_cast<T>(bias);
 }
 
 }  // namespace
@@ -129,20 +139,18 @@ void CudaBackend::softmax_backward(In y, In dy, bool log, Out dx) {
 
 void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics) {
   visit_real(x.dtype(), [&]<class T>(T) {
-    launch(layer_norm_rows<T>, row_blocks(x), x.shape()[-1], x, gain, bias, eps, y, statistics);
+    launch(layer_norm_rows<T>, row_blocks(x, kNormPerThread), x.shape()[-1], x, gain, bias, eps, y,
+           statistics);
   });
 }
 
 void CudaBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) {
-  const int64_t rows = x.shape().before(-1), d = x.shape()[-1], blocks = (rows + kNormRows - 1) / kNormRows;
+  const int64_t rows = x.shape().before(-1), d = x.shape()[-1];
   visit_real(x.dtype(), [&]<class T>(T) {
-    if (dx) launch(layer_norm_dx<T>, row_blocks(x), d, dy, x, gain, statistics, dx);
+    if (dx) launch(layer_norm_dx<T>, row_blocks(x, kNormPerThread), d, dy, x, gain, statistics, dx);
     if (!dgain && !dbias) return;
-    const Tensor partial = Tensor::like(x, {blocks, 2, d});
-    constexpr unsigned kColumns = 64;
-    launch(layer_norm_partial<T>, {dim3(blocks_for(d, kColumns), std::min<int64_t>(blocks, 65535)), kColumns},
-           rows, d, dy, x, statistics, partial);
-    launch(layer_norm_add<T>, {blocks_for(2 * d, kColumns), kColumns}, blocks, d, partial, dgain, dbias);
+    launch(layer_norm_parameters<T>, {blocks_for(d, kSumColumns), kSumThreads}, rows, d, dy, x, statistics,
+           dgain, dbias);
   });
 }
 

@@ -8,15 +8,29 @@
 
 namespace gradus::cuda {
 
-// A block for each row of x [N, D], with a thread for about four elements, in whole warps; at most kBlock,
+// A block for each row of x [N, D], with a thread for about so many elements, in whole warps; at most kBlock,
 // with which a kernel may have as many registers as there are.
-inline Grid row_blocks(const Tensor& x) {
-  const int64_t warps = std::clamp<int64_t>((x.shape()[-1] / 4 + kWarp - 1) / kWarp, 1, kBlock / kWarp);
+inline Grid row_blocks(const Tensor& x, int64_t per_thread = 4) {
+  const int64_t most = kBlock / kWarp, each_warp = per_thread * kWarp;
+  const int64_t warps = std::clamp<int64_t>((x.shape()[-1] + each_warp - 1) / each_warp, 1, most);
   return {blocks_for(x.shape().before(-1), 1), static_cast<unsigned>(warps * kWarp)};
 }
 
 template <class Fn> __device__ void each(int64_t d, const Fn& fn) {
   for (int64_t j = threadIdx.x; j < d; j += blockDim.x) fn(j);
+}
+
+// out[j] = fn(j, in[j]), which may be the same row: several are read before the first of them is written.
+template <class T, class Fn> __device__ void transform(int64_t d, const T* in, T* out, const Fn& fn) {
+  constexpr int kAtOnce = 8;
+  const int end = d, step = blockDim.x;
+  for (int first = threadIdx.x; first < end; first += kAtOnce * step) {
+    T value[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k)
+      if (const int j = first + k * step; j < end) value[k] = in[j];
+    for (int k = 0; k < kAtOnce; ++k)
+      if (const int j = first + k * step; j < end) out[j] = fn(j, value[k]);
+  }
 }
 
 // Sum of term(j) over [0, d), in every thread: each thread's part in T, their sums in double.

@@ -33,6 +33,7 @@ struct Runtime {
   cudaStream_t stream;     // the only one; not the default stream
   cublasHandle_t blas;     // bound to it
   OutOfRange* error_slot;  // in pinned host memory, which host and device see at the same address
+  size_t shared_bytes;     // of dynamic shared memory, that a block may have beside a little static
 };
 const Runtime& runtime();
 

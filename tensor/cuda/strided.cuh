@@ -29,12 +29,16 @@ struct Strided {
     return result;
   }
 
+  // Every axis by its constant number: arrays among a kernel's arguments that are indexed by a variable are
+  // copied to local memory, by each thread.
   __device__ int64_t offset(int64_t i) const {
     int64_t sum = 0;
-    for (int axis = rank - 1; axis > 0; --axis) {
-      sum += i % size[axis] * stride[axis];
-      i /= size[axis];
-    }
+#pragma unroll
+    for (int axis = Shape::kMaxRank - 1; axis > 0; --axis)
+      if (axis < rank) {
+        sum += i % size[axis] * stride[axis];
+        i /= size[axis];
+      }
     return sum + i * stride[0];
   }
 };

@@ -16,6 +16,7 @@
 // memory; that way the emulator finds all of it, and fills it before each block.
 #define __global__
 #define __device__
+#define __launch_bounds__(...)
 #define __shared__ static thread_local
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(emulator::dynamic_shared)
 using std::max, std::min;
@@ -49,6 +50,7 @@ struct cudaDeviceProp {
   char name[256];
   size_t totalGlobalMem;
   int major, minor;
+  size_t sharedMemPerBlockOptin;
 };
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;

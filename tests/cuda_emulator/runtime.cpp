@@ -86,7 +86,7 @@ using namespace emulator;
 
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  return *properties = {"emulator", device_memory, 9, 0}, cudaSuccess;
+  return *properties = {"emulator", device_memory, 9, 0, kMostShared}, cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** block, size_t bytes) {

@@ -97,7 +97,7 @@ struct Heads {
                             const Fn& fn) const {
     if (bits.threshold == 0)
       for (int64_t e = begin + worker; e < end; e += workers) fn(e, T(1));
-    const T scale = kept_scale;
+    const T if_kept = kept_scale;
     const int64_t first_group = head * ((queries * keys + kDropoutGroup - 1) / kDropoutGroup);
     int64_t counter = begin / kDropoutGroup * kDropoutLanes + worker;
     for (; bits.threshold > 0 && counter / kDropoutLanes * kDropoutGroup < end; counter += workers) {
@@ -105,7 +105,7 @@ struct Heads {
       const PhiloxBlock block = bits.block(first_group + group, counter % kDropoutLanes);
       for (int half = 0; half < 8; ++half) {
         const int64_t e = first + half * kDropoutLanes;
-        if (e >= begin && e < end) fn(e, bits.keeps(block, half) ? scale : T(0));
+        if (e >= begin && e < end) fn(e, bits.keeps(block, half) ? if_kept : T(0));
       }
     }
   }

@@ -19,7 +19,7 @@ __global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T*
   for (int64_t j = thread_index(); j < columns; j += thread_count()) {
     const T offset = bias ? bias[j] : 0;
     for (int64_t first = blockIdx.y; first < rows; first += int64_t{kRows} * gridDim.y) {
-      T x[kRows];
+      T x[kRows] = {};
       for (int k = 0; k < kRows; ++k)
         if (const int64_t r = first + int64_t{k} * gridDim.y; r < rows) x[k] = y[r * columns + j] + offset;
       for (int k = 0; k < kRows; ++k) {

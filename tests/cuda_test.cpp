@@ -3,6 +3,8 @@
 // emulator (cuda_emulator/).
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include "losses/translation_loss.h"
 #include "nn/translation_model.h"
 #include "optim/adam.h"
@@ -172,6 +174,22 @@ TEST_CASE("cuda: an id out of range is the CPU's error, at the latest when someb
     CHECK(message_of([&] { look_up(kCuda, bad); }) == expected);
     CHECK(witness.to_vector<float>() == std::vector<float>{7, 7, 7});
     CHECK(same_bits(look_up(kCuda, 3), look_up(Device::cpu, 3)));
+  }
+}
+
+TEST_CASE("cuda: memory of the host may be reused as soon as an upload has returned") {
+  const Tensor busy = Tensor::ones({512, 512}, DType::f32, kCuda);
+  for (const int64_t n : {1, 16 << 10, (16 << 10) + 1, 256 << 10}) {  // around what a driver stages: 64 KiB
+    for (int i = 0; i < 20; ++i) matmul(busy, busy);                  // the copy waits in the queue
+    std::vector<int32_t> numbers(static_cast<size_t>(n));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    const std::vector<int32_t> expected = numbers;
+    const Tensor from_vector = Tensor::from(numbers, {n}, kCuda);
+    const Tensor host = Tensor::from(numbers, {n}), from_tensor = host.to(kCuda);
+    std::fill(numbers.begin(), numbers.end(), -1);
+    host.assign(Tensor::from(numbers, {n}));
+    CHECK(from_vector.to_vector<int32_t>() == expected);
+    CHECK(from_tensor.to_vector<int32_t>() == expected);
   }
 }
 

@@ -18,7 +18,7 @@ for argument; do
     *) printf "tests/run.sh: unknown option '%s'\n\n%s\n" "$argument" "$usage" >&2; exit 2 ;;
   esac
 done
-if [[ ${CI-} == true ]]; then options+=(-DGRADUS_WERROR=ON); fi
+if [[ ${CI-} == true ]]; then options+=(-DGRADUS_WERROR=ON -DCMAKE_CUDA_ARCHITECTURES=90); fi  # one GPU, for time
 
 ensure_packages tests
 configure "$preset" "$folder" "${options[@]}"

@@ -12,7 +12,8 @@ if(NOT GRADUS_CUDA STREQUAL OFF)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES 90)  # machine code for Hopper, and PTX that newer GPUs compile as they load it
+      # Machine code for Ampere (it runs on Ada, too) and for Hopper, and PTX that newer GPUs compile as they load it.
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
     endif()
     enable_language(CUDA)
     find_package(CUDAToolkit)

@@ -8,8 +8,12 @@
 #include "tensor/cuda/cuda_backend.h"
 #endif
 
+#include <atomic>
+
 namespace gradus {
 namespace {
+
+std::atomic<MatmulPrecision> products_in = MatmulPrecision::f32;
 
 #ifdef GRADUS_CUDA
 std::string why_no_cuda() { return CudaBackend::missing(); }
@@ -54,6 +58,14 @@ Device named_device(std::string_view name) {
   const Device device = name == "cuda" ? Device::cuda : Device::cpu;
   backend(device);
   return device;
+}
+
+void set_matmul_precision(MatmulPrecision precision) { products_in = precision; }
+MatmulPrecision matmul_precision() { return products_in; }
+
+MatmulPrecision named_matmul_precision(std::string_view name) {
+  check(name == "f32" || name == "tf32", "precision: expected f32 or tf32, got '", name, "'");
+  return name == "tf32" ? MatmulPrecision::tf32 : MatmulPrecision::f32;
 }
 
 void synchronise(Device device) { backend(device).synchronise(); }

@@ -29,6 +29,14 @@ Device named_device(std::string_view name);  // "cpu" or "cuda", which must be t
 // copy to the host.
 void synchronise(Device device);
 
+// How a GPU multiplies f32. With tf32 its tensor cores round each factor to 10 bits after the point, and add in f32:
+// many times faster, with about three decimal digits in each product. The CPU and f64 do not know it. One setting
+// for the whole program, f32 at first; it holds for products that are asked for later.
+enum class MatmulPrecision { f32, tf32 };
+void set_matmul_precision(MatmulPrecision precision);
+MatmulPrecision matmul_precision();
+MatmulPrecision named_matmul_precision(std::string_view name);  // "f32" or "tf32"
+
 // Threads that CPU kernels use, one number for the whole program; at first OMP_NUM_THREADS, else one for each
 // core that the process may use. Results do not depend on it, to the bit. Where several threads of a program
 // call kernels at once, one of them has all of these threads and the others have themselves.

@@ -53,6 +53,8 @@ void TrainOptions::declare(Options& o) {
   o.add("--seed", &seed, "N", "of initial values, dropout and the order of the data", {0, kMany});
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
   o.add("--device", &device, "cpu|cuda", "where to train");
+  o.add("--precision", &precision, "f32|tf32",
+        "of products on a GPU: tf32 is many times faster, and has three digits");
   o.add("--out", &out, "DIR", "where best.safetensors, last.safetensors and log.jsonl go");
   o.add("--resume", &resume, "", "go on from DIR/last.safetensors, with its options, as if never stopped");
 }

@@ -11,6 +11,7 @@ namespace gradus::examples {
 struct TrainOptions {
   bool toy = false, resume = false;
   std::string source, target, valid_source, valid_target, tokenizer = "auto", out = "model", device = "cpu";
+  std::string precision = "f32";
   double held_out = 0.02;
   int64_t vocab_size = 8000, min_count = 2, longest = 128;
   int64_t d_model = 128, heads = 4, layers = 2, ff = 512;

@@ -98,6 +98,7 @@ int train_command(std::span<const std::string> arguments) {
   if (!begun) refuse_to_overwrite(out);
   if (settings.threads > 0) set_num_threads(settings.threads);
   const Device device = named_device(settings.device);
+  set_matmul_precision(named_matmul_precision(settings.precision));
   watch_interrupts();
   Trainer trainer(settings, device, std::cout);
   if (begun) {

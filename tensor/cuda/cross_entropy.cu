@@ -187,8 +187,8 @@ __global__ void prior_backward_rows(int64_t vocab, const T* logits, const T* pri
   if (target.at(r) == pad_id) return each(vocab, [=](int64_t j) { dz[j] = 0; });
   const T scale = dy[r], sum_q = sum<T>(vocab, [=](int64_t j) { return prior[j]; });
   const LogP<T> log_p(logits, r, vocab, log_sum_exp);
-  transform(vocab, log_p.z, dz, [=](int j, T logit) {
-    return -scale * math::minus_share(prior[j], sum_q, log_p.of(logit));
+  each_read(vocab, {log_p.z, prior}, [=](int j, const T(&x)[2]) {
+    dz[j] = -scale * math::minus_share(x[1], sum_q, log_p.of(x[0]));
   });
 }
 

@@ -10,24 +10,17 @@ struct Identity {
   template <class T> __device__ static T f(T x) { return x; }
 };
 
-constexpr int kRows = 8;  // that a thread reads before it writes
-
 // y [rows, columns] = f(y + bias), and before f into pre; bias and pre may be null. A thread keeps to
 // its columns.
 template <class T, class Fn>
 __global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T* y, T* pre, Fn fn) {
   for (int64_t j = thread_index(); j < columns; j += thread_count()) {
     const T offset = bias ? bias[j] : 0;
-    for (int64_t first = blockIdx.y; first < rows; first += int64_t{kRows} * gridDim.y) {
-      T x[kRows] = {};
-      for (int k = 0; k < kRows; ++k)
-        if (const int64_t r = first + int64_t{k} * gridDim.y; r < rows) x[k] = y[r * columns + j] + offset;
-      for (int k = 0; k < kRows; ++k) {
-        const int64_t r = first + int64_t{k} * gridDim.y;
-        if (r >= rows) break;
-        if (pre) pre[r * columns + j] = x[k];
-        y[r * columns + j] = fn.f(x[k]);
-      }
+    for (int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
+      T& out = y[r * columns + j];
+      const T x = out + offset;
+      if (pre) pre[r * columns + j] = x;
+      out = fn.f(x);
     }
   }
 }
@@ -47,7 +40,8 @@ void CudaBackend::linear(In x, In w, In b, std::optional<UnaryOp> activation, Ou
   gemm({rows, columns, w.shape()[1], false, true}, 1, x, w, 0, y);
   if (!b && !pre && !activation) return;
   visit_real(y.dtype(), [&]<class T>(T) {
-    const dim3 grid(blocks_for(columns), std::min(blocks_for(rows, kRows), 65535u));
+    constexpr int64_t kRows = 8;  // of one block
+    const dim3 grid(blocks_for(columns), std::min<int64_t>((rows + kRows - 1) / kRows, 65535));
     const auto run = [&]<class Fn>(Fn fn) {
       launch(bias_activation<T, Fn>, {grid}, rows, columns, b, y, pre, fn);
     };

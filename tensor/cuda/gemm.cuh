@@ -24,12 +24,16 @@ void product(const GemmShape& s, double alpha, const T* a, int64_t a_pitch, cons
       CUDA_CHECK(batched(runtime().blas, op(s.transpose_b), op(s.transpose_a), n, m, k, &scale, b, ldb,
                          s.stride_b, a, lda, s.stride_a, &keep, c, ldc, s.stride_c, count));
   };
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (std::is_same_v<T, float>) {
+    const bool tf32 = matmul_precision() == MatmulPrecision::tf32;
+    CUDA_CHECK(cublas<decltype(cublasSetMathMode)>("cublasSetMathMode")(
+        runtime().blas, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
     call(cublas<decltype(cublasSgemm)>("cublasSgemm_v2"),
          cublas<decltype(cublasSgemmStridedBatched)>("cublasSgemmStridedBatched"));
-  else
+  } else {
     call(cublas<decltype(cublasDgemm)>("cublasDgemm_v2"),
          cublas<decltype(cublasDgemmStridedBatched)>("cublasDgemmStridedBatched"));
+  }
 }
 
 }  // namespace gradus::cuda

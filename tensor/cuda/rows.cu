@@ -44,19 +44,22 @@ template <class T>
 __global__ void layer_norm_rows(int64_t d, const T* x, const T* gain, const T* bias, double eps, T* y,
                                 T* statistics) {
   const int64_t r = blockIdx.x;
-  const T *in = x + r * d, mu = sum<T>(d, [=](int64_t j) { return in[j]; }) / d;
+  const T* in = x + r * d;
   T *out = y + r * d, *kept = statistics + 3 * r;
-  T shifts = 0;  // this thread's
-  double squares = 0;  // those of 1e20 have no place in a float
-  each(d, [&](int64_t j) {
-    const T shift = in[j] - mu;
+  T part = 0, shifts = 0;  // this thread's
+  double squares = 0;      // those of 1e20 have no place in a float
+  each_read(d, {in}, [&](int, const T(&at)[1]) { part += at[0]; });
+  const T mu = block_reduce(static_cast<double>(part), 0., Sum{}) / d;
+  each_read(d, {in}, [&](int, const T(&at)[1]) {
+    const T shift = at[0] - mu;
     shifts += shift;
     squares += double(shift) * shift;
   });
   const double c = block_reduce(static_cast<double>(shifts), 0., Sum{}) / d;
   const double square = block_reduce(squares, 0., Sum{}) / d;
   const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
-  transform(d, in, out, [=](int j, T x_j) { return ((x_j - mu) - shift) * rstd * gain[j] + bias[j]; });
+  each_read(d, {in, gain, bias},
+            [=](int j, const T(&at)[3]) { out[j] = ((at[0] - mu) - shift) * rstd * at[1] + at[2]; });
   if (threadIdx.x > 0) return;
   kept[0] = mu;
   kept[1] = shift;
@@ -80,15 +83,15 @@ __global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain,
   const T *in = x + r * d, *dout = dy + r * d;
   T* din = dx + r * d;
   T u = 0, uh = 0;  // this thread's
-  each(d, [&](int64_t j) {
-    const T u_j = gain[j] * dout[j];
+  each_read(d, {in, dout, gain}, [&](int, const T(&at)[3]) {
+    const T u_j = at[2] * at[1];
     u += u_j;
-    uh += u_j * h(in[j]);
+    uh += u_j * h(at[0]);
   });
   const T mean_u = block_reduce(static_cast<double>(u), 0., Sum{}) / d;
   const T mean_uh = block_reduce(static_cast<double>(uh), 0., Sum{}) / d;
-  transform(d, dout, din, [=](int j, T dy_j) {
-    return h.rstd * (gain[j] * dy_j - mean_u - h(in[j]) * mean_uh);
+  each_read(d, {in, dout, gain}, [=](int j, const T(&at)[3]) {
+    din[j] = h.rstd * (at[2] * at[1] - mean_u - h(at[0]) * mean_uh);
   });
 }
 

@@ -20,17 +20,24 @@ template <class Fn> __device__ void each(int64_t d, const Fn& fn) {
   for (int64_t j = threadIdx.x; j < d; j += blockDim.x) fn(j);
 }
 
-// out[j] = fn(j, in[j]), which may be the same row: several are read before the first of them is written.
-template <class T, class Fn> __device__ void transform(int64_t d, const T* in, T* out, const Fn& fn) {
+// fn(j, x) for each j, with x[i] = in[i][j]. All reads of eight columns are under way before the first of them is
+// used: fn may write, and the compiler cannot know that what it writes is not read next.
+template <class T, int kInputs, class Fn>
+__device__ void each_read(int64_t d, const T* const (&in)[kInputs], const Fn& fn) {
   constexpr int kAtOnce = 8;
   const int end = d, step = blockDim.x;
   for (int first = threadIdx.x; first < end; first += kAtOnce * step) {
-    T value[kAtOnce];
+    T x[kAtOnce][kInputs];
     for (int k = 0; k < kAtOnce; ++k)
-      if (const int j = first + k * step; j < end) value[k] = in[j];
+      for (int i = 0; i < kInputs; ++i) x[k][i] = first + k * step < end ? in[i][first + k * step] : T(0);
     for (int k = 0; k < kAtOnce; ++k)
-      if (const int j = first + k * step; j < end) out[j] = fn(j, value[k]);
+      if (const int j = first + k * step; j < end) fn(j, x[k]);
   }
+}
+
+// out[j] = fn(j, in[j]), which may be the same row.
+template <class T, class Fn> __device__ void transform(int64_t d, const T* in, T* out, const Fn& fn) {
+  each_read(d, {in}, [=](int j, const T(&x)[1]) { out[j] = fn(j, x[0]); });
 }
 
 // Sum of term(j) over [0, d), in every thread: each thread's part in T, their sums in double.

@@ -67,7 +67,7 @@ inline double median(std::vector<double> times) {
 }
 
 struct Options {
-  std::string config = "small", filter, device_name = "cpu";
+  std::string config = "small", filter, device_name = "cpu", precision = "f32";
   int64_t threads = num_threads(), steps = 20, size = 0;
   bool quick = false;
 

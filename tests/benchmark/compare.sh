@@ -5,7 +5,7 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd -- "$here/../.." && pwd)
 
 # shellcheck disable=SC2016  # $PYTHON is meant to be read
-usage='Usage: bash tests/benchmark/compare.sh [--device cpu|cuda] [--steps N] [--threads N] [--modes LIST] [toy] [small] [base]
+usage='Usage: bash tests/benchmark/compare.sh [--device cpu|cuda] [--steps N] [--threads N] [--precision f32|tf32] [--modes LIST] [toy] [small] [base]
 
 Times a training step of the toy and the small model (on a GPU of base, too) in gradus and, where $PYTHON (default
 python3) has PyTorch, in PyTorch; gradus once more at the end, so that a change in the machine shows. "floor" is the time
@@ -13,7 +13,7 @@ of the products alone (benchmark --help). LIST names modes of PyTorch, with comm
 max-autotune, graph; default eager,compile, on a GPU all; an empty list leaves PyTorch out).
 Build the target "benchmark" first, and keep the machine idle.
 PyTorch gets its best settings: no pin of OpenBLAS kernels, the OpenMP build of OpenBLAS, a malloc that keeps its memory.'
-steps=20 threads=$(nproc) device=cpu configs=() list=default
+steps=20 threads=$(nproc) device=cpu configs=() list=default precision=f32
 while (($#)); do
   case $1 in
     --help) echo "$usage"; exit ;;
@@ -23,6 +23,9 @@ while (($#)); do
     --device)
       [[ ${2-} == cpu || ${2-} == cuda ]] || { echo '--device: expected cpu or cuda' >&2; exit 2; }
       device=$2; shift ;;
+    --precision)
+      [[ ${2-} == f32 || ${2-} == tf32 ]] || { echo '--precision: expected f32 or tf32' >&2; exit 2; }
+      precision=$2; shift ;;
     --modes)
       (($# > 1)) || { echo '--modes: expected a list' >&2; exit 2; }
       list=$2; shift ;;
@@ -45,12 +48,12 @@ benchmark=${BUILD-$root/build}/tests/benchmark python=${PYTHON-python3}
 
 common=(env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OMP_NUM_THREADS="$threads")
 openblas=$(ldd "$benchmark" | sed -nE 's|.*=> (.*)/libopenblas.*|\1|p')  # PyTorch from Debian takes the first it finds
-gradus() { "${common[@]}" "$benchmark" train_step --config "$1" --steps "$steps" --device "$device"; }
+gradus() { "${common[@]}" "$benchmark" train_step --config "$1" --steps "$steps" --device "$device" --precision "$precision"; }
 torch() {
   "${common[@]}" LD_LIBRARY_PATH="$openblas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" MALLOC_MMAP_THRESHOLD_=1073741824 \
     MALLOC_TRIM_THRESHOLD_=4294967295 MALLOC_TOP_PAD_=268435456 \
     "$python" "$here/torch_train_step.py" --config "$1" --mode "$2" --threads "$threads" --steps "$steps" \
-    --device "$device"
+    --device "$device" --dtype "$precision"
 }
 value() { sed -nE "s/.*\"($1)\": \"?([^,\"}]*).*/\2/p" <<<"$line"; }
 status=0  # 1 when a row of ours has failed
@@ -69,7 +72,7 @@ trap 'rm -f "$log"' EXIT
 version=
 ((${#modes[@]} == 0)) || version=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null) ||
   echo "($python has no PyTorch: gradus alone. PYTHON=... names another.)"
-printf '%s, %d threads, %d steps\n%-36s %-6s %9s %9s %9s %12s %9s\n' "$device" "$threads" "$steps" '' model 'step ms' 'min ms' 'floor ms' \
+printf '%s, %s, %d threads, %d steps\n%-36s %-6s %9s %9s %9s %12s %9s\n' "$device" "$precision" "$threads" "$steps" '' model 'step ms' 'min ms' 'floor ms' \
   'tokens/s' 'peak MB'
 for config in "${configs[@]}"; do
   row gradus gradus "$config"

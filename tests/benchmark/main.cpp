@@ -28,6 +28,7 @@ constexpr const char* kHelp = R"(benchmark: how long things take, and how much m
   --config NAME       the model: toy, 2+2 layers of width 128; small, 3+3 of width 256 (default); base, 6+6
                       of width 512
   --device cpu|cuda   where it runs (default cpu)
+  --precision P       of products on a GPU: f32 (default) or tf32
   --steps N           how many steps are timed (default 20)
   --size N            sentences in a batch, in place of the model's 64
   --filter NAME       only operations whose name contains NAME
@@ -45,7 +46,8 @@ using Target = std::variant<std::string*, int64_t*, bool*>;
 std::map<std::string, Target> targets(const std::string& command, Options& o) {
   std::map<std::string, Target> all{{"--threads", &o.threads}};
   if (command != "growth")
-    all["--config"] = &o.config, all["--size"] = &o.size, all["--device"] = &o.device_name;
+    all["--config"] = &o.config, all["--size"] = &o.size, all["--device"] = &o.device_name,
+    all["--precision"] = &o.precision;
   if (command != "ops") all["--steps"] = &o.steps;
   if (command == "ops") all["--filter"] = &o.filter, all["--quick"] = &o.quick;
   return all;
@@ -83,6 +85,7 @@ int run(std::span<const std::string> arguments) {
     }
   }
   set_num_threads(static_cast<int>(options.threads));
+  set_matmul_precision(named_matmul_precision(options.precision));
   command->second(options);
   return 0;
 }

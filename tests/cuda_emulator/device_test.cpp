@@ -56,7 +56,7 @@ struct Training {
     model.to(Device::cuda);
     adam.emplace(model.parameters(), optim::AdamOptions{});
   }
-  void step() {
+  Variable step() {
     const Tensor ids = Tensor::from(std::vector<int32_t>{1, 4, 5, 2, 1, 6, 2, 0}, {2, 4});
     const Tensor lengths = Tensor::from(std::vector<int32_t>{4, 3}, {2});
     model.generator().next_step();
@@ -67,6 +67,7 @@ struct Training {
     adam->clip_gradients(1);
     adam->step();
     sums += output.sums;
+    return output.loss;
   }
 
   nn::TranslationModel model{
@@ -129,6 +130,51 @@ TEST_CASE("emulated cuda: what an optimiser does is one launch over all of its p
   // Squares of pieces, their sum, the clipping; and the root of the sum, which is the result.
   CHECK(launches_of([&] { training.adam->clip_gradients(1); }) == 4);
   CHECK(launches_of([&] { training.adam->step(); }) == 1);
+}
+
+namespace {
+
+struct WithTf32 {
+  WithTf32() { set_matmul_precision(MatmulPrecision::tf32); }
+  ~WithTf32() { set_matmul_precision(MatmulPrecision::f32); }
+};
+
+}  // namespace
+
+TEST_CASE("emulated cuda: tf32 rounds factors to ten bits after the point, f64 and the CPU do not know it") {
+  const auto product = [](DType dtype, Device device) {  // 1 + 2^-12 is 1 there; 1 + 2^-10 is itself
+    const Tensor a = Tensor::from({1 + 0x1p-12, 1 + 0x1p-10, 1., 1.}, {2, 2}).to(dtype).to(device);
+    return matmul(a, Tensor::ones({2, 1}, dtype, device)).to(DType::f64).to_vector<double>();
+  };
+  const std::vector<double> exact{2 + 0x1p-12 + 0x1p-10, 2}, rounded{2 + 0x1p-10, 2};
+  CHECK(product(DType::f32, Device::cuda) == exact);
+  {
+    const WithTf32 tf32;
+    CHECK(product(DType::f32, Device::cuda) == rounded);
+    CHECK(product(DType::f64, Device::cuda) == exact);
+    CHECK(product(DType::f32, Device::cpu) == exact);
+  }
+  CHECK(product(DType::f32, Device::cuda) == exact);
+  CHECK_THROWS_AS(named_matmul_precision("bf16"), std::invalid_argument);
+}
+
+TEST_CASE("emulated cuda: a training run in tf32 stays within a thousandth of the run in f32") {
+  const auto losses = [](MatmulPrecision precision) {
+    set_matmul_precision(precision);
+    Training training;
+    std::vector<double> all;
+    for (int i = 0; i < 30; ++i) {
+      all.push_back(training.step().item());
+    }
+    set_matmul_precision(MatmulPrecision::f32);
+    return all;
+  };
+  const std::vector<double> exact = losses(MatmulPrecision::f32), rounded = losses(MatmulPrecision::tf32);
+  double difference = 0;
+  for (size_t i = 0; i < exact.size(); ++i)
+    difference = std::max(difference, std::fabs(exact[i] - rounded[i]) / exact[i]);
+  CHECK(difference > 1e-7);
+  CHECK(difference < 1e-3);
 }
 
 TEST_CASE("emulated cuda: to check lengths on the device takes no launch of its own") {

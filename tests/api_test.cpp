@@ -106,29 +106,59 @@ TEST_CASE("api: modules") {
   CHECK(contains(error_of([&] { mlp.to(DType::i32); }), "i32"));
 }
 
+// The losses of a few rows by their formulas: -sum_j q_j ln p_j.
+struct ByFormula {
+  std::vector<std::vector<double>> logits;
+
+  double log_p(size_t row, size_t j) const {
+    double total = 0;
+    for (const double z : logits[row]) total += std::exp(z);
+    return logits[row][j] - std::log(total);
+  }
+  double loss(size_t row, const std::vector<double>& q) const {
+    double sum = 0;
+    for (size_t j = 0; j < q.size(); ++j) sum -= q[j] == 0 ? 0 : q[j] * log_p(row, j);
+    return sum;
+  }
+};
+
 TEST_CASE("api: losses are values") {
-  const Tensor logits = Tensor::zeros({2, 5}), target = Tensor::from({1, 0}, {2});
+  const ByFormula formula{{{1, 2, 4, 0, -1}, {0.5, -1, 3, 2, 1}}};
+  const Tensor logits = Tensor::from({1.f, 2.f, 4.f, 0.f, -1.f, 0.5f, -1.f, 3.f, 2.f, 1.f}, {2, 5});
+  const Tensor target = Tensor::from({1, 0}, {2});
+  const double first = formula.loss(0, {0, 1, 0, 0, 0}), second = formula.loss(1, {1, 0, 0, 0, 0});
   const losses::CrossEntropy plain;
-  CHECK(plain(logits, target).item() == doctest::Approx(std::log(5)));  // class 0 counts
-  const Tensor w1 = Tensor::ones({5}), prior = Tensor::full({5}, 0.2);
+  CHECK(plain(logits, target).item() == doctest::Approx((first + second) / 2));  // class 0 counts
+  const Tensor w1 = Tensor::from({1.f, 2.f, 3.f, 4.f, 5.f}, {5}),
+               prior = Tensor::from({.1f, .2f, .3f, .4f, 0.f}, {5});
   const losses::CrossEntropy all({.smoothing = 0.1,
                                   .pad_id = 0,
                                   .convention = losses::Smoothing::uniform,
                                   .reduction = losses::Reduction::sum,
                                   .class_weight = w1,
                                   .weighting = losses::ClassWeighting::per_class});
-  CHECK(all(logits, target).item() == doctest::Approx(std::log(5)));
-  CHECK(losses::CrossEntropy({.smoothing = 0.1, .prior = prior})(logits, target).item() ==
-        doctest::Approx(std::log(5)));
+  double weighted = 0.9 * 2 * first;  // PyTorch's: each class's term has the weight of that class
+  for (size_t j = 0; j < 5; ++j) weighted -= 0.1 / 5 * static_cast<double>(j + 1) * formula.log_p(0, j);
+  CHECK(all(logits, target).item() == doctest::Approx(weighted));
+  CHECK(losses::CrossEntropy({.smoothing = 0.1, .pad_id = 0, .prior = prior})(logits, target).item() ==
+        doctest::Approx(formula.loss(0, {.01, .92, .03, .04, 0})));
+  // The chapter's: the divergence, which leaves out the entropy of the smoothed labels.
+  const std::vector<double> smoothed{.02, .92, .02, .02, .02};
+  double entropy = 0;
+  for (const double q : smoothed) entropy -= q == 0 ? 0 : q * std::log(q);
   CHECK(losses::LabelSmoothingLoss(5, 0.1, 0)(logits, target).item() ==
-        doctest::Approx(std::log(5) + 0.92 * std::log(0.92) + 4 * 0.02 * std::log(0.02)));
-  CHECK(losses::LabelSmoothingCrossEntropy(0.1, 0)(logits, target).item() == doctest::Approx(std::log(5)));
+        doctest::Approx(formula.loss(0, smoothed) - entropy));
+  CHECK(losses::LabelSmoothingCrossEntropy(0.1, 0)(logits, target).item() ==
+        doctest::Approx(formula.loss(0, {.02, .92, .02, .02, .02})));
   losses::TranslationLoss(5, 0, 0.1);
+  std::vector<double> p;
+  for (size_t j = 0; j < 5; ++j) p.push_back(std::exp(formula.log_p(0, j)));
   CHECK(losses::ConfidencePenalty(/*pad_id=*/0, losses::Reduction::mean)(logits, target).item() ==
-        doctest::Approx(-std::log(5)));
-  CHECK(losses::accuracy(logits, target, /*pad_id=*/-1) == 0.5);
+        doctest::Approx(-formula.loss(0, p)));
+  CHECK(losses::accuracy(logits, target, /*pad_id=*/-1) == 0);
+  CHECK(losses::accuracy(logits, Tensor::from({2, 0}, {2}), /*pad_id=*/-1) == 0.5);
   const Tensor ignored = Tensor::from({1, -100}, {2});
-  CHECK(losses::CrossEntropy({.pad_id = -100})(logits, ignored).item() == doctest::Approx(std::log(5)));
+  CHECK(losses::CrossEntropy({.pad_id = -100})(logits, ignored).item() == doctest::Approx(first));
   CHECK(contains(error_of([&] { plain(logits, ignored); }), "id -100"));
   static_assert(!std::is_constructible_v<losses::CrossEntropy, double>);
   static_assert(!std::is_constructible_v<losses::LabelSmoothingLoss, int, int, double>);

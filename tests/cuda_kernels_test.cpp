@@ -373,6 +373,7 @@ TEST_CASE("cuda kernels: attention, in one block and by products") {
       {2, 1, 70, 32, 2, false, true},
       {3, 0, 4, 2, 2},
       {3, 4, 0, 2, 2},
+      {1, 3000, 0, 40, 2},  // too many queries for one block
       {2, 64, 64, 64, 1, true, false, 0.1},
       {3, 20, 20, 5, 2, false, true, 0, -1},
       {2, 200, 200, 8, 2, true, true, 0.3, 3},

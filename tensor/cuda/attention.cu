@@ -379,6 +379,7 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
     const size_t bytes = Shared<T>::bytes(h, false);
     if (bytes <= runtime().shared_bytes)
       return launch(attend<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics);
+    if (m == 0) fill(0, y);  // a product over nothing writes nothing
     const Tensor buffer = Tensor::like(y, {h.batch, n, m});
     const Packed<T> scores = packed<T>({buffer});
     for (int64_t head = 0; head < h.heads; ++head) {

@@ -50,7 +50,7 @@ Variable linear(const Variable& x, const Variable& w, const Variable& b, std::op
     const Tensor dpre_rows = dpre.reshape({n, m});
     if (d[0]) d[0] += matmul(dpre_rows, w).reshape(shape);
     if (d[1]) {  // dw [m, k] += dpre [n, m]^T x [n, k]
-      backend(dy.device()).gemm({m, shape[-1], n, true, false}, 1, dpre, x, 1, d[1].buffer());
+      backend(dy.device()).gemm({m, shape[-1], n, true, false}, dpre, x, 1, d[1].buffer());
     }
     d[2] += dpre_rows;
   };

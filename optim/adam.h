@@ -16,6 +16,8 @@ class Adam : public Optimizer {
  public:
   explicit Adam(const ParameterGroups& groups, const AdamOptions& options = {})
       : Adam(groups, options, /*decoupled=*/false) {}
+  explicit Adam(std::initializer_list<ParameterGroup> groups, const AdamOptions& options = {})
+      : Adam(ParameterGroups(groups), options) {}
 
  protected:
   Adam(const ParameterGroups& groups, const AdamOptions& o, bool decoupled)
@@ -51,6 +53,8 @@ class AdamW : public Adam {
  public:
   explicit AdamW(const ParameterGroups& groups, const AdamWOptions& o = {})
       : Adam(groups, {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, /*decoupled=*/true) {}
+  explicit AdamW(std::initializer_list<ParameterGroup> groups, const AdamWOptions& options = {})
+      : AdamW(ParameterGroups(groups), options) {}
 };
 
 }  // namespace gradus::optim

@@ -22,7 +22,6 @@ class ParameterGroups {
   ParameterGroups(const std::vector<NamedParameter>& parameters) : groups_{{.parameters = parameters}} {}
   ParameterGroups(std::initializer_list<NamedParameter> parameters) : groups_{{.parameters = parameters}} {}
   ParameterGroups(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {}
-  ParameterGroups(std::initializer_list<ParameterGroup> groups) : groups_(groups) {}
   auto begin() const { return groups_.begin(); }
   auto end() const { return groups_.end(); }
 

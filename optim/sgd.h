@@ -20,6 +20,8 @@ class Sgd : public Optimizer {
         momentum_(o.momentum), nesterov_(o.nesterov) {
     check(momentum_ >= 0 && std::isfinite(momentum_), "sgd: expected momentum >= 0, got ", momentum_);
   }
+  explicit Sgd(std::initializer_list<ParameterGroup> groups, const SgdOptions& options = {})
+      : Sgd(ParameterGroups(groups), options) {}
 
  private:
   void update(Backend& kernels, const std::vector<const Parameter*>& parameters) override {

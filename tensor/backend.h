@@ -3,8 +3,9 @@
 // kernel may trust what it is given.
 //
 // A pure virtual function is a primitive kernel. A virtual function with a body is a fused kernel; its body,
-// plain loops in definitions.cpp, is its definition and its test oracle, and runs on any device. A backend
-// overrides it where a real fused kernel pays. Inputs come first, outputs (Out) last. Unless a comment says
+// here or as plain loops in definitions.cpp, is its definition and its test oracle, and runs on any device. A
+// backend overrides it where a real fused kernel pays. Inputs come first, outputs (Out) last. Unless a
+// comment says
 // "+=", an output is overwritten, whatever it held.
 #pragma once
 
@@ -55,7 +56,7 @@ struct OutColumns {
   int64_t first, pitch;
 };
 
-// A batch of products c = alpha op(a) op(b) + beta c with op(a) [m, k], op(b) [k, n], c [m, n], each
+// A batch of products c = op(a) op(b) + beta c with op(a) [m, k], op(b) [k, n], c [m, n], each
 // row-major and contiguous; op transposes where asked. Matrices of a batch stand `stride` elements apart;
 // stride 0 shares one.
 struct GemmShape {
@@ -159,11 +160,11 @@ class Backend {
   virtual void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) = 0;
 
   // products
-  virtual void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) = 0;
+  virtual void gemm(const GemmShape& shape, In a, In b, double beta, Out c) = 0;
   // y = activation(pre), pre = x w^T + b: x [N, K], w [M, K], b [M] or none. pre is kept only where it is
   // given.
   virtual void linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) {
-    gemm({x.shape().before(-1), w.shape()[0], w.shape()[1], false, true}, 1, x, w, 0, y);
+    gemm({x.shape().before(-1), w.shape()[0], w.shape()[1], false, true}, x, w, 0, y);
     if (b) binary(Binary::add, y, b, y);
     if (pre) copy(y, pre);
     if (activation) unary(*activation, y, y);
@@ -179,7 +180,8 @@ class Backend {
   virtual void layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias);
   // logits [N, V]. Per row: -sum q ln p [+ sum q ln q], times its class weight; 0 where the target is pad.
   // loss is their mean or sum [], or all of them [N]. sums f64 [kLossSums]. log_sum_exp [N, 2] holds max z
-  // and ln sum exp(z - max): in float their sum would lose digits at large offsets.
+  // and ln sum exp(z - max), because in float their sum would lose digits at large offsets; a row whose
+  // target is pad may hold anything.
   virtual void cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec,
                              Out log_sum_exp, Out loss, Out sums);
   // dlogits = scale ((sum q) p - q), scale = dy w / divisor; dy is shaped as loss. dlogits may be logits

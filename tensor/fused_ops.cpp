@@ -30,10 +30,10 @@ LinearResult linear_forward(const Tensor& x, const Tensor& w, const Tensor& b,
 
 IdColumns checked_ids(const char* op, const IdColumns& c, int64_t vocab, Device device,
                       std::optional<int32_t> ignored) {
-  check(
-      c.ids && c.ids.dtype() == DType::i32 && c.first >= 0 && c.count >= 0 && c.first + c.count <= c.width(),
-      op, ": expected ids i32 [.., T] with columns ", c.first, " to ", c.first + c.count, ", got ",
-      c.ids.dtype(), " ", c.ids.shape());
+  check(c.ids && c.ids.dtype() == DType::i32, op, ": expected ids i32 [.., T], got ", c.ids.dtype(), " ",
+        c.ids.shape());
+  check(c.first >= 0 && c.count >= 0 && c.count <= c.width() - c.first, op, ": no ", c.count,
+        " columns from column ", c.first, " on in ids ", c.ids.shape());
   backend(c.ids.device()).check_ids(op, c, vocab, ignored);
   return {c.ids.to(device), c.first, c.count};
 }
@@ -88,9 +88,9 @@ AttentionResult attention_forward(const Qkv& x, const AttentionSpec& asked) {
         spec.d_model);
   for (const auto& [tensor, first] : {x.q, x.k, x.v}) {
     const Shape &s = tensor.shape(), &sq = x.q.tensor.shape();
-    check(s.rank() == 3 && s[0] == sq[0] && first >= 0 && first + spec.d_model <= s[2],
-          "attention: expected [B, T, >= ", first + spec.d_model, "] with one B, got ", s, " beside queries ",
-          sq);
+    check(s.rank() == 3 && s[0] == sq[0] && first >= 0 && first <= s[2] - spec.d_model,
+          "attention: expected [B, T, >= ", first, " + ", spec.d_model, "] with one B, got ", s,
+          " beside queries ", sq);
   }
   check_apart(x.q, x.k, spec.d_model);
   check_apart(x.q, x.v, spec.d_model);

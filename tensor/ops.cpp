@@ -15,7 +15,7 @@ Backend& backend_of(const char* op, std::initializer_list<const Tensor*> tensors
           "; say .to(DType::f32)");
     check(t->dtype() == first.dtype() && t->device() == first.device(), op, ": expected ", first.dtype(),
           " on ", first.device(), " as ", first.shape(), " is, got ", t->dtype(), " on ", t->device(), " ",
-          t->shape());
+          t->shape(), "; to() brings both together");
   }
   return backend(first.device());
 }
@@ -28,8 +28,14 @@ Tensor unary(const UnaryOp& op, const Tensor& x) {
 }
 
 Tensor unary_backward(const UnaryOp& op, const Tensor& x, const Tensor& y, const Tensor& dy) {
+  Backend& kernels = backend_of(name_of(op), {&dy});
+  const bool fits = visit(op, [&](auto fn) {
+    return (!fn.needs_x || x.shape() == dy.shape()) && (!fn.needs_y || y.shape() == dy.shape());
+  });
+  check(fits, name_of(op), ": its slope reads x or y of the shape of dy ", dy.shape(), ", got ", x.shape(),
+        " and ", y.shape());
   Tensor dx = Tensor::like(dy);
-  backend(dy.device()).unary_backward(op, x, y, dy, Out(dx));
+  kernels.unary_backward(op, x, y, dy, Out(dx));
   return dx;
 }
 
@@ -263,7 +269,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
     g.batch = sa.before(-2);
     g.stride_a = g.m * g.k, g.stride_b = g.k * g.n, g.stride_c = g.m * g.n;
   }
-  kernels.gemm(g, 1, a, b, 0, Out(c));
+  kernels.gemm(g, a, b, 0, Out(c));
   return c;
 }
 

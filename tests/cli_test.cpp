@@ -148,8 +148,8 @@ TEST_CASE("cli: what is refused, and how") {
       {{"--seed", "9999999999"}, "--seed: expected a whole number, got '9999999999'"},
       {{"--quiet=yes"}, "--quiet: expected true or false, got 'yes'"},
       {{"--norm", "prey"}, "--norm: expected one of pre|post, got 'prey'; did you mean pre?"},
-      {{"--out"}, "--out: expected FILE, got nothing"},
-      {{"--out", "two\nlines"}, "--out: expected FILE, got 'two\nlines'"},
+      {{"--out"}, "--out: expected FILE (one line, no spaces at its ends), got nothing"},
+      {{"--out", "two\nlines"}, "--out: expected FILE (one line, no spaces at its ends), got 'two\nlines'"},
   };
   for (const auto& [arguments, expected] : cases) CHECK(train.refusal(arguments) == expected);
   CHECK(train.refusal({"--" + string(100'000, 'x')}).ends_with("x: unknown option"));

@@ -437,6 +437,8 @@ TEST_CASE("optimisers: groups have rates and decays of their own, and one norm")
   const double before = a.item();
   sgd.step();
   CHECK(a.item() == doctest::Approx(before * (1 - 0.05 * 0.2)));
+  Sgd alone({{.parameters = {{"b", b}}}});  // one group, which is no copy of an Sgd
+  CHECK(alone.lr() == 0.01);
   const auto group = [&](double scale, double decay) {
     return error_of([&] { AdamW({{.parameters = {{"a", a}}, .lr_scale = scale, .weight_decay = decay}}); });
   };

@@ -170,7 +170,10 @@ TEST_CASE("storage: running out of memory is an error like others") {
 TEST_CASE("operations: what is refused, and the words") {
   const Tensor a = filled({2, 3}), b = filled({2, 4}), cube = filled({2, 3, 8}), i = ints({1, 2});
   refused("add: shapes do not broadcast: [2, 3] and [2, 4]", [&] { a + b; });
-  refused("div: expected f32 on cpu as [2, 3] is, got f64 on cpu [2, 3]", [&] { a / a.to(DType::f64); });
+  refused("div: expected f32 on cpu as [2, 3] is, got f64 on cpu [2, 3]; to() brings both together",
+          [&] { a / a.to(DType::f64); });
+  refused("exp: its slope reads x or y of the shape of dy [2, 3], got [] and [2, 4]",
+          [&] { unary_backward(Unary::exp, {}, b, a); });
   refused("exp: expected f32 or f64, got i32 [2]; say .to(DType::f32)", [&] { unary(Unary::exp, i); });
   refused("mul: expected f32 or f64, got i32 [2]; say .to(DType::f32)", [&] { i* i; });
   refused("add_to: [2, 3] does not broadcast to [1, 3]", [&] { add_to(filled({1, 3}), a); });

@@ -45,7 +45,8 @@ template <class T> std::optional<T> value_of(const std::string& text, const Opti
 std::string expected(const Options::Option& option) {
   if (std::holds_alternative<bool*>(option.target)) return "true or false";
   if (std::holds_alternative<std::string*>(option.target))
-    return (option.choices.empty() ? "" : "one of ") + option.placeholder;
+    return option.choices.empty() ? option.placeholder + " (one line, no spaces at its ends)"
+                                  : "one of " + option.placeholder;
   const auto [min, max] = option.range;
   const std::string number = std::holds_alternative<double*>(option.target) ? "a number" : "a whole number";
   if (std::isfinite(max)) return number + " from " + shortest(min) + " to " + shortest(max);

@@ -30,7 +30,7 @@ class CpuBackend final : public Backend {
   void permute(In x, std::span<const int> axes, Out y) override;
   void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) override;
 
-  void gemm(const GemmShape& shape, double alpha, In a, In b, double beta, Out c) override;
+  void gemm(const GemmShape& shape, In a, In b, double beta, Out c) override;
   void linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) override;
 
   void softmax(In x, bool log, Out y) override;

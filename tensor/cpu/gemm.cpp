@@ -35,10 +35,9 @@ template <class Fn> void for_tiles(const GemmShape& s, const Fn& fn) {
 }
 
 template <class T>
-void tile_product(const GemmShape& s, double alpha, const T* a, const T* b, double beta, T* c,
-                  const Tile& tile) {
+void tile_product(const GemmShape& s, const T* a, const T* b, double beta, T* c, const Tile& tile) {
   const int64_t a_pitch = s.transpose_a ? s.m : s.k, b_pitch = s.transpose_b ? s.k : s.n;
-  cpu::product({tile.rows, tile.columns, s.k, s.transpose_a, s.transpose_b}, alpha,
+  cpu::product({tile.rows, tile.columns, s.k, s.transpose_a, s.transpose_b}, 1,
                a + tile.row * (s.transpose_a ? 1 : a_pitch), a_pitch,
                b + tile.column * (s.transpose_b ? b_pitch : 1), b_pitch, beta,
                c + tile.row * s.n + tile.column, s.n);
@@ -58,14 +57,13 @@ cpu::BlasThreads::~BlasThreads() {
   if (omp_set_num_threads) omp_set_num_threads(before_);
 }
 
-void CpuBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta, Out c) {
+void CpuBackend::gemm(const GemmShape& s, In a, In b, double beta, Out c) {
   visit_real(c.dtype(), [&]<class T>(T) {
     const T *left = a.data<T>(), *right = b.data<T>();
     T* out = c.data<T>();
-    if (s.batch == 1)
-      return for_tiles(s, [&](const Tile& t) { tile_product(s, alpha, left, right, beta, out, t); });
+    if (s.batch == 1) return for_tiles(s, [&](const Tile& t) { tile_product(s, left, right, beta, out, t); });
     cpu::parallel_products(s.batch, [&](int64_t i, int) {
-      tile_product(s, alpha, left + i * s.stride_a, right + i * s.stride_b, beta, out + i * s.stride_c,
+      tile_product(s, left + i * s.stride_a, right + i * s.stride_b, beta, out + i * s.stride_c,
                    {0, s.m, 0, s.n});
     });
   });
@@ -76,7 +74,7 @@ void CpuBackend::linear(In x, In w, In b, std::optional<UnaryOp> activation, Out
   visit_real(y.dtype(), [&]<class T>(T) {
     const T* bias = b ? b.data<T>() : nullptr;
     for_tiles(shape, [&](const Tile& tile) {
-      tile_product(shape, 1, x.data<T>(), w.data<T>(), 0, y.data<T>(), tile);
+      tile_product(shape, x.data<T>(), w.data<T>(), 0, y.data<T>(), tile);
       for (int64_t r = tile.row; r < tile.row + tile.rows; ++r) {  // while the tile is in the cache
         T* row = y.data<T>() + r * shape.n;
         const int64_t begin = tile.column, end = begin + tile.columns;

@@ -27,17 +27,17 @@ __global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T*
 
 }  // namespace
 
-void CudaBackend::gemm(const GemmShape& s, double alpha, In a, In b, double beta, Out c) {
+void CudaBackend::gemm(const GemmShape& s, In a, In b, double beta, Out c) {
   if (s.k == 0 && beta == 0) return fill(0, c);
   visit_real(c.dtype(), [&]<class T>(T) {
-    product(s, alpha, a.data<T>(), s.transpose_a ? s.m : s.k, b.data<T>(), s.transpose_b ? s.k : s.n, beta,
+    product(s, 1, a.data<T>(), s.transpose_a ? s.m : s.k, b.data<T>(), s.transpose_b ? s.k : s.n, beta,
             c.data<T>(), s.n);
   });
 }
 
 void CudaBackend::linear(In x, In w, In b, std::optional<UnaryOp> activation, Out y, Out pre) {
   const int64_t rows = x.shape().before(-1), columns = w.shape()[0];
-  gemm({rows, columns, w.shape()[1], false, true}, 1, x, w, 0, y);
+  gemm({rows, columns, w.shape()[1], false, true}, x, w, 0, y);
   if (!b && !pre && !activation) return;
   visit_real(y.dtype(), [&]<class T>(T) {
     constexpr int64_t kRows = 8;  // of one block

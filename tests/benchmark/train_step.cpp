@@ -40,7 +40,7 @@ class Floor {
   }
 
   void by_engine() const {
-    for_products([&](const Product& p) { backend(device_).gemm(p.shape, 1, p.a, p.b, 0, Out(p.c)); });
+    for_products([&](const Product& p) { backend(device_).gemm(p.shape, p.a, p.b, 0, Out(p.c)); });
   }
 
   void by_openblas() const {

@@ -41,7 +41,8 @@ inline int __ffs(int bits) { return __builtin_ffs(bits); }
 #define __CUDA_ARCH_LIST__ 900
 enum cudaError_t : int;
 constexpr cudaError_t cudaSuccess{0}, cudaErrorInvalidValue{1}, cudaErrorMemoryAllocation{2},
-    cudaErrorInvalidConfiguration{9}, cudaErrorInsufficientDriver{35}, cudaErrorNoDevice{100};
+    cudaErrorInvalidConfiguration{9}, cudaErrorInsufficientDriver{35}, cudaErrorNoDevice{100},
+    cudaErrorIllegalAddress{700};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 constexpr unsigned cudaStreamNonBlocking = 1;
@@ -59,7 +60,10 @@ struct cudaLaunchConfig_t {
 };
 
 inline const char* cudaGetErrorName(cudaError_t) { return "refused"; }
-inline const char* cudaGetErrorString(cudaError_t) { return "the emulator has no other words"; }
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorIllegalAddress ? "an argument of the kernel points to memory of the host"
+                                          : "the emulator has no other words";
+}
 cudaError_t cudaGetLastError();
 inline cudaError_t cudaDriverGetVersion(int* version) { return *version = CUDART_VERSION, cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
@@ -73,6 +77,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t);
 
 namespace emulator {
 cudaError_t launch(const cudaLaunchConfig_t&, const void* kernel, std::function<void()> thread);
+bool holds_host_address(const void* argument, size_t bytes);  // in any of its words
 }  // namespace emulator
 
 template <class T> cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute, int bytes) {
@@ -82,6 +87,12 @@ template <class T> cudaError_t cudaFuncSetAttribute(T* kernel, cudaFuncAttribute
 template <class... Parameters, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* c, void (*kernel)(Parameters...), Args&&... args) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...), "arguments travel as bytes");
-  const auto thread = [kernel, values = std::tuple<Parameters...>(args...)] { std::apply(kernel, values); };
+  const std::tuple<Parameters...> values(args...);
+  const auto host = [](auto argument) {
+    __builtin_clear_padding(&argument);  // it holds what was on the stack before, addresses too
+    return emulator::holds_host_address(&argument, sizeof argument);
+  };
+  if (std::apply([&](const auto&... v) { return (host(v) || ...); }, values)) return cudaErrorIllegalAddress;
+  const auto thread = [kernel, values] { std::apply(kernel, values); };
   return emulator::launch(*c, reinterpret_cast<const void*>(kernel), thread);
 }

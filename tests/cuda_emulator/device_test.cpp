@@ -159,22 +159,28 @@ TEST_CASE("emulated cuda: tf32 rounds factors to ten bits after the point, f64 a
 }
 
 TEST_CASE("emulated cuda: a training run in tf32 stays within a thousandth of the run in f32") {
-  const auto losses = [](MatmulPrecision precision) {
-    set_matmul_precision(precision);
+  const auto losses = [] {
     Training training;
     std::vector<double> all;
-    for (int i = 0; i < 30; ++i) {
-      all.push_back(training.step().item());
-    }
-    set_matmul_precision(MatmulPrecision::f32);
+    for (int i = 0; i < 30; ++i) all.push_back(training.step().item());
     return all;
   };
-  const std::vector<double> exact = losses(MatmulPrecision::f32), rounded = losses(MatmulPrecision::tf32);
+  const std::vector<double> exact = losses();
+  const std::vector<double> rounded = [&] {
+    const WithTf32 tf32;
+    return losses();
+  }();
   double difference = 0;
   for (size_t i = 0; i < exact.size(); ++i)
     difference = std::max(difference, std::fabs(exact[i] - rounded[i]) / exact[i]);
   CHECK(difference > 1e-7);
   CHECK(difference < 1e-3);
+}
+
+TEST_CASE("emulated cuda: rows by ids are one check and one lookup, with a gradient, too") {
+  const Variable x(Tensor::ones({3, 2}, DType::f32, Device::cuda), true);
+  const Tensor ids = Tensor::from({2, 0}, {2}, Device::cuda);
+  CHECK(launches_of([&] { rows(x, ids); }) == 2);
 }
 
 TEST_CASE("emulated cuda: to check lengths on the device takes no launch of its own") {

@@ -173,6 +173,15 @@ __global__ void read_at(const float* x, int64_t i, float* y) { *y = x[i]; }
 }
 __global__ void add_one(float* x) { x[threadIdx.x] += 1; }
 
+struct Copy {
+  int32_t count;
+  const float* from;
+  float* to;
+};
+[[maybe_unused]] __global__ void copy_one(Copy c) {
+  for (int32_t i = 0; i < c.count; ++i) c.to[i] = c.from[i];
+}
+
 const std::vector<float> kMirrored = [] {
   std::vector<float> x;
   for (int t = kThreads; t-- > 0;) x.push_back(static_cast<float>(t));
@@ -248,6 +257,21 @@ TEST_CASE("emulator: the host cannot touch device memory") {
   CHECK(WIFSIGNALED(end.status));
   CHECK(WTERMSIG(end.status) == SIGSEGV);
 }
+
+#ifndef __SANITIZE_ADDRESS__  // under it many a small number is an address of the host
+TEST_CASE("emulator: a kernel is not given an address of the host, not even within a struct") {
+  const DeviceArray<float> x(1);
+  float host = 0;
+  CHECK(launch(read_at, 1, 1, 0, &host, int64_t{0}, x.first) == cudaErrorIllegalAddress);
+  CHECK(launch(read_at, 1, 1, 0, x.first, int64_t{0}, &host) == cudaErrorIllegalAddress);
+  CHECK(launch(copy_one, 1, 1, 0, Copy{1, x.first, &host}) == cudaErrorIllegalAddress);
+  CHECK(launch(copy_one, 1, 1, 0, Copy{1, x.first, x.first}) == cudaSuccess);
+  CHECK(launch(copy_one, 1, 1, 0, Copy{0, nullptr, nullptr}) == cudaSuccess);
+  std::vector<float> block(1000);
+  CHECK(launch(add_one, 1, 1, 0, block.data() + 999) == cudaErrorIllegalAddress);
+  cudaStreamSynchronize(stream());
+}
+#endif
 
 TEST_CASE("emulator: streams do nothing until somebody waits, so a missing wait shows") {
   const cudaStream_t other = new_stream();

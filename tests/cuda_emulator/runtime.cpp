@@ -1,12 +1,15 @@
 // The runtime's calls: device memory, streams, launches.
 #include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <list>
 #include <utility>
 #include <vector>
 
 #include "tests/cuda_emulator/cuda_runtime.h"
+
+extern "C" char __executable_start, _end;  // of the program, from the linker
 
 namespace emulator {
 
@@ -66,6 +69,29 @@ void drain(Stream& stream) {
 
 void enqueue(Stream* stream, std::function<void()> work) { stream->push_back(std::move(work)); }
 bool on_device(const void* first, size_t bytes) { return within(blocks, first, bytes); }
+
+// A word is an address of the host if a page is mapped there. Of the host's pages a kernel may be given two
+// kinds: page-locked ones, which both can read, and those of the program itself, where the literals are that
+// an error names. An integer that looks like an address is unlikely, because addresses are drawn from 2^47.
+// Under AddressSanitizer most small numbers would be addresses, namely of its shadow.
+bool holds_host_address(const void* argument, size_t bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  return false;
+#endif
+  static const uintptr_t page = sysconf(_SC_PAGESIZE);
+  const char* first = static_cast<const char*>(argument);
+  for (size_t i = 0; i + sizeof(char*) <= bytes; i += sizeof(char*)) {
+    char* word;
+    std::memcpy(&word, first + i, sizeof word);
+    const bool of_device = word >= space() && word < space() + kSpace;
+    const bool of_program = word >= &__executable_start && word < &_end;
+    if (of_device || of_program || within(pinned, word, 1)) continue;
+    void* begin = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(word) / page * page);
+    unsigned char in_memory;
+    if (mincore(begin, 1, &in_memory) == 0) return true;
+  }
+  return false;
+}
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const dim3 grid = config.gridDim, block = config.blockDim;

@@ -10,18 +10,24 @@ struct Identity {
   template <class T> __device__ static T f(T x) { return x; }
 };
 
+constexpr int64_t kRows = 8;  // that a thread of bias_activation reads before it computes the first
+
 // y [rows, columns] = f(y + bias), and before f into pre; bias and pre may be null. A thread keeps to
-// its columns.
+// its column.
 template <class T, class Fn>
 __global__ void bias_activation(int64_t rows, int64_t columns, const T* bias, T* y, T* pre, Fn fn) {
-  for (int64_t j = thread_index(); j < columns; j += thread_count()) {
-    const T offset = bias ? bias[j] : 0;
-    for (int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
-      T& out = y[r * columns + j];
-      const T x = out + offset;
-      if (pre) pre[r * columns + j] = x;
-      out = fn.f(x);
-    }
+  const int64_t j = thread_index();
+  if (j >= columns) return;
+  const T offset = bias ? bias[j] : 0;
+  for (int64_t first = kRows * blockIdx.y; first < rows; first += kRows * gridDim.y) {
+    T *out = y + first * columns + j, *kept = pre + first * columns + j, x[kRows];
+    const int count = rows - first < kRows ? rows - first : kRows;
+    for (int k = 0; k < kRows; ++k) x[k] = k < count ? out[k * columns] + offset : T(0);
+    for (int k = 0; k < kRows; ++k)
+      if (k < count) {
+        if (pre) kept[k * columns] = x[k];
+        out[k * columns] = fn.f(x[k]);
+      }
   }
 }
 
@@ -40,7 +46,6 @@ void CudaBackend::linear(In x, In w, In b, std::optional<UnaryOp> activation, Ou
   gemm({rows, columns, w.shape()[1], false, true}, x, w, 0, y);
   if (!b && !pre && !activation) return;
   visit_real(y.dtype(), [&]<class T>(T) {
-    constexpr int64_t kRows = 8;  // of one block
     const dim3 grid(blocks_for(columns), std::min<int64_t>((rows + kRows - 1) / kRows, 65535));
     const auto run = [&]<class Fn>(Fn fn) {
       launch(bias_activation<T, Fn>, {grid}, rows, columns, b, y, pre, fn);

@@ -37,9 +37,11 @@ Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, const 
   const bool last = runs == 1 && sums == y.size();
   const Tensor out =
       last ? y.reshape({outer, 1, inner}) : Tensor({outer, runs, inner}, DType::f64, x.device());
-  // Of few places a thread has all. Else neighbouring threads read neighbouring places, or sums of a sector.
-  const unsigned threads = n <= kFew ? kBlock : kSumThreads;
+  // Of few places a thread has all. Else neighbouring threads read neighbouring places, or sums of a sector;
+  // so many that each has at least four.
   const int columns = n <= kFew ? kBlock : inner < kSumColumns ? 1 : kSumColumns;
+  const int64_t warps = blocks_for(std::min(n, kRun) * columns, 4 * kWarp);
+  const unsigned threads = n <= kFew ? kBlock : kWarp * std::min<int64_t>(warps, kSumThreads / kWarp);
   visit_real(x.dtype(), [&]<class From>(From) {
     visit_real(out.dtype(), [&]<class To>(To) {
       launch(sum_runs<From, To>, {blocks_for(sums, columns), threads}, x, n, inner, runs, columns, out, sums);

@@ -63,6 +63,7 @@ Variable dropout_add(const Variable& x, const Variable& residual, double p, Gene
   check_probability("dropout", p);
   check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
         residual ? residual.shape() : Shape{});
+  backend_of("dropout", {&x.value(), residual ? &residual.value() : &x.value()});
   if (p == 0) return residual ? add(residual, x) : x;
   const Draw draw = generator.next_draw();
   const Tensor y = dropout(x.value(), value_if_any(residual), p, draw);
@@ -82,17 +83,6 @@ Variable embedding(const Variable& table, const IdColumns& columns, double scale
                 [ids = SavedIds(ids), scale](const Tensor& dy, Gradients d) {
                   backend(dy.device()).embedding_backward(dy, ids, scale, d[0].buffer());
                 });
-}
-
-// y[i] = row ids[i] of x:  row ids[i] of dx += dy[i], once for each place where the id stands
-Variable rows(const Variable& x, const Tensor& ids) {
-  const Tensor y = rows(x.value(), ids);
-  const int64_t n = x.shape()[0], width = x.shape().after(0);
-  const IdColumns checked = checked_ids("rows", ids, n, x.device());
-  return record("rows", y, {x}, [ids = SavedIds(checked), n, width](const Tensor& dy, Gradients d) {
-    const Tensor dx = d[0].buffer();
-    backend(dy.device()).embedding_backward(dy, ids, 1, Out(dx.reshape({n, width})));
-  });
 }
 
 // Backend::attention_backward has the equations. Often two or three of q, k and v are columns of one tensor:
@@ -141,6 +131,16 @@ CrossEntropyOutput cross_entropy(const Variable& logits, const IdColumns& column
     d[0] += dz;
   };
   return {record("cross_entropy", loss, {logits}, rule), sums};
+}
+
+// y[i] = row ids[i] of x:  row ids[i] of dx += dy[i], once for each place where the id stands
+Variable rows(const Variable& x, const Tensor& ids) {
+  const IdColumns checked = row_ids(x.value(), ids);
+  return record("rows", rows_forward(x.value(), checked), {x},
+                [ids = SavedIds(checked), n = x.shape()[0]](const Tensor& dy, Gradients d) {
+                  const Tensor dx = d[0].buffer().reshape({n, -1});
+                  backend(dy.device()).embedding_backward(dy, ids, 1, Out(dx));
+                });
 }
 
 // loss = -sum prior ln p, row by row:  dlogits = dy ((sum prior) p - prior)

@@ -30,6 +30,7 @@ GradcheckReport gradcheck(const std::function<Variable()>& f, const std::vector<
   };
   for (const auto& [name, x] : inputs) {
     check(x.value().dtype() == DType::f64, "gradcheck: ", name, " is ", x.value().dtype(), ", expected f64");
+    check(x.requires_grad() && x.node()->leaf(), "gradcheck: ", name, " is no leaf made with requires_grad");
     x.zero_grad();
   }
   constexpr double h = 7e-4;

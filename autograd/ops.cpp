@@ -106,6 +106,7 @@ Variable max_of_rows(const Variable& x) {
 }  // namespace
 
 Variable max(const Variable& x, const Axes& axes, bool keep) {
+  backend_of("max", {&x.value()});
   const Shape rest = summed_shape("max", x.shape(), axes, false);
   const int64_t n = summed_count(x.shape(), axes);
   check(n > 0, "max: of no elements, in ", x.shape());

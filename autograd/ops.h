@@ -106,8 +106,9 @@ Variable embedding(const Variable& table, const IdColumns& ids, double scale = 1
 // Attention over packed heads, see AttentionSpec: q, k and v are columns of the given Variables, from `first`
 // on.
 struct Columns {
+  Columns(Variable all, int64_t first_column = 0) : packed(std::move(all)), first(first_column) {}
   Variable packed;
-  int64_t first = 0;
+  int64_t first;
 };
 Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& spec);
 

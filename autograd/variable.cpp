@@ -202,7 +202,7 @@ void Variable::backward(const Tensor& seed) const {
       node->backward = nullptr;
       node->inputs.clear();
       if (!node->retains_grad) node->grad = Tensor();
-      else if (node->grad && !node->owns_grad)
+      else if (node->grad && !node->owns_grad && !node->grad.unique())
         node->grad = node->grad.copy();  // rules may hand one block to several inputs
     }
   } catch (...) {  // a part of a gradient must not meet the next one
@@ -231,7 +231,7 @@ void Variable::zero_grad() const {
 void Variable::retain_grad() const {
   check(requires_grad(), "retain_grad: nothing here needs a gradient");
   check(node()->leaf() || node()->backward, "retain_grad: backward() has passed ", node()->op,
-        " already; say it before");
+        " already; call it before backward()");
   node()->retains_grad = true;
 }
 

@@ -46,12 +46,13 @@ inline IdColumns target_columns(const char* name, const Variable& logits, const 
   return target;
 }
 
-// The share of rows whose largest logit is the target's, the first where several are; rows whose target is the
-// pad id do not count, and of no rows it is 0. logits [B, T, V] or [N, V], target i32 [B, T] or [N].
-inline double accuracy(const Variable& logits, const Tensor& target, ClassId pad_id = -1) {
+// The share of rows whose largest logit is the target's, the first where several are; rows whose target is
+// the pad id do not count, and of no rows it is 0. logits [B, T, V] or [N, V], target i32 [B, T] or [N].
+inline double accuracy(const Variable& logits, const Tensor& target, ClassId pad_id = kNoPad) {
   const IdColumns ids = target_columns("accuracy", logits, target);
   checked_ids("accuracy", ids, logits.shape()[-1], Device::cpu, pad_id);
-  const std::vector<int32_t> expected = target.to_vector<int32_t>(), found = argmax(logits, -1).to_vector<int32_t>();
+  const std::vector<int32_t> expected = target.to_vector<int32_t>(),
+                             found = argmax(logits, -1).to_vector<int32_t>();
   int64_t rows = 0, correct = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
     if (expected[i] == pad_id) continue;
@@ -154,7 +155,7 @@ enum class ClassWeighting { per_target, per_class };
 
 struct CrossEntropyOptions {
   double smoothing = 0;
-  ClassId pad_id = -1;  // rows with this target are left out; the default is no class, so none is padding
+  ClassId pad_id = kNoPad;  // rows with this target are left out
   Smoothing convention = Smoothing::uniform;
   Reduction reduction = Reduction::mean;
   Tensor class_weight = {};  // [V] or none, in the logits' dtype and on their device; so is the prior

@@ -33,6 +33,8 @@ class Linear : public Module {
     return linear(x, weight_, bias_, activation);
   }
 
+  const Variable& weight() const { return weight_; }
+
  private:
   Variable weight_, bias_;  // [outputs, inputs], [outputs]
 };

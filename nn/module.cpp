@@ -130,7 +130,8 @@ void Module::init(uint64_t seed) {
 }
 
 void Module::set_requires_grad(bool on) {
-  for (const NamedParameter& p : parameters()) p.variable.set_requires_grad(on);
+  for (const NamedParameter& p : parameters())
+    if (p.variable.dtype() != DType::i32) p.variable.set_requires_grad(on);  // ids have no gradient
 }
 
 void Module::to(DType dtype) {

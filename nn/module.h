@@ -28,8 +28,8 @@ class Module {
   virtual ~Module() = default;
 
   // Names everything inside: visit("weight", weight_), visit("norm", norm_), and modules without parameters,
-  // too: visit("dropout", dropout_). What is not visited is not trained, saved, moved or put into eval mode;
-  // of parameters check_members notices.
+  // too: visit("dropout", dropout_). What is not visited is not trained, saved, moved or put into eval mode.
+  // check_members finds parameters that were forgotten.
   virtual void members(Visitor& visit) = 0;
 
   // In members' order; a shared one once, under its first name. One name for two parameters is an error.
@@ -81,6 +81,7 @@ class Visitor {
   explicit Visitor(OnParameter on_parameter, OnModule on_module = {});
 
   void operator()(const std::string& name, const Variable& parameter);  // an empty one is passed over
+  void operator()(const std::string& name, const Tensor&) = delete;  // to() could not move it: say Variable
   void operator()(const std::string& name, Module& child);
   template <class M> void operator()(const std::string& name, std::vector<M>& children) {
     for (size_t i = 0; i < children.size(); ++i) (*this)(name + "." + std::to_string(i), children[i]);

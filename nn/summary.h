@@ -10,8 +10,8 @@
 
 namespace gradus::nn {
 
-// A line for each parameter: its name, shape and number of elements, and `frozen` where it does not learn. The
-// last line sums them.
+// A line for each parameter: its name, shape and number of elements, and `frozen` where it does not learn.
+// The last line sums them.
 inline std::string summary(const Module& module) {
   const std::vector<NamedParameter> parameters = module.parameters();
   const std::string total = std::to_string(module.parameter_count());
@@ -23,8 +23,9 @@ inline std::string summary(const Module& module) {
   std::ostringstream out;
   out.exceptions(std::ios::badbit);
   const auto line = [&](const std::string& name, const std::string& shape, const std::string& count) {
-    out << std::left << std::setw(static_cast<int>(names) + 2) << name << std::setw(static_cast<int>(shapes) + 2)
-        << shape << std::right << std::setw(static_cast<int>(total.size())) << count;
+    out << std::left << std::setw(static_cast<int>(names) + 2) << name
+        << std::setw(static_cast<int>(shapes) + 2) << shape << std::right
+        << std::setw(static_cast<int>(total.size())) << count;
   };
   for (const auto& [name, variable] : parameters) {
     line(name, message(variable.shape()), std::to_string(variable.size()));

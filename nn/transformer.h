@@ -29,8 +29,8 @@ inline const TransformerConfig& checked(const TransformerConfig& c) {  // before
 class Layer : public Module {
  public:
   explicit Layer(const TransformerConfig& c)
-      : self_attn_(checked(c).d_model, c.heads, c.dropout), linear1_(c.d_model, c.ff), linear2_(c.ff, c.d_model),
-        norm1_(c.d_model), norm2_(c.d_model), config_(c) {}
+      : self_attn_(checked(c).d_model, c.heads, c.dropout), linear1_(c.d_model, c.ff),
+        linear2_(c.ff, c.d_model), norm1_(c.d_model), norm2_(c.d_model), config_(c) {}
 
   void members(Visitor& visit) override {
     visit("self_attn", self_attn_);
@@ -70,8 +70,8 @@ class EncoderLayer : public Layer {
  public:
   using Layer::Layer;
 
-  // x [B, T, D], lengths i32 [B] or none -> [B, T, D]. Causal, position t sees what stands at t and before: the
-  // layer of a language model.
+  // x [B, T, D], lengths i32 [B] or none -> [B, T, D]. Causal, position t sees what stands at t and before:
+  // the layer of a language model.
   Variable operator()(const Variable& x, const Tensor& lengths = {}, bool causal = false) {
     const auto self = [&](const Variable& h) { return self_attn_.self_attention(h, lengths, causal); };
     return feed_forward(residual(x, norm1_, self), norm2_);

@@ -18,8 +18,8 @@ struct TranslationModelConfig {
 
 // What a decoding run remembers of the past: decoding goes one token at a time, and each token is projected
 // once. Each of the B sentences is continued in `beam` ways; row i beam + r is way r of sentence i, and the
-// ways of a sentence share the keys and values of its source. A copy shares the tables with the original, as a
-// Tensor does, and must not be decoded beside it.
+// ways of a sentence share the keys and values of its source. A copy shares the tables with the original, as
+// a Tensor does, and must not be decoded beside it.
 struct DecoderState {
   std::vector<Tensor> cache;  // per layer [B beam, longest, 2D]: keys and values of earlier tokens
   std::vector<Variable> memory_keys_values;     // per layer [B, S, 2D]

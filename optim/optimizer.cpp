@@ -23,10 +23,11 @@ Optimizer::Optimizer(Method method, const ParameterGroups& groups, double lr, do
       check(variable && (!variable.node() || variable.node()->leaf()), method_.name, ": ", name,
             " is no leaf made with requires_grad");
       if (!variable.requires_grad()) continue;
-      check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
       for (const Parameter& other : parameters_)
-        check(!variable.value().overlaps(other.variable.value()), method_.name, ": ", name, " and ",
-              other.name, " share elements; one parameter has one name");
+        check(!variable.value().overlaps(other.variable.value()), method_.name, ": ", name,
+              name == other.name ? " is there twice" : " and " + other.name + " share elements",
+              "; a parameter stands in one group, under one name");
+      check(names.insert(name).second, method_.name, ": two parameters are called '", name, "'");
       Parameter& p = parameters_.emplace_back(
           Parameter{name, variable, group.lr_scale, variable.shape().rank() >= 2 ? decay : 0, {}});
       for (size_t i = 0; i < method_.moments.size(); ++i)
@@ -151,7 +152,9 @@ void Optimizer::load(const std::map<std::string, Tensor>& tensors) {
         number("lr"));
   check(number("step") >= 0 && number("step") < kMostSteps, method_.name,
         ": the number of steps in the file is ", number("step"));
+  const auto steps = file.find(prefix + "step");
   for (const Parameter& p : parameters_) {
+    if (steps == file.end() || steps->second.size() != 1) break;  // assign_all says so
     const double passed_over = number("passed_over." + p.name);
     check(passed_over >= 0 && passed_over <= number("step"), method_.name, ": of ", number("step"),
           " steps in the file, ", p.name, " was passed over in ", passed_over);

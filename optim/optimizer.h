@@ -73,8 +73,8 @@ class Optimizer {
     std::vector<const char*> moments;  // their names
     bool counts_steps;                 // whether an update depends on how many there were
   };
-  // Parameters that want no gradient are left out, for good: who will unfreeze a layer later freezes it after
-  // the optimiser was made. A parameter that is frozen later is passed over, and its moments too.
+  // Parameters that want no gradient are left out, for good. To train a layer later, freeze it only after the
+  // optimiser has been made: a parameter that is frozen later is passed over, and its moments too.
   Optimizer(Method method, const ParameterGroups& groups, double lr, double weight_decay);
 
   // One step of these parameters, with the gradients as they are.

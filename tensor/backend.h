@@ -88,7 +88,7 @@ struct CrossEntropySpec {
   Smoothing convention = Smoothing::uniform;
   double smoothing = 0;
   Reduction reduction = Reduction::mean;
-  int32_t pad_id = -1;            // rows with this target are ignored
+  int32_t pad_id = kNoPad;        // rows with this target are ignored
   bool subtract_entropy = false;  // add sum q ln q to each row: KL(q || p) instead of the cross-entropy
   Tensor class_weight = {};  // [V] or none: row n counts class_weight[target n] times, in the divisor too
 };

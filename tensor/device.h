@@ -29,9 +29,10 @@ Device named_device(std::string_view name);  // "cpu" or "cuda", which must be t
 // copy to the host.
 void synchronise(Device device);
 
-// How a GPU multiplies f32. With tf32 its tensor cores round each factor to 10 bits after the point, and add
-// in f32: many times faster, with about three decimal digits in each product. The CPU and f64 do not know it.
-// One setting for the whole program, f32 at first; it holds for products that are asked for later.
+// How a GPU multiplies f32. With tf32 its tensor cores round each factor to 10 bits after the point and add
+// in f32. Large products are up to five times faster, and each has about three decimal digits. The setting
+// has no effect on the CPU or on f64. It is one for the whole program, f32 at first, and holds for products
+// that are asked for later.
 enum class MatmulPrecision { f32, tf32 };
 void set_matmul_precision(MatmulPrecision precision);
 MatmulPrecision matmul_precision();

@@ -19,6 +19,7 @@ OpenFile open_file(const std::string& path, const char* mode) {
 }
 
 void atomic_write_file(const std::string& path, std::string_view content) {
+  check(!path.empty(), "write: expected the path of a file, got nothing");
   check_world(!fs::exists(path) || fs::is_regular_file(path), path, ": not a regular file");
   // Opened first: a folder that cannot be flushed must show before anything has changed.
   const OpenFile folder = open_file(fs::absolute(path).parent_path(), "re");

@@ -10,6 +10,7 @@ LayerNormResult layer_norm_forward(const Tensor& x, const Tensor& gain, const Te
         "layer_norm: expected gain and bias [D] for x [.., D], got x ", x.shape(), ", gain ", gain.shape(),
         ", bias ", bias.shape());
   check(eps > 0, "layer_norm: expected eps > 0, got ", eps);
+  check_row_length("layer_norm", x.shape());
   const LayerNormResult result{Tensor::like(x), Tensor::like(x, {x.shape().before(-1), 3})};
   kernels.layer_norm(x, gain, bias, eps, Out(result.y), Out(result.statistics));
   return result;
@@ -55,15 +56,22 @@ Tensor embedding(const Tensor& table, const IdColumns& ids, double scale, const 
                            positions);
 }
 
-Tensor rows(const Tensor& x, const Tensor& ids) {
+IdColumns row_ids(const Tensor& x, const Tensor& ids) {
   check(x && x.shape().rank() > 0, "rows: expected a tensor of rows, got ", x.shape());
-  const int64_t n = x.shape()[0], width = x.shape().after(0);
-  if (x.dtype() == DType::i32) return rows(x.to(DType::f64), ids).to(DType::i32);  // f64 holds each exactly
-  const Tensor picked =
-      embedding_forward(x.reshape({n, width}), checked_ids("rows", ids, n, x.device()), 1, {});
-  std::vector<int64_t> sizes(ids.shape().begin(), ids.shape().end());
-  sizes.insert(sizes.end(), x.shape().begin() + 1, x.shape().end());
-  return picked.reshape(Shape(sizes));
+  return checked_ids("rows", ids, x.shape()[0], x.device());
+}
+
+Tensor rows_forward(const Tensor& x, const IdColumns& ids) {
+  const Shape &s = x.shape(), picked = ids.shape();
+  std::vector<int64_t> sizes(picked.begin(), picked.end());
+  sizes.insert(sizes.end(), s.begin() + 1, s.end());
+  return embedding_forward(x.reshape({s[0], s.after(0)}), ids, 1, {}).reshape(Shape(sizes));
+}
+
+Tensor rows(const Tensor& x, const Tensor& ids) {
+  const IdColumns checked = row_ids(x, ids);
+  if (x.dtype() != DType::i32) return rows_forward(x, checked);
+  return rows_forward(x.to(DType::f64), checked).to(DType::i32);  // f64 holds each exactly
 }
 
 namespace {
@@ -97,6 +105,9 @@ AttentionResult attention_forward(const Qkv& x, const AttentionSpec& asked) {
   check_apart(x.k, x.v, spec.d_model);
   const int64_t batch = x.q.tensor.shape()[0], queries = x.q.tensor.shape()[1], keys = x.k.tensor.shape()[1];
   check(x.v.tensor.shape()[1] == keys, "attention: ", keys, " keys but ", x.v.tensor.shape()[1], " values");
+  check(std::max({batch * spec.heads, queries, keys, spec.d_model}) <= INT32_MAX,
+        "attention: sizes above 2^31: queries ", x.q.tensor.shape(), ", keys ", x.k.tensor.shape(), ", ",
+        spec.heads, " heads");
   check_probability("attention", spec.dropout);
   check(spec.dropout == 0 || spec.draw, "attention: dropout needs a draw of a generator");
   if (Tensor& lengths = spec.key_lengths) {
@@ -118,6 +129,7 @@ CrossEntropyResult cross_entropy_forward(const Tensor& z, const IdColumns& targe
   const Shape& s = z.shape();
   check(s.rank() >= 1 && s.before(-1) == target.size(), "cross_entropy: logits ", s, " do not fit ",
         target.size(), " targets");
+  check_row_length("cross_entropy", s);
   check(spec.smoothing >= 0 && spec.smoothing <= 1, "cross_entropy: expected smoothing in [0, 1], got ",
         spec.smoothing);
   const bool pad_column =
@@ -140,6 +152,7 @@ CrossEntropyResult prior_cross_entropy_forward(const Tensor& z, const Tensor& pr
   const Shape& s = z.shape();
   check(s.rank() >= 1 && s.before(-1) == target.size(), "prior_cross_entropy: logits ", s, " do not fit ",
         target.size(), " targets");
+  check_row_length("prior_cross_entropy", s);
   check(prior.shape() == Shape{s[-1]}, "prior_cross_entropy: expected a prior [", s[-1], "], got ",
         prior.shape());
   const CrossEntropyResult result{Tensor::like(z, s.without_last()), {}, Tensor::like(z, {target.size(), 2})};

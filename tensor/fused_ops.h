@@ -37,7 +37,9 @@ Tensor embedding_forward(const Tensor& table, const IdColumns& ids, double scale
 Tensor embedding(const Tensor& table, const IdColumns& ids, double scale = 1, const Tensor& positions = {});
 
 // The rows of x [N, ..] that ids i32 name, in their order -> the ids' shape and x's other axes. x has any
-// dtype.
+// dtype; rows_forward takes real ones, and ids as row_ids returns them.
+IdColumns row_ids(const Tensor& x, const Tensor& ids);
+Tensor rows_forward(const Tensor& x, const IdColumns& ids);
 Tensor rows(const Tensor& x, const Tensor& ids);
 
 struct AttentionResult {

@@ -114,6 +114,7 @@ Mask first_largest(const Tensor& ids, int64_t n) {
 }
 
 Tensor max(const Tensor& x, const Axes& axes, bool keep) {
+  backend_of("max", {&x});
   const Shape rest = summed_shape("max", x.shape(), axes, false);
   const int64_t n = summed_count(x.shape(), axes);
   check(n > 0, "max: of no elements, in ", x.shape());
@@ -295,6 +296,7 @@ Tensor softmax_along(const char* op, const Tensor& x, Axis along, bool log) {
   const bool last = axis + 1 == s.rank();
   const std::vector<int> to_last = swapped(s, axis, -1);
   const Tensor rows = last ? x : permute(x, to_last), y = Tensor::like(rows);
+  check_row_length(op, rows.shape());
   kernels.softmax(rows, log, Out(y));
   return last ? y : permute(y, to_last);
 }
@@ -303,6 +305,10 @@ Tensor softmax_along(const char* op, const Tensor& x, Axis along, bool log) {
 
 Tensor softmax(const Tensor& x, Axis axis) { return softmax_along("softmax", x, axis, false); }
 Tensor log_softmax(const Tensor& x, Axis axis) { return softmax_along("log_softmax", x, axis, true); }
+
+void check_row_length(const char* op, const Shape& rows) {
+  check(rows[-1] <= int64_t{1} << 30, op, ": expected rows of at most 2^30 elements, got ", rows);
+}
 
 void check_probability(const char* op, double p) {
   check(p >= 0 && p < 1, op, ": expected a probability in [0, 1), got ", p);
@@ -318,19 +324,29 @@ void check_lengths(const char* op, const Tensor& lengths, int64_t most) {
   for (int64_t i = 0; i < lengths.size(); ++i) check_length(op, length[i], most, i);
 }
 
-Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw) {
+namespace {
+
+Backend& check_dropout(const Tensor& x, const Tensor& residual, double p) {
   Backend& kernels = backend_of("dropout", {&x, residual ? &residual : &x});
   check_probability("dropout", p);
   check(!residual || residual.shape() == x.shape(), "dropout_add: shapes differ: ", x.shape(), " and ",
         residual.shape());
+  return kernels;
+}
+
+}  // namespace
+
+Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw) {
+  Backend& kernels = check_dropout(x, residual, p);
   Tensor y = Tensor::like(x);
   kernels.dropout(x, residual, p, draw, Out(y));
   return y;
 }
 
-Tensor dropout(const Tensor& x, double p, Generator& generator) {
-  check_probability("dropout", p);
-  return p == 0 ? x : dropout(x, {}, p, generator.next_draw());
+Tensor dropout_add(const Tensor& x, const Tensor& residual, double p, Generator& generator) {
+  if (p > 0) return dropout(x, residual, p, generator.next_draw());
+  check_dropout(x, residual, p);
+  return residual ? residual + x : x;
 }
 
 }  // namespace gradus

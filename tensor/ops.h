@@ -120,8 +120,11 @@ Tensor softmax(const Tensor& x, Axis axis = -1);      // along that axis
 Tensor log_softmax(const Tensor& x, Axis axis = -1);  // its logarithm, which keeps digits near softmax 0
 
 Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& draw);  // residual or none
-Tensor dropout(const Tensor& x, double p, Generator& generator);  // takes one draw, unless p is 0
-void check_probability(const char* op, double p);                 // 0 <= p < 1
+// residual + dropout(x), or without a residual dropout(x) alone. Takes one draw, unless p is 0.
+Tensor dropout_add(const Tensor& x, const Tensor& residual, double p, Generator& generator);
+inline Tensor dropout(const Tensor& x, double p, Generator& g) { return dropout_add(x, {}, p, g); }
+void check_probability(const char* op, double p);          // 0 <= p < 1
+void check_row_length(const char* op, const Shape& rows);  // at most 2^30: kernels number places by 32 bits
 // i32 [B], each in [0, most], or none. On a device the kernel that reads them reports, at the next copy to
 // the host.
 void check_lengths(const char* op, const Tensor& lengths, int64_t most);

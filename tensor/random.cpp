@@ -64,23 +64,25 @@ void Generator::set_seed(uint64_t seed) {
   set_step(0);
 }
 
-Tensor Generator::uniform(Shape shape, double low, double high) {
+Tensor Generator::uniform(Shape shape, double low, double high, DType dtype) {
+  check(dtype != DType::i32, "uniform: expected f32 or f64, got i32");
   check(std::isfinite(high - low) && low <= high, "uniform: expected low <= high and a finite range, got ",
         low, " and ", high);
-  return draw_uniform(shape, blocks_of(next_draw()), low, high);
+  return draw_uniform(shape, blocks_of(next_draw()), low, high).to(dtype);
 }
 
-Tensor Generator::normal(Shape shape, double deviation) {
+Tensor Generator::normal(Shape shape, double deviation, DType dtype) {
+  check(dtype != DType::i32, "normal: expected f32 or f64, got i32");
   check(std::isfinite(deviation) && deviation >= 0, "normal: expected a finite deviation >= 0, got ",
         deviation);
-  return draw_normal(shape, blocks_of(next_draw()), deviation);
+  return draw_normal(shape, blocks_of(next_draw()), deviation).to(dtype);
 }
 
 Init::Init(Kind k, double v) : kind(k), value(v) {
   check(std::isfinite(v) && (k == Kind::constant || v >= 0) && (k != Kind::uniform || std::isfinite(2 * v)),
         "init: expected a finite ",
         k == Kind::constant  ? "constant"
-        : k == Kind::uniform ? "bound >= 0"
+        : k == Kind::uniform ? "bound >= 0 whose double is finite"
                              : "deviation >= 0",
         ", got ", v);
 }

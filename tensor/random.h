@@ -70,9 +70,10 @@ class Generator {
   uint64_t seed() const { return seed_; }
   void set_seed(uint64_t seed);  // and step 0
 
-  // Uniform in [low, high), or normal, in f64 on the CPU; each call is one draw.
-  Tensor uniform(Shape shape, double low, double high);
-  Tensor normal(Shape shape, double deviation);
+  // Uniform in [low, high), or normal, on the CPU; each call is one draw. Numbers of f32 are those of f64,
+  // rounded.
+  Tensor uniform(Shape shape, double low, double high, DType dtype = DType::f64);
+  Tensor normal(Shape shape, double deviation, DType dtype = DType::f64);
 
  private:
   uint64_t seed_;

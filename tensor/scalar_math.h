@@ -288,11 +288,14 @@ template <class Fn> decltype(auto) visit(Compare op, Fn&& fn) {
   }
 }
 
-// In messages. An affine function is called after what one writes for it: x * 2, x + 1, 1 - x or x - 1.
+// In messages. An affine function is called after what one writes for it: x * 2, which adds -0, x + 1, 1 - x
+// or x - 1.
 constexpr const char* name_of(const UnaryOp& op) {
   constexpr const char* names[] = {"neg",  "exp", "log",     "sqrt",   "tanh", "sigmoid", "relu", "gelu",
                                    "silu", "abs", "x_log_x", "affine", "div",  "div",     "pow",  "clamp"};
-  if (op.name == Unary::affine) return op.b == 0 ? "mul" : op.a == 1 && op.b > 0 ? "add" : "sub";
+  const bool negative_shift = std::bit_cast<uint64_t>(op.b) >> 63 != 0;
+  if (op.name == Unary::affine)
+    return op.b == 0 && negative_shift ? "mul" : op.a == 1 && !negative_shift ? "add" : "sub";
   return names[static_cast<int>(op.name)];
 }
 constexpr const char* name_of(Binary op) {

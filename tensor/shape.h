@@ -49,11 +49,16 @@ class Shape {
 
 std::ostream& operator<<(std::ostream& out, const Shape& shape);  // [2, 3]
 
+// Unsigned numbers beyond int64_t, such as size() - 1 of nothing, stay what no shape has as an axis.
+template <std::integral Integer> int64_t as_axis(Integer axis) {
+  return std::in_range<int64_t>(axis) ? static_cast<int64_t>(axis) : INT64_MAX;
+}
+
 // The axis that an operation works along: a whole number. No bool and no fraction is one.
 class Axis {
  public:
   template <std::integral Integer>
-  requires(!std::same_as<Integer, bool>) Axis(Integer axis) : axis_(static_cast<int64_t>(axis)) {}
+  requires(!std::same_as<Integer, bool>) Axis(Integer axis) : axis_(as_axis(axis)) {}
   int in(const Shape& shape, const char* op) const { return shape.axis_index(axis_, op); }  // from the left
 
  private:
@@ -67,7 +72,7 @@ class Axes {
   // No bool is an axis: sum(x, {0, true}) wants sum(x, 0, true).
   template <std::integral... Integers>
   requires(sizeof...(Integers) > 0 && !(std::same_as<Integers, bool> || ...)) Axes(Integers... axes)
-      : axes_{static_cast<int64_t>(axes)...} {}
+      : axes_{as_axis(axes)...} {}
   Axes(const std::vector<int>& axes) : axes_(axes.begin(), axes.end()) {}
 
   bool all() const { return axes_.empty(); }

@@ -5,10 +5,14 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "tensor/device.h"
 
 namespace gradus {
+
+// The pad id of a loss where nothing is padding: no target has it, so any id outside [0, V) is an error.
+constexpr int32_t kNoPad = std::numeric_limits<int32_t>::min();
 
 enum class Smoothing { uniform, as_printed, others, others_not_pad };
 enum class Reduction { mean, sum, none };

@@ -122,6 +122,7 @@ bool Tensor::overlaps(const Tensor& other) const {
 }
 
 double Tensor::item() const {
+  check(storage_ != nullptr, "item: got an empty tensor");
   check(size() == 1, "item: expected one element, got shape ", shape_);
   const Tensor host = to(Device::cpu);
   return visit(dtype_, [&](auto t) { return static_cast<double>(*host.data<decltype(t)>()); });
@@ -148,7 +149,8 @@ constexpr int64_t kEdge = 3;         // to that many entries at both ends of an 
 
 template <class T> void print(std::ostream& out, const T* x, const Shape& shape, int axis, bool all) {
   if (axis == shape.rank()) {
-    out << *x;
+    if (*x != *x) out << "nan";  // whatever its sign
+    else out << *x;
     return;
   }
   const int64_t n = shape[axis], stride = shape.after(axis);

@@ -27,7 +27,7 @@ class Tensor {
   static Tensor zeros(Shape s, DType t = DType::f32, Device d = Device::cpu) { return full(s, 0, t, d); }
   static Tensor ones(Shape s, DType t = DType::f32, Device d = Device::cpu) { return full(s, 1, t, d); }
   static Tensor arange(int64_t n, Device device = Device::cpu);  // i32 [n]: 0, 1, .., n - 1
-  template <Element T>  // float, double or int32_t
+  template <Element T>                                           // float, double or int32_t
   static Tensor from(std::span<const T> values, Shape shape, Device device = Device::cpu) {
     check(static_cast<int64_t>(values.size()) == shape.numel(), "tensor: ", values.size(),
           " values for shape ", shape);
@@ -72,10 +72,10 @@ class Tensor {
   }
   size_t byte_size() const { return static_cast<size_t>(size()) * size_of(dtype_); }
 
-  Tensor reshape(Shape shape) const;            // a view; the same number of elements
+  Tensor reshape(Shape shape) const;                           // a view; the same number of elements
   Tensor reshape(std::initializer_list<int64_t> sizes) const;  // one of them may be -1: whatever is left
-  Tensor rows(int64_t from, int64_t to) const;  // a view of [from, to) along the first axis
-  Tensor to(Device device) const;               // itself when it is there already
+  Tensor rows(int64_t from, int64_t to) const;                 // a view of [from, to) along the first axis
+  Tensor to(Device device) const;                              // itself when it is there already
   // Itself when it has that dtype already. To i32 it cuts towards 0, and throws where a number has no place.
   Tensor to(DType dtype) const;
   Tensor copy() const;

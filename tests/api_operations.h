@@ -34,7 +34,8 @@ template <class X> void check_types(const X& x) {
   all_are(x + 1, 1 - x, x / x, -x, add(x, x), sub(x, x), mul(x, x), div(x, x), neg(x));
   all_are(exp(x), log(x), sqrt(x), tanh(x), sigmoid(x), relu(x), gelu(x), silu(x), abs(x), x_log_x(x));
   all_are(pow(x, 2), clamp(x, 0, 1), where(x > 0, x, x), where(x > 0, x, 0.), where(x > 0, 0., x));
-  all_are(sum(x), mean(x), max(x), softmax(x), log_softmax(x), matmul(x, x), dropout(x, 0.1, random));
+  all_are(sum(x), mean(x), max(x), softmax(x), log_softmax(x), matmul(x, x));
+  all_are(dropout(x, 0.1, random), dropout_add(x, x, 0.1, random), dropout_add(x, {}, 0.1, random));
   all_are(reshape(x, {-1}), reshape(x, Shape{4}), x.reshape({-1}), permute(x, {1, 0}), transpose(x));
   all_are(rows(x, 0, 1), rows(x, ids), slice(x, 1, 0, 1), concat({x, x}, 0), embedding(x, ids));
   const X row = rows(x, 0, 1).reshape({2});

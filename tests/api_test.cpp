@@ -150,7 +150,9 @@ TEST_CASE("api: losses are values") {
         doctest::Approx(formula.loss(0, smoothed) - entropy));
   CHECK(losses::LabelSmoothingCrossEntropy(0.1, 0)(logits, target).item() ==
         doctest::Approx(formula.loss(0, {.02, .92, .02, .02, .02})));
-  losses::TranslationLoss(5, 0, 0.1);
+  const Tensor sentence = concat({Tensor::from({0}, {1}), target}, 0).reshape({1, 3});  // with a first token
+  CHECK(losses::TranslationLoss(5, 0, 0.1)(reshape(logits, {1, 2, 5}), sentence).loss.item() ==
+        doctest::Approx(formula.loss(0, {.02, .92, .02, .02, .02})));
   std::vector<double> p;
   for (size_t j = 0; j < 5; ++j) p.push_back(std::exp(formula.log_p(0, j)));
   CHECK(losses::ConfidencePenalty(/*pad_id=*/0, losses::Reduction::mean)(logits, target).item() ==
@@ -160,6 +162,9 @@ TEST_CASE("api: losses are values") {
   const Tensor ignored = Tensor::from({1, -100}, {2});
   CHECK(losses::CrossEntropy({.pad_id = -100})(logits, ignored).item() == doctest::Approx(first));
   CHECK(contains(error_of([&] { plain(logits, ignored); }), "id -100"));
+  const Tensor minus_one = Tensor::from({1, -1}, {2});
+  CHECK(contains(error_of([&] { plain(logits, minus_one); }), "id -1 at row"));
+  CHECK(losses::CrossEntropy({.pad_id = -1})(logits, minus_one).item() == doctest::Approx(first));
   static_assert(!std::is_constructible_v<losses::CrossEntropy, double>);
   static_assert(!std::is_constructible_v<losses::LabelSmoothingLoss, int, int, double>);
   static_assert(!std::is_constructible_v<losses::LabelSmoothingCrossEntropy, int, double>);

@@ -476,7 +476,7 @@ TEST_CASE("autograd: the gradient of a value in between, where somebody asked fo
   CHECK(contains(error_of([&] { unasked.grad(); }), "say retain_grad() before backward()"));
   CHECK(contains(error_of([&] { x.detach().retain_grad(); }), "nothing here needs a gradient"));
   CHECK(error_of([&] { unasked.retain_grad(); }) ==
-        "retain_grad: backward() has passed mul already; say it before");
+        "retain_grad: backward() has passed mul already; call it before backward()");
 }
 
 TEST_CASE("autograd: retained gradients of two inputs are two tensors") {

@@ -509,8 +509,11 @@ TEST_CASE("cuda kernels: layer norm of numbers whose squares have no place in a 
     }());
     const Tensor gain = Tensor::full({d}, 1, x.dtype, x.device), bias = Tensor::zeros({d}, x.dtype, x.device);
     const Tensor y = x.empty({1, d}), statistics = x.empty({1, 3});
-    x.kernels().layer_norm((signs * 1e20).reshape({1, d}), gain, bias, 1e-5, Out(y), Out(statistics));
-    CHECK(difference(y.to(Device::cpu), signs.reshape({1, d}).to(Device::cpu)) < 1e-6);
+    for (double size : {1e20, 1e-25}) {
+      const double eps = size > 1 ? 1e-5 : 1e-60;
+      x.kernels().layer_norm((signs * size).reshape({1, d}), gain, bias, eps, Out(y), Out(statistics));
+      CHECK(difference(y.to(Device::cpu), signs.reshape({1, d}).to(Device::cpu)) < 1e-6);
+    }
   }
 }
 

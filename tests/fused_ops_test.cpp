@@ -126,6 +126,18 @@ TEST_CASE("dropout: with and without a chance to drop, the same shapes are refus
           [&] { dropout(x, 0.999995, generator); });
 }
 
+TEST_CASE("rows by ids are copies to the bit, the sign of -0 among them") {
+  const Tensor picked = rows(Tensor::from({-0.0, 0.0}, {2, 1}), ints({1, 0}));
+  CHECK((1 / picked).to_vector<double>() == std::vector<double>{INFINITY, -INFINITY});
+}
+
+TEST_CASE("layer_norm of numbers whose squares have no place in a float") {
+  const Tensor signs = Tensor::from({1.f, -1.f, -1.f, 1.f}, {1, 4}), gain = Tensor::ones({4}),
+               bias = Tensor::zeros({4});
+  CHECK(compare::distance(layer_norm(signs * 1e20, gain, bias), signs) < 1e-6);
+  CHECK(compare::distance(layer_norm(signs * 1e-25, gain, bias, 1e-60), signs) < 1e-6);
+}
+
 TEST_CASE("cross_entropy without smoothing needs no other class, under any convention") {
   const Tensor logits = random({2, 2}, 1, DType::f64), target = ints({1, 1}, {2});
   for (const Smoothing convention : {Smoothing::others, Smoothing::others_not_pad}) {

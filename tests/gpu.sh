@@ -10,8 +10,9 @@ For a machine with an NVIDIA GPU. Builds gradus with CUDA in build-cuda, and the
 that matter most first. Each has a time limit, and what it prints is also kept in $OUT/PART.txt (default build-cuda/gpu).
   tests       every test that needs a GPU                                                              180 s
   times       a training step of the toy, small and base models, and the time of its products alone     60 s
-  torch       the same beside PyTorch eager and as one CUDA graph; needs $PYTHON (default python3)      150 s
-  kernels     how long each kernel takes in a step, by ncu                                              120 s
+  torch       what the card can do, then the same beside PyTorch eager and as one CUDA graph; needs
+              PyTorch in $PYTHON (default python3)                                            40 s and 150 s
+  kernels     how long each kernel takes in three steps, by ncu                           100 s for each model
   sanitizers  every operation and every kernel under compute-sanitizer; racecheck, which is slow: kernels 150 s each
   compiled    PyTorch compiled: default, reduce-overhead and max-autotune                               400 s
   --only PART   this part alone; may be given several times
@@ -66,7 +67,7 @@ run() {  # run NAME SECONDS COMMAND...
 }
 compare() { run "$1" "$2" env BUILD="$folder" bash "$root/tests/benchmark/compare.sh" --device cuda --steps "$steps" --modes "$3"; }
 
-# The kernels of three steps of MODEL, by ncu, which reads the times from the GPU: milliseconds a step, those that take longest first.
+# The kernels of three steps of MODEL, by ncu, which reads the times from the GPU: their milliseconds together, those that take longest first.
 kernel_times() {
   ncu --clock-control none --cache-control none --metrics gpu__time_duration.sum --csv \
     "$folder/tests/benchmark" train_step --config "$1" --device cuda --steps 1 >"$out/ncu_$1.csv" || return

@@ -444,6 +444,25 @@ TEST_CASE("parameters are real numbers") {
   CHECK(equal_states(layer.state(), before));
 }
 
+TEST_CASE("a Tensor cannot be visited, because a move could not reach it") {
+  static_assert(std::invocable<nn::Visitor&, const char*, Variable&>);
+  static_assert(!std::invocable<nn::Visitor&, const char*, Tensor&>);
+}
+
+TEST_CASE("a module may hold ids, which stay ids and want no gradient") {
+  struct Lookup : nn::Module {
+    Variable ids{ints({1, 0})}, table = nn::parameter({2, 3}, 1);
+    void members(nn::Visitor& visit) override { visit("ids", ids), visit("table", table); }
+  } lookup;
+  for (bool on : {false, true}) {
+    lookup.set_requires_grad(on);
+    CHECK(lookup.table.requires_grad() == on);
+    CHECK(!lookup.ids.requires_grad());
+  }
+  lookup.to(DType::f64);
+  CHECK(lookup.ids.dtype() == DType::i32);
+}
+
 TEST_CASE("a tied weight may stand in a file under both of its names") {
   nn::TranslationModel tied = tiny_model(tiny_config(Tie::output)),
                        other = tiny_model(tiny_config(Tie::output), 5);

@@ -62,20 +62,29 @@ inline std::vector<OpCase> elementwise_cases() {
   add_binary("mul", mul, [](double a, double b) { return a * b; });
   add_binary("div", div, [](double a, double b) { return a / b; });
   // With a number c, on both sides; f32 computes with c rounded.
-  const auto add_number = [&](const std::string& name, Variable (*op)(const Variable&), double (*fn)(double)) {
+  const auto add_number = [&](const std::string& name, Variable (*op)(const Variable&),
+                              double (*fn)(double)) {
     const auto f = [op](Inputs x, Generator&) { return op(x[0]); };
     rows.push_back({name, {{{3, 4}, Values::positive}}, f, each(fn)});
     rows.push_back({name + ", large", {{{40001}, Values::positive}}, f, each(fn), 4, true});
   };
   using V = const Variable&;
-  add_number("add: x + c", [](V x) { return x + 1.1; }, [](double x) { return x + 1.1; });
-  add_number("add: c + x", [](V x) { return 1.1 + x; }, [](double x) { return 1.1 + x; });
-  add_number("sub: x - c", [](V x) { return x - 1.1; }, [](double x) { return x - 1.1; });
-  add_number("sub: c - x", [](V x) { return 1.1 - x; }, [](double x) { return 1.1 - x; });
-  add_number("mul: x c", [](V x) { return x * -1.7; }, [](double x) { return x * -1.7; });
-  add_number("mul: c x", [](V x) { return -1.7 * x; }, [](double x) { return -1.7 * x; });
-  add_number("div: x / c", [](V x) { return x / 1.1; }, [](double x) { return x / 1.1; });
-  add_number("div: c / x", [](V x) { return 1.1 / x; }, [](double x) { return 1.1 / x; });
+  add_number(
+      "add: x + c", [](V x) { return x + 1.1; }, [](double x) { return x + 1.1; });
+  add_number(
+      "add: c + x", [](V x) { return 1.1 + x; }, [](double x) { return 1.1 + x; });
+  add_number(
+      "sub: x - c", [](V x) { return x - 1.1; }, [](double x) { return x - 1.1; });
+  add_number(
+      "sub: c - x", [](V x) { return 1.1 - x; }, [](double x) { return 1.1 - x; });
+  add_number(
+      "mul: x c", [](V x) { return x * -1.7; }, [](double x) { return x * -1.7; });
+  add_number(
+      "mul: c x", [](V x) { return -1.7 * x; }, [](double x) { return -1.7 * x; });
+  add_number(
+      "div: x / c", [](V x) { return x / 1.1; }, [](double x) { return x / 1.1; });
+  add_number(
+      "div: c / x", [](V x) { return 1.1 / x; }, [](double x) { return 1.1 / x; });
   rows.push_back(
       {"mul: with itself", {{{3, 4}}}, [](Inputs x, Generator&) { return x[0] * x[0]; }, each([](double a) {
          return a * a;
@@ -122,14 +131,16 @@ inline std::vector<OpCase> where_cases() {
   add("a scalar beside a matrix", {3, 4}, {}, {3, 4});
   add("large", {300, 70}, {300, 1}, {70}, true);
   const Shape shape{3, 4};
-  rows.push_back({"where: a number elsewhere",
-                  {{shape}},
-                  [=](Inputs x, Generator&) { return where(real_like(x[0], mask_values(shape), shape), x[0], 2.5); },
-                  [=](Arrays x) { return chosen(x[0], Array({}, {2.5}), shape); }});
-  rows.push_back({"where: a number there",
-                  {{shape}},
-                  [=](Inputs x, Generator&) { return where(real_like(x[0], mask_values(shape), shape), 2.5, x[0]); },
-                  [=](Arrays x) { return chosen(Array({}, {2.5}), x[0], shape); }});
+  rows.push_back(
+      {"where: a number elsewhere",
+       {{shape}},
+       [=](Inputs x, Generator&) { return where(real_like(x[0], mask_values(shape), shape), x[0], 2.5); },
+       [=](Arrays x) { return chosen(x[0], Array({}, {2.5}), shape); }});
+  rows.push_back(
+      {"where: a number there",
+       {{shape}},
+       [=](Inputs x, Generator&) { return where(real_like(x[0], mask_values(shape), shape), 2.5, x[0]); },
+       [=](Arrays x) { return chosen(Array({}, {2.5}), x[0], shape); }});
   return rows;
 }
 

@@ -343,6 +343,10 @@ TEST_CASE("optimisers: one parameter twice, and one name for two") {
   const Variable a = random_leaf({2}, 1), b = random_leaf({2}, 2);
   CHECK(contains(error_of([&] { Adam({{"", a}, {"", b}}); }), "adam: two parameters are called ''"));
   CHECK(contains(error_of([&] { Sgd({{"a", a}, {"b", a}}); }), "sgd: b and a share elements"));
+  CHECK(contains(error_of([&] {
+                   Sgd({{.parameters = {{"a", a}}}, {.parameters = {{"a", a}}}});
+                 }),
+                 "sgd: a is there twice; a parameter stands in one group"));
   CHECK(error_of([&] { Sgd({{"c", a.detach()}}); }) == "sgd: no parameters that want a gradient");
   CHECK(contains(error_of([&] { Sgd({{"d", a * 2}}); }), "sgd: d is no leaf"));
 }
@@ -513,6 +517,12 @@ TEST_CASE(
   old["adam.passed_over.b"] = ints({53});
   CHECK(contains(error_of([&] { resumed.load(old); }),
                  "adam: of 52 steps in the file, b was passed over in 53"));
+  std::map<std::string, Tensor> wrong = adam.snapshot();
+  wrong["adam.step"] = ints({52, 52});
+  CHECK(
+      contains(error_of([&] { resumed.load(wrong); }), "adam.step is i32 [1] here and i32 [2] in the file"));
+  wrong.erase("adam.step");
+  CHECK(contains(error_of([&] { resumed.load(wrong); }), "adam.step"));
 }
 
 TEST_CASE(

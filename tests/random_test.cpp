@@ -173,6 +173,17 @@ TEST_CASE("generator: known answers, by seed, draw and step") {
   }
 }
 
+TEST_CASE("generator: in f32 the numbers of f64, rounded") {
+  for (const bool normal : {false, true}) {
+    const auto draw = [&](DType dtype) {
+      Generator random(3);
+      return normal ? random.normal({5}, 2, dtype) : random.uniform({5}, -1, 1, dtype);
+    };
+    CHECK(draw(DType::f32).to_vector<float>() == draw(DType::f64).to(DType::f32).to_vector<float>());
+    CHECK_THROWS_AS(draw(DType::i32), std::invalid_argument);
+  }
+}
+
 TEST_CASE("generator: moments of the uniform and the normal distribution") {
   constexpr int64_t n = 200'001;  // odd: the last pair is half used
   const auto moments = [](const std::vector<double>& x) {

@@ -191,6 +191,24 @@ TEST_CASE("operations: what is refused, and the words") {
   refused("softmax: expected an axis of at least 1, got axis 1 of [2, 0]", [&] { softmax(filled({2, 0})); });
   refused("dropout_add: shapes differ: [2, 3] and [2, 4]", [&] { dropout(a, b, 0.5, {}); });
   refused("dropout: expected a probability in [0, 1), got 1", [&] { dropout(a, {}, 1, {}); });
+  Generator random;
+  refused("dropout: expected f32 or f64, got i32 [2]; say .to(DType::f32)", [&] { dropout(i, 0, random); });
+  refused("dropout: got an empty tensor", [&] { dropout(Tensor(), 0, random); });
+  refused("dropout_add: shapes differ: [2, 3] and [3]", [&] { dropout_add(a, filled({3}), 0, random); });
+  const std::vector<std::pair<std::string, std::function<void()>>> names = {
+      {"add", [&] { i + 0.0; }}, {"add", [&] { i + 1; }},  {"sub", [&] { 0.0 - i; }}, {"sub", [&] { i - 1; }},
+      {"sub", [&] { 2 - i; }},   {"mul", [&] { i * 1; }},  {"mul", [&] { i * 0; }},   {"div", [&] { i / 2; }},
+      {"max", [&] { max(i); }},  {"sum", [&] { sum(i); }},
+  };
+  for (const auto& [name, operation] : names)
+    refused(name + ": expected f32 or f64, got i32 [2]; say .to(DType::f32)", operation);
+  refused("max: got an empty tensor", [] { max(Tensor()); });
+  const std::vector<int64_t> none;
+  refused("sum: no axis 9223372036854775807 in [2, 3]", [&] { sum(a, none.size() - 1); });
+  refused("softmax: no axis 9223372036854775807 in [2, 3]", [&] { softmax(a, none.size() - 1); });
+  const Tensor long_rows({0, (int64_t{1} << 30) + 1});
+  refused("softmax: expected rows of at most 2^30 elements, got [0, 1073741825]",
+          [&] { softmax(long_rows); });
 }
 
 TEST_CASE("store_columns: where it writes, and what it refuses") {
@@ -283,6 +301,8 @@ TEST_CASE("add_to: operands that overlap") {
 TEST_CASE("tensor: what has no value, and numbers that have no place in an i32") {
   CHECK(Tensor().size() == 0);
   CHECK(Tensor().version() == 0);
+  refused("item: got an empty tensor", [] { Tensor().item(); });
+  CHECK(message(-Tensor::from({double(NAN), -double(NAN)}, {2})) == "[nan, nan]  f64 [2]");
   refused("full: 3e+09 is no i32", [] { Tensor::full({1}, 3e9, DType::i32); });
   refused("full: nan is no i32", [] { Tensor::full({1}, NAN, DType::i32); });
   CHECK(Tensor::full({1}, -2147483648., DType::i32).item() == -2147483648.);

@@ -54,7 +54,7 @@ void TrainOptions::declare(Options& o) {
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
   o.add("--device", &device, "cpu|cuda", "where to train");
   o.add("--precision", &precision, "f32|tf32",
-        "of products on a GPU: tf32 is many times faster, and has three digits");
+        "of products with --device cuda: tf32 is up to five times faster, and has three digits");
   o.add("--out", &out, "DIR", "where best.safetensors, last.safetensors and log.jsonl go");
   o.add("--resume", &resume, "", "go on from DIR/last.safetensors, with its options, as if never stopped");
 }

@@ -93,7 +93,8 @@ void CpuBackend::compare(Compare op, In a, In b, Out y) {
 }
 
 void CpuBackend::where(In mask, In a, In b, Out y) {
-  if (y.shape().rank() == 0) return where(mask.reshape({1}), a.reshape({1}), b.reshape({1}), Out(y.reshape({1})));
+  if (y.shape().rank() == 0)
+    return where(mask.reshape({1}), a.reshape({1}), b.reshape({1}), Out(y.reshape({1})));
   const int64_t inner = y.shape()[-1];
   visit(y.dtype(), [&]<class T>(T) {
     const auto row_of = [&](const auto* first, const Shape& shape, int64_t row) {

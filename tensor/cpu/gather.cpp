@@ -13,12 +13,12 @@ void CpuBackend::check_ids(const char* op, const IdColumns& ids, int64_t vocab,
 void CpuBackend::embedding(In table, const IdColumns& ids, double scale, In positions, Out y) {
   const int64_t d = table.shape()[-1];  // table [V, D], y [B, count, D]
   visit_real(table.dtype(), [&]<class T>(T) {
-    const T factor = scale;
+    const T factor = scale, nothing = -0.0;  // which added to -0 keeps its sign
     cpu::parallel_rows(ids.size(), d, [&](int64_t r) {
       const T* in = table.data<T>() + ids.at(r) * d;
       const T* offset = positions ? positions.data<T>() + r % ids.count * d : nullptr;
       T* out = y.data<T>() + r * d;
-      cpu::lanes(0, d, [=](int64_t j) { out[j] = factor * in[j] + (offset ? offset[j] : T(0)); });
+      cpu::lanes(0, d, [=](int64_t j) { out[j] = factor * in[j] + (offset ? offset[j] : nothing); });
     });
   });
 }

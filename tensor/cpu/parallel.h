@@ -70,8 +70,8 @@ template <class Fn> void elementwise(int64_t n, const Fn& fn) {
 }
 
 // Sum of term(j) over [0, n): short runs are added in registers of type T, their sums in double. A plain
-// float sum over a vocabulary of 32,000 would lose three digits. Never inlined, because GCC splits the loop over
-// rows around it and then leaves one of the two copies without vector lanes: slower, and less exact.
+// float sum over a vocabulary of 32,000 would lose three digits. Never inlined, because GCC splits the loop
+// over rows around it and then leaves one of the two copies without vector lanes: slower, and less exact.
 template <class T, class Term> [[gnu::noinline]] double sum(int64_t n, const Term& fn) {
   constexpr int64_t kRun = 256;
   const Term term = fn;

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include "tensor/cpu/cpu_backend.h"
 #include "tensor/cpu/parallel.h"
@@ -52,7 +53,8 @@ void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out stati
       const double c = cpu::sum<T>(d, [=](int64_t j) { return in[j] - mu; }) / d;
       const auto squared = [=](auto offset) { return offset * offset; };
       double square = cpu::sum<T>(d, [=](int64_t j) { return squared(in[j] - mu); }) / d;
-      if (!std::isfinite(square))  // the square of 1e20 has no place in a float
+      const bool fits = square >= std::numeric_limits<T>::min() && std::isfinite(square);
+      if (!fits)  // the squares of 1e20 and of 1e-25 have no place in a float
         square = cpu::sum<double>(d, [=](int64_t j) { return squared(double{in[j]} - mu); }) / d;
       const T shift = c, rstd = 1 / std::sqrt(std::max(square - c * c, 0.) + eps);
       cpu::lanes(0, d, [=](int64_t j) { out[j] = ((in[j] - mu) - shift) * rstd * g[j] + b[j]; });

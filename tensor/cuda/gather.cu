@@ -27,7 +27,7 @@ __global__ void embedding_kernel(const T* table, DeviceIds ids, int64_t vocab, T
   const bool known = id >= 0 && id < vocab;
   for (int64_t j = blockIdx.y * kBlock + threadIdx.x; j < d; j += gridDim.y * kBlock)
     y[token * d + j] =
-        (known ? scale * table[id * d + j] : T(0)) + (positions ? positions[position * d + j] : T(0));
+        (known ? scale * table[id * d + j] : T(0)) + (positions ? positions[position * d + j] : T(-0.0));
 }
 
 constexpr int kColumns = 16 * kWarp;  // that a block of embedding_backward_kernel adds up

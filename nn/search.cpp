@@ -12,23 +12,23 @@ struct Branch : Hypothesis {  // one that may grow
 };
 using Branches = std::vector<Branch>;  // of one sentence: at most `beam`, most probable first
 
-// Branches with one token more, the most probable ones; never one that is NaN or -infinity. log_p [beam, V]
-Branches grown(const Branches& live, const double* log_p, int64_t vocab, const SearchOptions& o) {
-  Branches best;
+// Branches with one token more, the most probable ones; never one that is NaN or -infinity. log_p and ids
+// [beam, n]: the most probable tokens after each branch, in their order.
+Branches grown(const Branches& live, const double* log_p, const int32_t* ids, int64_t n,
+               const SearchOptions& o) {
+  Branches all;
   for (size_t parent = 0; parent < live.size(); ++parent)
-    for (int32_t id = 0; id < vocab; ++id) {
-      const double p = live[parent].log_probability + *log_p++;
-      const bool full = static_cast<int64_t>(best.size()) == o.beam;
-      if (!(p > (full ? best.back().log_probability : -INFINITY))) continue;  // nearly all
-      if (std::ranges::count(o.never, id) > 0) continue;
-      if (full) best.pop_back();
-      const auto place = std::ranges::upper_bound(best, p, std::greater(), &Branch::log_probability);
-      Branch& branch = *best.insert(place, live[parent]);
+    for (int64_t i = 0; i < n; ++i, ++log_p, ++ids) {
+      const double p = live[parent].log_probability + *log_p;
+      if (!(p > -INFINITY) || std::ranges::count(o.never, *ids) > 0) continue;
+      Branch& branch = all.emplace_back(live[parent]);
       branch.log_probability = p;
-      branch.ids.push_back(id);
+      branch.ids.push_back(*ids);
       branch.parent = static_cast<int32_t>(parent);
     }
-  return best;
+  std::ranges::stable_sort(all, std::greater(), &Branch::log_probability);
+  all.resize(std::min(all.size(), static_cast<size_t>(o.beam)));
+  return all;
 }
 
 // After token number n: takes out of live what ended, into best if it is better, and what can no longer win.
@@ -49,8 +49,8 @@ void settle(Branches& live, Hypothesis& best, int64_t n, const SearchOptions& o)
   });
 }
 
-void rectify(const Tensor& log_p, double eps) {
-  const double off = eps / static_cast<double>(log_p.shape()[-1]);
+void rectify(const Tensor& log_p, double eps, int64_t vocab) {
+  const double off = eps / static_cast<double>(vocab);
   for (double& l : std::span(log_p.data<double>(), static_cast<size_t>(log_p.size()))) {
     const double p = std::min(1., (std::exp(l) - off) / (1 - eps));
     l = p > 0 ? std::log(p) : -INFINITY;
@@ -74,15 +74,18 @@ std::vector<Hypothesis> beam_search(TranslationModel& model, const Tensor& sourc
   std::vector<Hypothesis> best(batch);
   std::vector<Branches> live(batch, Branches(1));
   std::vector<int32_t> ids(batch * beam, o.bos), rows;
+  // Of one branch at most `beam` tokens are among the best, beside those that `never` strikes out.
+  const int64_t most = std::min(vocab_size, o.beam + std::ssize(o.never));
   for (int64_t n = 1; !ids.empty(); ++n) {
-    const Tensor log_p = log_softmax(model.step(state, ids)).to(DType::f64).to(Device::cpu);  // [B beam, V]
-    const int64_t vocab = log_p.shape()[1];
-    if (o.rectify > 0) rectify(log_p, o.rectify);
+    const auto [values, places] = topk(log_softmax(model.step(state, ids)), most);  // [B beam, most]
+    const Tensor log_p = values.to(Device::cpu).to(DType::f64), tokens = places.to(Device::cpu);
+    if (o.rectify > 0) rectify(log_p, o.rectify, vocab_size);
     ids.clear(), rows.clear();
     int32_t row = 0;  // the first of a sentence
     for (size_t b = 0; b < batch; ++b) {
       if (live[b].empty()) continue;
-      live[b] = grown(live[b], log_p.data<double>() + row * vocab, vocab, o);
+      const int64_t first = row * most;
+      live[b] = grown(live[b], log_p.data<double>() + first, tokens.data<int32_t>() + first, most, o);
       settle(live[b], best[b], n, o);
       for (const Branch& h : live[b]) ids.push_back(h.ids.back()), rows.push_back(row + h.parent);
       while (ids.size() % beam != 0) ids.push_back(ids.back()), rows.push_back(rows.back());  // idle

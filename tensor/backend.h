@@ -155,6 +155,9 @@ class Backend {
   virtual void sum_to(In x, Out y) = 0;  // sums the axes along which y's shape would stretch to x's
   // x [outer, n, inner]: the first largest of each n, y i32 [outer, inner]; NaN is larger than all.
   virtual void argmax(In x, int axis, Out y) = 0;
+  // x [N, D]: the k largest of each row, the largest first, of equal ones the first; NaN is larger than all.
+  // values [N, k], ids i32 [N, k]
+  virtual void topk(In x, Out values, Out ids) = 0;
   virtual void permute(In x, std::span<const int> axes, Out y) = 0;
   // Copies `width` columns of `rows` rows from x to y.
   virtual void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) = 0;

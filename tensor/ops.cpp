@@ -100,6 +100,16 @@ Tensor argmax(const Tensor& x, Axis along, bool keep) {
   return y;
 }
 
+TopK topk(const Tensor& x, int64_t k) {
+  Backend& kernels = backend_of("topk", {&x});
+  const Shape& s = x.shape();
+  check(s.rank() >= 1 && k >= 1 && k <= s[-1], "topk: no ", k, " numbers in a row of ", s);
+  check_row_length("topk", s);
+  const TopK top{Tensor::like(x, s.with(-1, k)), Tensor(s.with(-1, k), DType::i32, x.device())};
+  kernels.topk(x, Out(top.values), Out(top.ids));
+  return top;
+}
+
 std::vector<int> reduced_last(const Shape& shape, const Axes& axes) {
   std::vector<int> order(static_cast<size_t>(shape.rank()));
   std::iota(order.begin(), order.end(), 0);

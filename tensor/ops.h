@@ -91,8 +91,14 @@ Tensor sum(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor mean(const Tensor& x, const Axes& axes = {}, bool keep = false);
 Tensor max(const Tensor& x, const Axes& axes = {}, bool keep = false);  // NaN is larger than all
 Tensor argmax(const Tensor& x, Axis axis, bool keep = false);           // i32: where the first largest stands
-Mask first_largest(const Tensor& ids, int64_t n);                       // [.., n]: 1 at each id of ids [..]
-std::vector<int> reduced_last(const Shape& shape, const Axes& axes);    // for permute: these axes come last
+// The k largest of each row of x [.., D], the largest first, of equal ones the first, and where they stand;
+// NaN is larger than all. Both [.., k], ids i32.
+struct TopK {
+  Tensor values, ids;
+};
+TopK topk(const Tensor& x, int64_t k);
+Mask first_largest(const Tensor& ids, int64_t n);                     // [.., n]: 1 at each id of ids [..]
+std::vector<int> reduced_last(const Shape& shape, const Axes& axes);  // for permute: these axes come last
 Tensor sum_to(const Tensor& x,
               const Shape& shape);  // undoes broadcasting from `shape`; x itself where none was
 

@@ -91,6 +91,26 @@ TEST_CASE("cuda kernels: the first number that is not finite") {
         }
 }
 
+TEST_CASE("cuda kernels: the largest of each row, of which many are equal, and some no numbers") {
+  for (int64_t d : {1, 33, 700})
+    for (int64_t k : {int64_t{1}, (d + 1) / 2, d}) {
+      std::vector<double> numbers;
+      for (int64_t i = 0; i < 3 * d; ++i)
+        numbers.push_back(i % 17 == 5    ? double(NAN)
+                          : i % 13 == 4  ? -kInfinity
+                          : i % 19 == 6  ? kInfinity
+                          : i % 11 == 10 ? -0.0
+                                         : static_cast<double>(i * 7919 % 31) - 9);
+      for (DType dtype : {DType::f32, DType::f64}) {
+        INFO("d ", d, ", k ", k, ", ", dtype);
+        const Tensor x = Tensor::from(numbers, {3, d}).to(dtype);
+        const TopK here = topk(x, k), there = topk(x.to(Device::cuda), k);
+        CHECK(there.ids.to_vector<int32_t>() == here.ids.to_vector<int32_t>());
+        CHECK(message(there.values) == message(here.values));
+      }
+    }
+}
+
 TEST_CASE("cuda kernels: embedding, of words that first come late and come again") {
   constexpr int64_t kRows = 70, kCount = 10, kVocab = 400, kColumns = 130;
   std::vector<int32_t> ids(kRows * (kCount + 2), -5);  // the columns around are nobody's

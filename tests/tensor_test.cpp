@@ -298,6 +298,22 @@ TEST_CASE("add_to: operands that overlap") {
                  "share elements"));
 }
 
+TEST_CASE("topk: the largest of each row in their order, the first of equal ones first") {
+  const double inf = INFINITY, nan = NAN;
+  const Tensor x =
+      Tensor::from({1., 3., 3., -2., -inf, nan, inf, 3., /**/ 0., -0., -1., 5., 5., 5., 5., 4.}, {2, 8});
+  const TopK all = topk(x, 8), some = topk(x.to(DType::f32), 3);
+  CHECK(all.ids.to_vector<int32_t>() ==
+        std::vector<int32_t>{5, 6, 1, 2, 7, 0, 3, 4, /**/ 3, 4, 5, 6, 7, 0, 1, 2});
+  CHECK(some.ids.to_vector<int32_t>() == std::vector<int32_t>{5, 6, 1, 3, 4, 5});
+  CHECK(message(some.values) == "[[nan, inf, 3],\n [5, 5, 5]]  f32 [2, 3]");
+  CHECK(topk(Tensor::zeros({0, 4}), 2).ids.shape() == Shape{0, 2});
+  refused("topk: no 9 numbers in a row of [2, 8]", [&] { topk(x, 9); });
+  refused("topk: no 0 numbers in a row of [2, 8]", [&] { topk(x, 0); });
+  refused("topk: no 1 numbers in a row of []", [] { topk(Tensor::ones({}), 1); });
+  refused("topk: expected f32 or f64, got i32 [2]; say .to(DType::f32)", [] { topk(ints({1, 2}), 1); });
+}
+
 TEST_CASE("tensor: what has no value, and numbers that have no place in an i32") {
   CHECK(Tensor().size() == 0);
   CHECK(Tensor().version() == 0);

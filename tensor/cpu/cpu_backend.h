@@ -27,6 +27,7 @@ class CpuBackend final : public Backend {
 
   void sum_to(In x, Out y) override;
   void argmax(In x, int axis, Out y) override;
+  void topk(In x, Out values, Out ids) override;
   void permute(In x, std::span<const int> axes, Out y) override;
   void copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) override;
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "tensor/cpu/cpu_backend.h"
@@ -67,6 +69,26 @@ void CpuBackend::argmax(In x, int axis, Out y) {
       for (int64_t j = 1; j < n && in[best * inner] == in[best * inner]; ++j)
         if (!(in[j * inner] <= in[best * inner])) best = j;
       y.data<int32_t>()[i] = static_cast<int32_t>(best);
+    });
+  });
+}
+
+void CpuBackend::topk(In x, Out values, Out ids) {
+  const int64_t n = x.shape()[-1], k = values.shape()[-1];
+  visit_real(x.dtype(), [&]<class T>(T) {
+    cpu::parallel_rows(x.shape().before(-1), n, [&](int64_t r) {
+      const T* in = x.data<T>() + r * n;
+      std::vector<int32_t> order(n);
+      std::iota(order.begin(), order.end(), 0);
+      std::partial_sort(order.begin(), order.begin() + k, order.end(), [in](int32_t a, int32_t b) {
+        const bool a_is_nan = in[a] != in[a], b_is_nan = in[b] != in[b];
+        if (in[a] == in[b] || (a_is_nan && b_is_nan)) return a < b;
+        return !b_is_nan && (a_is_nan || in[a] > in[b]);
+      });
+      for (int64_t i = 0; i < k; ++i) {
+        values.data<T>()[r * k + i] = in[order[i]];
+        ids.data<int32_t>()[r * k + i] = order[i];
+      }
     });
   });
 }

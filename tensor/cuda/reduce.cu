@@ -1,4 +1,6 @@
-#include "tensor/cuda/launch.cuh"
+#include <bit>
+
+#include "tensor/cuda/rows.cuh"
 #include "tensor/cuda/strided.cuh"
 
 namespace gradus {
@@ -68,6 +70,34 @@ template <class T> struct FirstLargest {  // of n places, `inner` elements apart
   }
 };
 
+// A number in the order of topk: NaN is the largest, and -0 is 0.
+template <class T> __device__ int64_t rank_of(T x) {
+  if (x != x) return INT64_MAX;
+  const int64_t bits = std::bit_cast<int64_t>(double{x} + 0.);
+  return bits < 0 ? bits ^ INT64_MAX : bits;
+}
+
+// One block a row. Each round looks through the row for the largest of those that come after the last one.
+template <class T> __global__ void topk_rows(int64_t d, int k, const T* x, T* values, int32_t* ids) {
+  const T* in = x + blockIdx.x * d;
+  int64_t last_rank = INT64_MAX, last_place = -1;
+  for (int i = 0; i < k; ++i) {
+    int64_t rank = INT64_MIN, place = d;
+    each(d, [&](int64_t j) {
+      const int64_t own = rank_of(in[j]);
+      const bool left = own < last_rank || (own == last_rank && j > last_place);
+      if (!left || (place < d && own <= rank)) return;
+      rank = own;
+      place = j;
+    });
+    last_rank = block_reduce(rank, INT64_MIN, Max{});
+    last_place = -block_reduce(rank == last_rank ? -place : -d, -d, Max{});
+    if (threadIdx.x > 0) continue;
+    values[int64_t{blockIdx.x} * k + i] = in[last_place];
+    ids[int64_t{blockIdx.x} * k + i] = static_cast<int32_t>(last_place);
+  }
+}
+
 template <class T>
 __global__ void copy_columns_kernel(int64_t elements, int64_t width, const T* x, int64_t x_pitch, T* y,
                                     int64_t y_pitch) {
@@ -91,6 +121,12 @@ void CudaBackend::sum_to(In x, Out y) {
 void CudaBackend::argmax(In x, int axis, Out y) {
   visit_real(x.dtype(), [&]<class T>(T) {
     map(y.size(), y.data<int32_t>(), FirstLargest<T>{x.data<T>(), x.shape()[axis], x.shape().after(axis)});
+  });
+}
+
+void CudaBackend::topk(In x, Out values, Out ids) {
+  visit_real(x.dtype(), [&]<class T>(T) {
+    launch(topk_rows<T>, row_blocks(x), x.shape()[-1], values.shape()[-1], x, values, ids);
   });
 }
 

@@ -140,15 +140,12 @@ void train(Gpt& model, const std::vector<int32_t>& text, const Settings& s) {
 
 // One of the `top_k` likeliest characters (0: of all), by its probability at this temperature.
 int32_t sample(const Tensor& logits, const Settings& s, std::mt19937_64& random) {
-  std::vector<double> p = logits.to(DType::f64).to_vector<double>();
-  std::vector<double> sorted = p;
-  std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  const double least = s.top_k > 0 ? sorted[static_cast<size_t>(s.top_k) - 1] : -INFINITY;
-  double total = 0;
-  for (double& x : p) total += x = x < least ? 0 : std::exp((x - sorted[0]) / s.temperature);
-  double rest = total * static_cast<double>(random() >> 11) * 0x1p-53;
-  const auto chosen = std::find_if(p.begin(), p.end(), [&](double x) { return (rest -= x) < 0; });
-  return static_cast<int32_t>(std::min(chosen, p.end() - 1) - p.begin());
+  const auto [scores, ids] = topk(logits, s.top_k > 0 ? s.top_k : logits.size());
+  std::vector<double> p = softmax(scores.to(DType::f64) / s.temperature).to_vector<double>();
+  double rest = static_cast<double>(random() >> 11) * 0x1p-53;  // uniform in [0, 1)
+  int64_t chosen = 0;
+  while (chosen + 1 < ids.size() && (rest -= p[static_cast<size_t>(chosen)]) >= 0) ++chosen;
+  return static_cast<int32_t>(ids.at({chosen}));
 }
 
 std::string write(Gpt& model, const Alphabet& alphabet, const Settings& s) {

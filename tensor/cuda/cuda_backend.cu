@@ -7,26 +7,6 @@ namespace gradus {
 namespace cuda {
 namespace {
 
-Runtime start() {
-  // cuBLAS may need scratch memory. Given once, no product has to allocate; 32 MiB is what NVIDIA advises for
-  // Hopper.
-  constexpr size_t kWorkspace = size_t{32} << 20;
-  constexpr size_t kStatic = 1024;
-  Runtime r{};
-  cudaDeviceProp device;
-  void *workspace = nullptr, *slot = nullptr;
-  CUDA_CHECK(cudaStreamCreateWithFlags(&r.stream, cudaStreamNonBlocking));
-  CUDA_CHECK(cublas<decltype(cublasCreate)>("cublasCreate_v2")(&r.blas));
-  CUDA_CHECK(cublas<decltype(cublasSetStream)>("cublasSetStream_v2")(r.blas, r.stream));
-  CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
-  CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(r.blas, workspace, kWorkspace));
-  CUDA_CHECK(cudaMallocHost(&slot, sizeof(OutOfRange)));
-  r.error_slot = new (slot) OutOfRange{};
-  CUDA_CHECK(cudaGetDeviceProperties(&device, 0));
-  r.shared_bytes = device.sharedMemPerBlockOptin - kStatic;
-  return r;
-}
-
 [[noreturn]] void fail(const char* call, const std::string& why, const char* file, int line) {
   const std::string_view path = file, name = path.substr(path.rfind('/') + 1);
   throw std::runtime_error(message("cuda: ", call, ": ", why, " (", name, ", line ", line, ")"));
@@ -39,6 +19,40 @@ void check_call(cudaError_t s, const char* call, const char* file, int line) {
 }
 void check_call(cublasStatus_t s, const char* call, const char* file, int line) {
   if (s != CUBLAS_STATUS_SUCCESS) fail(call, message("cuBLAS status ", int(s)), file, line);
+}
+
+namespace {
+
+// call(), and if that fails again, when memory that only waits for its next use has been given back.
+template <class Call> auto twice(const Call& call) {
+  const auto status = call();
+  if (static_cast<int>(status) == 0) return status;
+  cudaGetLastError();  // forget it
+  release_cached_memory(Device::cuda);
+  return call();
+}
+
+}  // namespace
+
+Runtime start() {
+  // cuBLAS may need scratch memory. Given once, no product has to allocate; 32 MiB is what NVIDIA advises for
+  // Hopper.
+  constexpr size_t kWorkspace = size_t{32} << 20;
+  constexpr size_t kStatic = 1024;
+  Runtime r{};
+  cudaDeviceProp device;
+  void *workspace = nullptr, *slot = nullptr;
+  const auto create = cublas<decltype(cublasCreate)>("cublasCreate_v2");
+  CUDA_CHECK(cudaStreamCreateWithFlags(&r.stream, cudaStreamNonBlocking));
+  check_call(twice([&] { return create(&r.blas); }), "cublasCreate", __FILE__, __LINE__);
+  CUDA_CHECK(cublas<decltype(cublasSetStream)>("cublasSetStream_v2")(r.blas, r.stream));
+  check_call(twice([&] { return cudaMalloc(&workspace, kWorkspace); }), "cudaMalloc", __FILE__, __LINE__);
+  CUDA_CHECK(cublas<decltype(cublasSetWorkspace)>("cublasSetWorkspace_v2")(r.blas, workspace, kWorkspace));
+  CUDA_CHECK(cudaMallocHost(&slot, sizeof(OutOfRange)));
+  r.error_slot = new (slot) OutOfRange{};
+  CUDA_CHECK(cudaGetDeviceProperties(&device, 0));
+  r.shared_bytes = device.sharedMemPerBlockOptin - kStatic;
+  return r;
 }
 
 const Runtime& runtime() {

@@ -9,16 +9,26 @@
 
 #include "tests/cuda_emulator/cuda_runtime.h"
 
-enum cublasStatus_t { CUBLAS_STATUS_SUCCESS = 0, CUBLAS_STATUS_INVALID_VALUE = 7 };
+enum cublasStatus_t {
+  CUBLAS_STATUS_SUCCESS = 0,
+  CUBLAS_STATUS_ALLOC_FAILED = 3,
+  CUBLAS_STATUS_INVALID_VALUE = 7
+};
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
 enum cublasMath_t { CUBLAS_DEFAULT_MATH = 0, CUBLAS_TF32_TENSOR_OP_MATH = 3 };
 struct cublasContext {
+  void* memory = nullptr;  // of the device
   cudaStream_t stream{};
   cublasMath_t math = CUBLAS_DEFAULT_MATH;
 };
 using cublasHandle_t = cublasContext*;
 
-inline auto cublasCreate(cublasHandle_t* h) { return *h = new cublasContext{}, CUBLAS_STATUS_SUCCESS; }
+inline cublasStatus_t cublasCreate(cublasHandle_t* h) {
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, size_t{1} << 20) != cudaSuccess) return CUBLAS_STATUS_ALLOC_FAILED;
+  *h = new cublasContext{memory};
+  return CUBLAS_STATUS_SUCCESS;
+}
 inline auto cublasSetStream(cublasHandle_t h, cudaStream_t s) { return h->stream = s, CUBLAS_STATUS_SUCCESS; }
 inline auto cublasSetMathMode(cublasHandle_t h, cublasMath_t m) { return h->math = m, CUBLAS_STATUS_SUCCESS; }
 inline cublasStatus_t cublasSetWorkspace(cublasHandle_t, void* memory, size_t bytes) {

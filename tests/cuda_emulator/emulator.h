@@ -45,6 +45,7 @@ inline std::map<const void*, size_t> allowed_shared;  // by kernel, where it ask
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
 struct Stream;
 void enqueue(Stream*, std::function<void()> work);
+size_t memory_in_use();
 bool on_device(const void* first, size_t bytes);  // within one block of device memory
 
 }  // namespace emulator

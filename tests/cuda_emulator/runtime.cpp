@@ -68,6 +68,7 @@ void drain(Stream& stream) {
 }  // namespace
 
 void enqueue(Stream* stream, std::function<void()> work) { stream->push_back(std::move(work)); }
+size_t memory_in_use() { return in_use; }
 bool on_device(const void* first, size_t bytes) { return within(blocks, first, bytes); }
 
 // A word is an address of the host if a page is mapped there. Of the host's pages a kernel may be given two

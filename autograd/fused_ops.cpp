@@ -37,24 +37,39 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
                 });
 }
 
+namespace {
+
+// By the rows [from, from + M) of w and b, which are `weight` [M, K] and `bias` [M].
 // y = f(pre), pre = x w^T + b:  dpre = dy f'(pre), dx = dpre w, dw = dpre^T x, db = sum of dpre over rows
-Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<UnaryOp> activation) {
+Variable linear_by(const Variable& x, const Variable& w, const Variable& b, const Tensor& weight,
+                   const Tensor& bias, int64_t from, std::optional<UnaryOp> activation) {
   // Of the activation's argument and value, what its slope reads and no more.
   const bool keep_pre = activation && visit(*activation, [](auto fn) { return fn.needs_x; });
   const bool keep_y = activation && visit(*activation, [](auto fn) { return fn.needs_y; });
-  const auto [y, pre] = linear_forward(x.value(), w.value(), value_if_any(b), activation, keep_pre);
-  const auto rule = [x = saved_for(w, x.value()), w = saved_for(x, w.value()), shape = x.shape(), activation,
-                     pre = Saved(pre), y = keep_y ? Saved(y) : Saved()](const Tensor& dy, Gradients d) {
+  const auto [y, pre] = linear_forward(x.value(), weight, bias, activation, keep_pre);
+  const auto rule = [x = saved_for(w, x.value()), w = saved_for(x, weight), shape = x.shape(), activation,
+                     from, pre = Saved(pre), y = keep_y ? Saved(y) : Saved()](const Tensor& dy, Gradients d) {
     const Tensor dpre = activation ? unary_backward(*activation, pre, y, dy) : dy;
     const int64_t n = dpre.shape().before(-1), m = dpre.shape()[-1];
     const Tensor dpre_rows = dpre.reshape({n, m});
     if (d[0]) d[0] += matmul(dpre_rows, w).reshape(shape);
     if (d[1]) {  // dw [m, k] += dpre [n, m]^T x [n, k]
-      backend(dy.device()).gemm({m, shape[-1], n, true, false}, dpre, x, 1, d[1].buffer());
+      const Out dw(d[1].buffer().rows(from, from + m));
+      backend(dy.device()).gemm({m, shape[-1], n, true, false}, dpre, x, 1, dw);
     }
-    d[2] += dpre_rows;
+    if (d[2]) add_sum_to(d[2].buffer().rows(from, from + m), dpre_rows);
   };
   return record("linear", y, {x, w, b}, rule);
+}
+
+}  // namespace
+
+Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<UnaryOp> activation) {
+  return linear_by(x, w, b, w.value(), value_if_any(b), 0, activation);
+}
+
+Variable linear_rows(const Variable& x, const Variable& w, const Variable& b, int64_t from, int64_t to) {
+  return linear_by(x, w, b, w.value().rows(from, to), b ? b.value().rows(from, to) : Tensor(), from, {});
 }
 
 // y = residual + x kept / (1 - p):

@@ -94,6 +94,9 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
 Variable linear(const Variable& x, const Variable& w, const Variable& b,
                 std::optional<UnaryOp> activation = {});
 
+// linear by the rows [from, to) of w and b alone. Their gradients go straight into those rows.
+Variable linear_rows(const Variable& x, const Variable& w, const Variable& b, int64_t from, int64_t to);
+
 // residual + dropout(x), or without a residual dropout(x) alone. Each call takes one draw from the generator,
 // unless p is 0.
 Variable dropout_add(const Variable& x, const Variable& residual, double p, Generator& generator);

@@ -73,13 +73,16 @@ Gradient& Gradient::operator+=(Tensor gradient) {
         running_rule, ": the gradient of an input ", node_->dtype, " ", node_->shape, " on ", node_->device,
         " came as ", gradient ? name_of(gradient.dtype()) : "an empty tensor", " ", gradient.shape(), " on ",
         gradient.device());
-  gradient = sum_to(gradient, node_->shape);
   // A rule may hand one tensor to two inputs, so a block is written only when nobody else holds it or when it
   // was made for this node. A leaf's block is its own from the start: others look at it, and must see the
   // sum.
-  if (!grad) grad = node_->leaf() && !gradient.unique() ? gradient.copy() : std::move(gradient);
-  else if (node_->owns_grad || grad.unique()) add_to(grad, gradient);
-  else grad = grad + gradient;
+  if (grad && (node_->owns_grad || grad.unique())) {
+    add_sum_to(grad, gradient);
+    return *this;
+  }
+  gradient = sum_to(gradient, node_->shape);
+  if (grad) grad = grad + gradient;
+  else grad = node_->leaf() && !gradient.unique() ? gradient.copy() : std::move(gradient);
   return *this;
 }
 

@@ -56,7 +56,7 @@ class MultiHeadAttention : public Module {
   }
 
   Variable project(const Variable& x, int64_t from, int64_t to) const {  // by these rows of in_proj_weight
-    return linear(x, rows(in_proj_weight_, from, to), rows(in_proj_bias_, from, to));
+    return linear_rows(x, in_proj_weight_, in_proj_bias_, from, to);
   }
 
   Variable attend(const Columns& q, const Columns& k, const Columns& v, const Tensor& key_lengths,

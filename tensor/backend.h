@@ -152,7 +152,8 @@ class Backend {
   virtual int64_t first_nonfinite(In x) = 0;  // its index, or -1
 
   // reduce and rearrange
-  virtual void sum_to(In x, Out y) = 0;  // sums the axes along which y's shape would stretch to x's
+  // Sums the axes along which y's shape would stretch to x's; y += that where `add` says so.
+  virtual void sum_to(In x, bool add, Out y) = 0;
   // x [outer, n, inner]: the first largest of each n, y i32 [outer, inner]; NaN is larger than all.
   virtual void argmax(In x, int axis, Out y) = 0;
   // x [N, D]: the k largest of each row, the largest first, of equal ones the first; NaN is larger than all.

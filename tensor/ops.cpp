@@ -67,13 +67,22 @@ Tensor reduced(const char* op, const Tensor& x, const Shape& shape) {
   check(broadcast(op, x.shape(), shape) == x.shape(), op, ": ", shape, " does not broadcast to ", x.shape());
   if (shape == x.shape()) return x;
   Tensor y = Tensor::like(x, shape);
-  kernels.sum_to(x, Out(y));
+  kernels.sum_to(x, /*add=*/false, Out(y));
   return y;
 }
 
 }  // namespace
 
 Tensor sum_to(const Tensor& x, const Shape& shape) { return reduced("sum_to", x, shape); }
+
+void add_sum_to(const Tensor& y, const Tensor& x) {
+  if (x.shape() == y.shape()) return add_to(y, x);
+  Backend& kernels = backend_of("add_sum_to", {&y, &x});
+  check(broadcast("add_sum_to", x.shape(), y.shape()) == x.shape(), "add_sum_to: ", y.shape(),
+        " does not broadcast to ", x.shape());
+  kernels.sum_to(y.overlaps(x) ? x.copy() : x, /*add=*/true, Out(y));
+  y.mark_changed();
+}
 
 Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
   const Shape kept = summed_shape("sum", x.shape(), axes, true);

@@ -55,6 +55,9 @@ template <class X> Tensor& operator/=(Tensor& x, const X& y) { return x = x / y;
 void add_to(const Tensor& y,
             const Tensor& x);  // y += x, in place; x broadcasts to y's shape, and may overlap it
 
+// y += x, in place, summed over the axes along which y would stretch to x.
+void add_sum_to(const Tensor& y, const Tensor& x);
+
 // What a comparison gives: i32, 1 where it holds and 0 elsewhere. It is no condition for `if`: say which of
 // its elements you mean.
 class Mask : public Tensor {

@@ -5,9 +5,9 @@
 
 namespace gradus::allocations {
 
-thread_local bool watched = false;
-thread_local int64_t made = 0;
-thread_local int64_t fails_at = -1;
+constinit thread_local bool watched = false;
+constinit thread_local int64_t made = 0;
+constinit thread_local int64_t fails_at = -1;
 
 }  // namespace gradus::allocations
 
@@ -17,6 +17,13 @@ void* operator new(size_t size) {
   void* block = std::malloc(size > 0 ? size : 1);
   if (!block) throw std::bad_alloc();
   return block;
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
 }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, size_t) noexcept { std::free(block); }

@@ -5,8 +5,9 @@
 
 namespace gradus::allocations {
 
-extern thread_local bool watched;
-extern thread_local int64_t made;      // while watched
-extern thread_local int64_t fails_at;  // the number of the one that throws std::bad_alloc; -1: none does
+extern constinit thread_local bool watched;
+extern constinit thread_local int64_t made;  // while watched
+extern constinit thread_local int64_t
+    fails_at;  // the number of the one that throws std::bad_alloc; -1: none does
 
 }  // namespace gradus::allocations

@@ -142,9 +142,12 @@ TEST_CASE("cuda kernels: sums along an axis, by a thread or a block each, in one
   for (const Shape& size : sizes) {
     INFO(size);
     same_on_both(256, [&](Draws x) {
-      const Tensor in = x.normal(size), y = x.empty(size.with(1, 1));
-      x.kernels().sum_to(in, Out(y));
-      return std::vector{y};
+      const Tensor in = x.normal(size), y = x.empty(size.with(1, 1)), more = x.normal(size.with(1, 1));
+      x.kernels().sum_to(in, /*add=*/false, Out(y));
+      x.kernels().sum_to(in, /*add=*/true, Out(more));
+      const Tensor same = x.normal(size);  // no axis to sum
+      x.kernels().sum_to(in, /*add=*/true, Out(same));
+      return std::vector{y, more, same};
     });
   }
 }

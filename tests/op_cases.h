@@ -310,6 +310,18 @@ inline std::vector<OpCase> product_cases() {
   };
   const auto identity = [](double x) { return x; };
   const std::vector<Input> biased{{{5, 4}}, {{3, 4}}, {{3}}}, wide{{{2, 150, 64}}, {{200, 64}}, {{200}}};
+  rows.push_back({"linear_rows: rows 1 and 2 of 5",
+                  {{{2, 3, 4}}, {{5, 4}}, {{5}}},
+                  [](Inputs x, Generator&) { return linear_rows(x[0], x[1], x[2], 1, 3); },
+                  [](Arrays x) {
+                    std::vector<double> y;
+                    for (size_t n = 0; n < 6; ++n)
+                      for (size_t m = 1; m < 3; ++m) {
+                        y.push_back(x[2].v[m]);
+                        for (size_t k = 0; k < 4; ++k) y.back() += x[0].v[4 * n + k] * x[1].v[4 * m + k];
+                      }
+                    return Array({2, 3, 2}, y);
+                  }});
   add_linear("no bias", {{{2, 3, 4}}, {{5, 4}}}, {}, identity);
   add_linear("bias", {{{2, 3, 4}}, {{5, 4}}, {{5}}}, {}, identity);
   add_linear("one row", {{{4}}, {{5, 4}}, {{5}}}, {}, identity);

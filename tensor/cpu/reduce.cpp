@@ -45,7 +45,7 @@ template <class T> void sum_axis(int64_t outer, int64_t n, int64_t inner, const 
 
 }  // namespace
 
-void CpuBackend::sum_to(In x, Out y) {
+void CpuBackend::sum_to(In x, bool add, Out y) {
   const int missing = x.shape().rank() - y.shape().rank();
   Tensor current = x;
   for (int axis = 0; axis < x.shape().rank(); ++axis) {  // one after the other; each leaves size 1
@@ -57,7 +57,9 @@ void CpuBackend::sum_to(In x, Out y) {
     });
     current = next;
   }
-  y.assign(current.reshape(y.shape()));
+  const Tensor total = current.reshape(y.shape());
+  if (add) binary(Binary::add, y, total, y);
+  else y.assign(total);
 }
 
 void CpuBackend::argmax(In x, int axis, Out y) {

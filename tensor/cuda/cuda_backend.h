@@ -27,7 +27,7 @@ class CudaBackend final : public Backend {
   void dropout(In x, In residual, double p, const Draw& draw, Out y) override;
   int64_t first_nonfinite(In x) override;
 
-  void sum_to(In x, Out y) override;
+  void sum_to(In x, bool add, Out y) override;
   void argmax(In x, int axis, Out y) override;
   void topk(In x, Out values, Out ids) override;
   void permute(In x, std::span<const int> axes, Out y) override;

@@ -10,12 +10,12 @@ using namespace cuda;
 
 constexpr int64_t kFew = 64, kRun = 8192;  // places that one thread, or one block, adds up
 
-// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each. A block has
-// `columns` sums side by side; its threads share the places of each. Four are added in the type of x, their
-// sums in double.
+// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each; or y += them. A
+// block has `columns` sums side by side; its threads share the places of each. Four are added in the type of
+// x, their sums in double.
 template <class From, class To>
 __global__ void __launch_bounds__(kSumThreads)
-    sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, int columns, To* y, int64_t sums) {
+    sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, int columns, bool add, To* y, int64_t sums) {
   constexpr int kAtOnce = 16;  // so many reads are under way
   const int lane = threadIdx.x / columns, lanes = blockDim.x / columns;
   const int64_t i = int64_t{blockIdx.x} * columns + threadIdx.x % columns, run = i / inner;
@@ -29,12 +29,12 @@ __global__ void __launch_bounds__(kSumThreads)
     for (int k = 0; k < kAtOnce; k += 4) sum += (value[k] + value[k + 1]) + (value[k + 2] + value[k + 3]);
   }
   if (lanes > 1) sum = column_reduce(sum, columns);
-  if (lane == 0 && i < sums) y[i] = static_cast<To>(sum);
+  if (lane == 0 && i < sums) y[i] = (add ? y[i] : To(0)) + static_cast<To>(sum);
 }
 
 // Sums x [outer, n, inner] to [outer, 1, inner]: runs of fixed length, then their sums. The result is y where
-// it has y's size, else new, and in double.
-Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, const Tensor& y) {
+// it has y's size, or is added to y; else it is new, and in double.
+Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, bool add, const Tensor& y) {
   const int64_t runs = std::max<int64_t>(1, (n + kRun - 1) / kRun), sums = outer * runs * inner;
   const bool last = runs == 1 && sums == y.size();
   const Tensor out =
@@ -46,10 +46,11 @@ Tensor sum_axis(const Tensor& x, int64_t outer, int64_t n, int64_t inner, const 
   const unsigned threads = n <= kFew ? kBlock : kWarp * std::min<int64_t>(warps, kSumThreads / kWarp);
   visit_real(x.dtype(), [&]<class From>(From) {
     visit_real(out.dtype(), [&]<class To>(To) {
-      launch(sum_runs<From, To>, {blocks_for(sums, columns), threads}, x, n, inner, runs, columns, out, sums);
+      launch(sum_runs<From, To>, {blocks_for(sums, columns), threads}, x, n, inner, runs, columns,
+             add && last, out, sums);
     });
   });
-  return runs > 1 ? sum_axis(out, outer, runs, inner, y) : out;
+  return runs > 1 ? sum_axis(out, outer, runs, inner, add, y) : out;
 }
 
 template <class T> struct Read {
@@ -107,15 +108,18 @@ __global__ void copy_columns_kernel(int64_t elements, int64_t width, const T* x,
 
 }  // namespace
 
-void CudaBackend::sum_to(In x, Out y) {
+void CudaBackend::sum_to(In x, bool add, Out y) {
   const int missing = x.shape().rank() - y.shape().rank();
   Tensor current = x;
   for (int axis = 0; axis < x.shape().rank(); ++axis) {  // one after the other; each leaves size 1
     const Shape s = current.shape();
     if (s[axis] == 1 || (axis >= missing && y.shape()[axis - missing] == s[axis])) continue;
-    current = sum_axis(current, s.before(axis), s[axis], s.after(axis), y).reshape(s.with(axis, 1));
+    current = sum_axis(current, s.before(axis), s[axis], s.after(axis), add, y).reshape(s.with(axis, 1));
   }
-  y.assign(current.reshape(y.shape()));  // nothing to do, but where no axis was summed
+  if (current.bytes() == y.bytes()) return;
+  const Tensor same = current.reshape(y.shape());  // no axis was summed
+  if (add) binary(Binary::add, y, same, y);
+  else y.assign(same);
 }
 
 void CudaBackend::argmax(In x, int axis, Out y) {

@@ -19,7 +19,8 @@ namespace {
 
 using Blocks = std::map<char*, size_t>;     // sizes by address
 constexpr size_t kSpace = size_t{1} << 36;  // addresses that device memory may have
-constexpr size_t kGap = 256;                // between blocks, which also begin at multiples of it
+constexpr size_t kPage = size_t{2} << 20;
+constexpr size_t kGap = 256;  // between blocks, which also begin at multiples of it
 
 Blocks blocks, pinned;  // of device memory, and of the host's that cudaMallocHost gave
 size_t in_use = 0;
@@ -39,15 +40,20 @@ bool within(const Blocks& in, const void* first, size_t bytes) {
 
 // Where device memory lies.
 char* space() {
-  static void* first = mmap(nullptr, kSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (first == MAP_FAILED) std::abort();
+  static void* const first = [] {
+    void* all = mmap(nullptr, kSpace + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) std::abort();
+    madvise(all, kSpace + kPage, MADV_HUGEPAGE);
+    return reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(all) + kPage - 1) / kPage * kPage);
+  }();
   return static_cast<char*>(first);
 }
 
-// Whether device memory can be touched.
+// Whether device memory can be touched. This takes time for each page: they are large ones, whole.
 void protect(int how) {
-  const auto last = blocks.rbegin();
-  if (last != blocks.rend()) mprotect(space(), size_t(last->first + last->second - space()), how);
+  if (blocks.empty()) return;
+  const auto [first, bytes] = *blocks.rbegin();
+  mprotect(space(), (size_t(first - space()) + bytes + kPage - 1) / kPage * kPage, how);
 }
 
 // The first place between the blocks that has room.
@@ -60,6 +66,7 @@ char* vacancy(size_t bytes) {
 
 void drain(Stream& stream) {
   ++synchronisations;
+  if (stream.empty()) return;
   protect(PROT_READ | PROT_WRITE);
   for (; !stream.empty(); stream.pop_front()) stream.front()();
   protect(PROT_NONE);

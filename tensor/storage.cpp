@@ -22,7 +22,7 @@ const bool kExactBlocks = true;
 const bool kExactBlocks = std::getenv("GRADUS_EXACT_BLOCKS") != nullptr;
 #endif
 
-thread_local const char* latest_operation = nullptr;
+thread_local const char* noted_operation = nullptr;
 
 size_t bucket_size(size_t bytes) {
   if (kExactBlocks) return bytes;
@@ -46,8 +46,7 @@ class CachingAllocator {
     if (!block.data && held() + size > limit(size)) block = idle(size, 2 * size);  // at most half is wasted
     if (!block.data) block = fresh(size);
     check_world(block.data, "out of memory on ", device_, ": asked for ", bytes, " bytes, ", use_.in_use,
-                " in use", latest_operation ? "; the latest operation is " : "",
-                latest_operation ? latest_operation : "");
+                " in use", latest_operation());
     use_.in_use += block.bytes;
     use_.peak = std::max(use_.peak, use_.in_use);
     return block;
@@ -164,7 +163,11 @@ Storage::Storage(size_t bytes, Device device) : device_(device) {
 
 Storage::~Storage() { allocator(device_).give({data_, bytes_}); }
 
-void note_operation(const char* op) { latest_operation = op; }
+void note_operation(const char* op) { noted_operation = op; }
+
+std::string latest_operation() {
+  return noted_operation ? message("; the latest operation is ", noted_operation) : "";
+}
 MemoryUse memory_use(Device device) { return allocator(device).use(); }
 void release_cached_memory(Device device) { allocator(device).release_cached(); }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "tensor/device.h"
 
@@ -35,8 +36,9 @@ class Storage {
   uint64_t version_ = 0;
 };
 
-// Kept for the message when memory runs out. A literal.
+// Kept for the message when memory runs out or a kernel fails. A literal.
 void note_operation(const char* op);
+std::string latest_operation();  // "; the latest operation is add", or nothing before the first
 
 struct MemoryUse {
   size_t in_use = 0, cached = 0, peak = 0;  // bytes; peak is the most that was in use at once

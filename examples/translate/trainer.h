@@ -160,9 +160,14 @@ class Trainer {
 
   losses::LossSums train_step() {
     adam_->set_lr(options_.learning_rate(now_.step, time_used()));
-    adam_->zero_grad();
-    const losses::LossSums sums = losses_of_step();
-    gradient_norm_ = adam_->clip_gradients(options_.clip).item();
+    losses::LossSums sums;
+    try {
+      adam_->zero_grad();
+      sums = losses_of_step();
+      gradient_norm_ = adam_->clip_gradients(options_.clip).item();
+    } catch (const std::runtime_error& error) {  // of the machine: no memory is left, or a kernel failed
+      throw std::runtime_error(message("train: step ", now_.step, ": ", error.what(), ". ", what_is_kept()));
+    }
     if (!std::isfinite(gradient_norm_) || !std::isfinite(sums.smoothed())) explain_anomaly(gradient_norm_);
     adam_->step();
     return sums;

@@ -9,7 +9,8 @@ namespace {
 
 [[noreturn]] void fail(const char* call, const std::string& why, const char* file, int line) {
   const std::string_view path = file, name = path.substr(path.rfind('/') + 1);
-  throw std::runtime_error(message("cuda: ", call, ": ", why, " (", name, ", line ", line, ")"));
+  throw std::runtime_error(
+      message("cuda: ", call, ": ", why, " (", name, ", line ", line, ")", latest_operation()));
 }
 
 }  // namespace
@@ -61,7 +62,9 @@ const Runtime& runtime() {
 }
 
 void synchronise() {
-  CUDA_CHECK(cudaStreamSynchronize(runtime().stream));
+  const cudaError_t status = cudaStreamSynchronize(runtime().stream);
+  check_call(status, "a kernel or copy failed; CUDA_LAUNCH_BLOCKING=1 in the environment shows where", __FILE__,
+             __LINE__);
   const OutOfRange bad = std::exchange(*runtime().error_slot, {});
   if (!bad.op) return;
   if (bad.position < 0) check_length(bad.op, bad.number, bad.limit, bad.row);

@@ -48,7 +48,17 @@ TEST_CASE("emulated cuda: when memory runs out, cached blocks are given back, an
   emulator::device_memory = before;
 }
 
-#ifndef __SANITIZE_ADDRESS__  // there blocks are not cached
+#ifndef __SANITIZE_ADDRESS__  // under it host memory is not refused, and blocks are not cached
+TEST_CASE("emulated cuda: a kernel that fails names the operation, and everything stays usable") {
+  const Tensor host = Tensor::ones({2}), x = exp(host.to(Device::cuda));
+  const Tensor y = Tensor::like(x);
+  CHECK_THROWS_WITH(backend(Device::cuda).binary(Binary::add, x, host, Out(y)),
+                    doctest::Contains("points to memory of the host (launch.cuh"));
+  CHECK_THROWS_WITH(backend(Device::cuda).binary(Binary::add, x, host, Out(y)),
+                    doctest::Contains("; the latest operation is exp"));
+  CHECK((x - x).to_vector<float>() == std::vector<float>{0, 0});
+}
+
 TEST_CASE("emulated cuda: cuBLAS gets the memory that waits for its next use") {
   static std::vector<cuda::Runtime> started;  // for good, as the one that all kernels share
   release_cached_memory(Device::cuda);

@@ -22,6 +22,15 @@ nll() { sed -nE 's/.*"kind": *"valid".*"nll": *([0-9.e-]+).*/\1/p' "$1/log.jsonl
 paste <(nll cpu) <(nll cuda) | awk '{ d = $1 - $2; if (d > 1e-4 || d < -1e-4) { print; bad = 1 } } END { exit bad }' ||
   fail 'the losses differ'
 
+# The reports: the same words, and numbers that are equal but for rounding.
+for device in cpu cuda; do
+  sed '/^device = /d' $device/report.html >report.$device
+  grep -oE '[0-9]+(\.[0-9]+)?' report.$device >numbers.$device
+done
+cmp <(sed -E 's/[0-9.]+/#/g' report.cpu) <(sed -E 's/[0-9.]+/#/g' report.cuda) || fail 'the reports differ'
+paste numbers.cpu numbers.cuda | awk '{ d = $1 - $2; if (d * d > 1e-4 * (1 + $1 * $1)) { print; bad = 1 } } END { exit bad }' ||
+  fail 'numbers in the reports differ'
+
 for device in cpu cuda; do
   "$translate" translate --model cuda/best.safetensors --device $device <source >translated.$device
   "$translate" evaluate --model cuda/best.safetensors --source source --target target --device $device |

@@ -29,24 +29,35 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
   return record("layer_norm", y, {x, gain, bias},
                 [x = kept_x, gain = saved_for(x, gain.value()), statistics = statistics](const Tensor& dy,
                                                                                          Gradients d) {
-                  const Tensor dx = d[0] ? Tensor::like(dy) : Tensor();
                   const Tensor& in = x ? x.get() : dy;  // for dbias alone any x will do
+                  const auto [dx, adds] = d[0].target();
                   backend(dy.device())
-                      .layer_norm_backward(dy, in, gain, statistics, Out(dx), d[1].buffer(), d[2].buffer());
-                  if (d[0]) d[0] += dx;
+                      .layer_norm_backward(dy, in, gain, statistics, adds, dx, d[1].buffer(), d[2].buffer());
                 });
 }
 
 namespace {
 
+struct Dropped {
+  double p;
+  Draw draw;
+};
+
 // By the rows [from, from + M) of w and b, which are `weight` [M, K] and `bias` [M].
-// y = f(pre), pre = x w^T + b:  dpre = dy f'(pre), dx = dpre w, dw = dpre^T x, db = sum of dpre over rows
+// y = f(pre), pre = x w^T + b:  dpre = dy f'(pre), dx = dpre w, dw = dpre^T x, db = sum of dpre over rows.
+// Where relu is followed by dropout, dpre is dy / (1 - p) where y > 0, and else 0: y itself says what was
+// kept.
 Variable linear_by(const Variable& x, const Variable& w, const Variable& b, const Tensor& weight,
-                   const Tensor& bias, int64_t from, std::optional<UnaryOp> activation) {
+                   const Tensor& bias, int64_t from, std::optional<UnaryOp> activation,
+                   const std::optional<Dropped>& dropped = {}) {
   // Of the activation's argument and value, what its slope reads and no more.
   const bool keep_pre = activation && visit(*activation, [](auto fn) { return fn.needs_x; });
   const bool keep_y = activation && visit(*activation, [](auto fn) { return fn.needs_y; });
-  const auto [y, pre] = linear_forward(x.value(), weight, bias, activation, keep_pre);
+  auto [y, pre] = linear_forward(x.value(), weight, bias, activation, keep_pre);
+  if (dropped) {
+    y = dropout(y, {}, dropped->p, dropped->draw);
+    activation = UnaryOp::scaled_relu(dropout_scale(dropout_threshold(dropped->p)));
+  }
   const auto rule = [x = saved_for(w, x.value()), w = saved_for(x, weight), shape = x.shape(), activation,
                      from, pre = Saved(pre), y = keep_y ? Saved(y) : Saved()](const Tensor& dy, Gradients d) {
     const Tensor dpre = activation ? unary_backward(*activation, pre, y, dy) : dy;
@@ -66,6 +77,13 @@ Variable linear_by(const Variable& x, const Variable& w, const Variable& b, cons
 
 Variable linear(const Variable& x, const Variable& w, const Variable& b, std::optional<UnaryOp> activation) {
   return linear_by(x, w, b, w.value(), value_if_any(b), 0, activation);
+}
+
+Variable linear_dropout(const Variable& x, const Variable& w, const Variable& b, const UnaryOp& activation,
+                        double p, Generator& generator) {
+  check_probability("dropout", p);
+  if (p == 0 || activation.name != Unary::relu) return dropout(linear(x, w, b, activation), p, generator);
+  return linear_by(x, w, b, w.value(), value_if_any(b), 0, activation, Dropped{p, generator.next_draw()});
 }
 
 Variable linear_rows(const Variable& x, const Variable& w, const Variable& b, int64_t from, int64_t to) {

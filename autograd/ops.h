@@ -94,6 +94,10 @@ Variable layer_norm(const Variable& x, const Variable& gain, const Variable& bia
 Variable linear(const Variable& x, const Variable& w, const Variable& b,
                 std::optional<UnaryOp> activation = {});
 
+// dropout(linear(x, w, b, activation), p, generator); with relu its gradient is one pass.
+Variable linear_dropout(const Variable& x, const Variable& w, const Variable& b, const UnaryOp& activation,
+                        double p, Generator& generator);
+
 // linear by the rows [from, to) of w and b alone. Their gradients go straight into those rows.
 Variable linear_rows(const Variable& x, const Variable& w, const Variable& b, int64_t from, int64_t to);
 

@@ -101,6 +101,13 @@ Out Gradient::buffer() {
   return Out(grad);
 }
 
+Gradient::Target Gradient::target() {
+  if (!node_ || node_->grad || node_->leaf()) return {buffer(), true};
+  node_->grad = Tensor(node_->shape, node_->dtype, node_->device);
+  node_->owns_grad = true;
+  return {Out(node_->grad), false};
+}
+
 Variable::Variable(Tensor value, bool requires_grad)
     : state_(std::make_shared<State>(State{std::move(value), nullptr})) {
   if (requires_grad) set_requires_grad(true);

@@ -33,6 +33,11 @@ class Linear : public Module {
     return linear(x, weight_, bias_, activation);
   }
 
+  // dropout((*this)(x, activation))
+  Variable dropped(const Variable& x, const UnaryOp& activation, double p, Generator& generator) const {
+    return linear_dropout(x, weight_, bias_, activation, p, generator);
+  }
+
   const Variable& weight() const { return weight_; }
 
  private:

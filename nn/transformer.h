@@ -48,7 +48,8 @@ class Layer : public Module {
 
   Variable feed_forward(const Variable& x, const LayerNorm& norm) {
     return residual(x, norm, [&](const Variable& h) {
-      return linear2_(add_dropped({}, linear1_(h, config_.activation)));
+      if (!training() || config_.dropout == 0) return linear2_(linear1_(h, config_.activation));
+      return linear2_(linear1_.dropped(h, config_.activation, config_.dropout, generator()));
     });
   }
 
@@ -57,10 +58,10 @@ class Layer : public Module {
   LayerNorm norm1_, norm2_;
 
  private:
-  // x + dropout(y), or without x dropout(y). A layer that drops nothing asks for no generator.
+  // x + dropout(y). A layer that drops nothing asks for no generator.
   Variable add_dropped(const Variable& x, const Variable& y) {
     if (training() && config_.dropout > 0) return dropout_add(y, x, config_.dropout, generator());
-    return x ? x + y : y;
+    return x + y;
   }
 
   TransformerConfig config_;

@@ -180,8 +180,9 @@ class Backend {
   // y = (x - mean) rstd gain + bias, rstd = 1 / sqrt(variance + eps). statistics [N, 3]: mu, c, rstd with
   // mean = mu + c, two numbers because one float cannot hold the mean of large x exactly enough.
   virtual void layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics);
-  // dx, and dgain += , dbias += ; each may be empty, and gain where dx is
-  virtual void layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias);
+  // dx, or dx += where `add` says so, and dgain += , dbias += ; each may be empty, and gain where dx is
+  virtual void layer_norm_backward(In dy, In x, In gain, In statistics, bool add, Out dx, Out dgain,
+                                   Out dbias);
   // logits [N, V]. Per row: -sum q ln p [+ sum q ln q], times its class weight; 0 where the target is pad.
   // loss is their mean or sum [], or all of them [N]. sums f64 [kLossSums]. log_sum_exp [N, 2] holds max z
   // and ln sum exp(z - max), because in float their sum would lose digits at large offsets; a row whose

@@ -106,7 +106,8 @@ void Backend::layer_norm(In x, In gain, In bias, double eps, Out y, Out statisti
 
 // With u = gain dy:  dx = rstd (u - mean(u) - h mean(u h)), dgain += sum over rows of dy h, dbias += sum of
 // dy.
-void Backend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) {
+void Backend::layer_norm_backward(In dy, In x, In gain, In statistics, bool add, Out dx, Out dgain,
+                                  Out dbias) {
   const Rows in(x), dout(dy), g(gain), kept(statistics);
   const int64_t d = in.length;
   Rows din(in.count, d), dg(1, d), db(1, d), h(1, d), u(1, d);
@@ -122,7 +123,7 @@ void Backend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, O
     const double mean_u = mean(u[0], d), mean_uh = dot(u[0], h[0], d) / static_cast<double>(d);
     for (int64_t j = 0; j < d; ++j) din[r][j] = rstd * (u[0][j] - mean_u - h[0][j] * mean_uh);
   }
-  if (dx) din.write_to(dx);
+  if (dx) add ? din.add_to(dx) : din.write_to(dx);
   if (dgain) dg.add_to(dgain);
   if (dbias) db.add_to(dbias);
 }

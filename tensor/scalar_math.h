@@ -103,7 +103,8 @@ enum class Unary {
   divide,
   reciprocal,
   pow,
-  clamp
+  clamp,
+  scaled_relu
 };
 enum class Binary { add, sub, mul, div };
 enum class Compare { less, less_equal, equal, not_equal };  // the other two swap their arguments
@@ -122,6 +123,7 @@ struct UnaryOp {
   static constexpr UnaryOp reciprocal(double numerator) { return {Unary::reciprocal, numerator, 0}; }
   static constexpr UnaryOp pow(double exponent) { return {Unary::pow, exponent, 0}; }
   static constexpr UnaryOp clamp(double low, double high) { return {Unary::clamp, low, high}; }
+  static constexpr UnaryOp scaled_relu(double scale) { return {Unary::scaled_relu, scale, 0}; }
 
  private:
   constexpr UnaryOp(Unary name_, double a_, double b_) : name(name_), a(a_), b(b_) {}
@@ -222,6 +224,14 @@ struct Clamp : SlopeReads<true, false> {  // to [low, high]; NaN stays NaN, the 
   template <class T> HOST_DEVICE T slope(T x, T) const { return x >= T(low) && x <= T(high) ? 1 : 0; }
 };
 
+struct ScaledRelu
+    : SlopeReads<false, true> {  // scale relu(x), scale > 0; relu and then dropout has its slope
+  double scale;
+  explicit ScaledRelu(const UnaryOp& op) : scale(op.a) {}
+  template <class T> HOST_DEVICE T f(T x) const { return T(scale) * Relu::f(x); }
+  template <class T> HOST_DEVICE T slope(T, T y) const { return y > 0 ? T(scale) : 0; }
+};
+
 struct Add {
   template <class T> HOST_DEVICE static T f(T a, T b) { return a + b; }
 };
@@ -266,6 +276,7 @@ template <class Fn> decltype(auto) visit(const UnaryOp& op, Fn&& fn) {
     case Unary::reciprocal: return fn(Reciprocal(op));
     case Unary::pow: return fn(Pow(op));
     case Unary::clamp: return fn(Clamp(op));
+    case Unary::scaled_relu: return fn(ScaledRelu(op));
     default: return fn(XLogX{});
   }
 }
@@ -291,8 +302,9 @@ template <class Fn> decltype(auto) visit(Compare op, Fn&& fn) {
 // In messages. An affine function is called after what one writes for it: x * 2, which adds -0, x + 1, 1 - x
 // or x - 1.
 constexpr const char* name_of(const UnaryOp& op) {
-  constexpr const char* names[] = {"neg",  "exp", "log",     "sqrt",   "tanh", "sigmoid", "relu", "gelu",
-                                   "silu", "abs", "x_log_x", "affine", "div",  "div",     "pow",  "clamp"};
+  constexpr const char* names[] = {"neg",  "exp",  "log",  "sqrt",  "tanh",       "sigmoid",
+                                   "relu", "gelu", "silu", "abs",   "x_log_x",    "affine",
+                                   "div",  "div",  "pow",  "clamp", "scaled_relu"};
   const bool negative_shift = std::bit_cast<uint64_t>(op.b) >> 63 != 0;
   if (op.name == Unary::affine)
     return op.b == 0 && negative_shift ? "mul" : op.a == 1 && !negative_shift ? "add" : "sub";

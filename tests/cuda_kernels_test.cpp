@@ -228,7 +228,7 @@ TEST_CASE("cuda kernels: layer norm") {
           const Tensor dy = x.normal({rows, d}), dgain = x.normal({d}), dbias = x.normal({d});
           const Tensor dx = x.normal({rows, d});
           FUSED(x, layer_norm(in, gain, bias, 1e-5, Out(y), Out(statistics)));
-          FUSED(x, layer_norm_backward(dy, in, gain, statistics, wanted & 1 ? Out(dx) : Out(),
+          FUSED(x, layer_norm_backward(dy, in, gain, statistics, d % 2 == 0, wanted & 1 ? Out(dx) : Out(),
                                        wanted & 2 ? Out(dgain) : Out(), wanted & 4 ? Out(dbias) : Out()));
           // mu and c may divide the mean in other ways: their sum, beside the row's rstd, is defined
           const Tensor ones = x.numbers({1, 1, 0}).reshape({3, 1}),

@@ -414,6 +414,18 @@ inline std::vector<OpCase> row_cases() {
                     4,
                     large});
   };
+  for (const UnaryOp& activation : {UnaryOp(Unary::relu), UnaryOp(Unary::tanh)})
+    rows.push_back(
+        {message("linear_dropout: ", name_of(activation)),
+         {{{13, 4}}, {{11, 4}}, {{11}}},
+         [=](Inputs x, Generator& g) { return linear_dropout(x[0], x[1], x[2], activation, 0.3, g); },
+         [=](Arrays x) {
+           Array y = reference::broadcasted(reference::matmul(x[0], x[1], false, true), x[2],
+                                            [](double a, double b) { return a + b; });
+           for (double& v : y.v) v = activation.name == Unary::relu ? std::max(v, 0.) : std::tanh(v);
+           return reference::dropout(y, {kSeed, 0, kStep, 0.3});
+         },
+         8});
   add_dropout("some", {13, 11}, 0.3);
   add_dropout("none", {3, 5}, 0);
   add_dropout("nearly all", {130}, 0.97);

@@ -49,9 +49,12 @@ struct DefinitionCheck {
     same("layer_norm", y, y2);
     const Out dx = empty(shape), dx2 = empty(shape), dgain = filled(d), dgain2 = filled(d), dbias = filled(d),
               dbias2 = filled(d);
-    kernels.layer_norm_backward(dy, x, gain, statistics, dx, dgain, dbias);
-    kernels.Backend::layer_norm_backward(dy, x, gain, statistics2, dx2, dgain2, dbias2);
+    kernels.layer_norm_backward(dy, x, gain, statistics, /*add=*/false, dx, dgain, dbias);
+    kernels.Backend::layer_norm_backward(dy, x, gain, statistics2, /*add=*/false, dx2, dgain2, dbias2);
     same("layer_norm dx", dx, dx2);
+    kernels.layer_norm_backward(dy, x, gain, statistics, /*add=*/true, dx, {}, {});
+    kernels.Backend::layer_norm_backward(dy, x, gain, statistics2, /*add=*/true, dx2, {}, {});
+    same("layer_norm dx, added", dx, dx2);
     same("layer_norm dgain", dgain, dgain2);
     same("layer_norm dbias", dbias, dbias2);
   }

@@ -67,7 +67,8 @@ void CpuBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out stati
 
 // With h = (x - mean) rstd and u = gain dy:  dx = rstd (u - mean(u) - h mean(u h)), dgain = sum dy h, dbias =
 // sum dy.
-void CpuBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) {
+void CpuBackend::layer_norm_backward(In dy, In x, In gain, In statistics, bool add, Out dx, Out dgain,
+                                     Out dbias) {
   constexpr int64_t kRows = 64;  // per partial sum of dgain and dbias
   const int64_t d = x.shape()[-1], n = x.shape().before(-1);
   const Tensor partial = Tensor::zeros({cpu::blocks_of(n, kRows), 2, d}, x.dtype());
@@ -87,7 +88,9 @@ void CpuBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx
         T* din = dx.data<T>() + r * d;
         const T mean_u = cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j]; }) / d;
         const T mean_uh = cpu::sum<T>(d, [=](int64_t j) { return g[j] * dout[j] * h(j); }) / d;
-        cpu::lanes(0, d, [=](int64_t j) { din[j] = rstd * (g[j] * dout[j] - mean_u - h(j) * mean_uh); });
+        const auto dx_j = [=](int64_t j) { return rstd * (g[j] * dout[j] - mean_u - h(j) * mean_uh); };
+        if (add) cpu::lanes(0, d, [=](int64_t j) { din[j] += dx_j(j); });
+        else cpu::lanes(0, d, [=](int64_t j) { din[j] = dx_j(j); });
       }
     });
     const auto add_blocks = [&](int64_t which, T* out) {

@@ -39,7 +39,8 @@ class CudaBackend final : public Backend {
   void softmax(In x, bool log, Out y) override;
   void softmax_backward(In y, In dy, bool log, Out dx) override;
   void layer_norm(In x, In gain, In bias, double eps, Out y, Out statistics) override;
-  void layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) override;
+  void layer_norm_backward(In dy, In x, In gain, In statistics, bool add, Out dx, Out dgain,
+                           Out dbias) override;
   void cross_entropy(In logits, const IdColumns& target, const CrossEntropySpec& spec, Out log_sum_exp,
                      Out loss, Out sums) override;
   void cross_entropy_backward(In logits, const IdColumns& target, const CrossEntropySpec& spec,

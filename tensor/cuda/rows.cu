@@ -77,7 +77,8 @@ template <class T> struct Normalised {
 
 // The formulas stand beside the definition of layer_norm_backward.
 template <class T>
-__global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain, const T* statistics, T* dx) {
+__global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain, const T* statistics,
+                              bool add, T* dx) {
   const int64_t r = blockIdx.x;
   const Normalised<T> h(statistics, r);
   const T *in = x + r * d, *dout = dy + r * d;
@@ -90,9 +91,9 @@ __global__ void layer_norm_dx(int64_t d, const T* dy, const T* x, const T* gain,
   });
   const T mean_u = block_reduce(static_cast<double>(u), 0., Sum{}) / d;
   const T mean_uh = block_reduce(static_cast<double>(uh), 0., Sum{}) / d;
-  each_read(d, {in, dout, gain}, [=](int j, const T(&at)[3]) {
-    din[j] = h.rstd * (at[2] * at[1] - mean_u - h(at[0]) * mean_uh);
-  });
+  const auto dx_of = [=](const T* at) { return h.rstd * (at[2] * at[1] - mean_u - h(at[0]) * mean_uh); };
+  if (add) each_read(d, {in, dout, gain, din}, [=](int j, const T(&at)[4]) { din[j] = at[3] + dx_of(at); });
+  else each_read(d, {in, dout, gain}, [=](int j, const T(&at)[3]) { din[j] = dx_of(at); });
 }
 
 // dgain += dy h and dbias += dy, summed over the rows; either may be null. A block has kSumColumns columns,
@@ -147,10 +148,11 @@ void CudaBackend::layer_norm(In x, In gain, In bias, double eps, Out y, Out stat
   });
 }
 
-void CudaBackend::layer_norm_backward(In dy, In x, In gain, In statistics, Out dx, Out dgain, Out dbias) {
+void CudaBackend::layer_norm_backward(In dy, In x, In gain, In statistics, bool add, Out dx, Out dgain,
+                                      Out dbias) {
   const int64_t rows = x.shape().before(-1), d = x.shape()[-1];
   visit_real(x.dtype(), [&]<class T>(T) {
-    if (dx) launch(layer_norm_dx<T>, row_blocks(x, kNormPerThread), d, dy, x, gain, statistics, dx);
+    if (dx) launch(layer_norm_dx<T>, row_blocks(x, kNormPerThread), d, dy, x, gain, statistics, add, dx);
     if (!dgain && !dbias) return;
     launch(layer_norm_parameters<T>, {blocks_for(d, kSumColumns), kSumThreads}, rows, d, dy, x, statistics,
            dgain, dbias);

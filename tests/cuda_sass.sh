@@ -79,7 +79,7 @@ c++filt <lines | sed -E 's/gradus::|cuda::|\(anonymous namespace\)::|[a-z0-9_]*_
 # A processor has 65,536 registers; blocks have 256 threads.
 cat >bounds <<'BOUNDS'
 attend<float>                        64  8  -
-attend_backward<float>               85  8  -
+attend_backward<float>               64  8  -
 map_kernel<float,.Paired<float,.(Add|Sub|Mul)  32  8  0
 map_kernel<float,.Forward<float,.Relu  32  4  0
 map_kernel<float,.Backward<float,.Relu 32  7  0

@@ -255,10 +255,10 @@ template <class T> struct Shared {
   }
 };
 
-// So many blocks share one of the GPU's processors at 64 keys of 64 columns, as far as shared memory goes:
-// registers must allow as many.
+// For so many blocks on one of the GPU's processors a thread's registers must leave room. Shared memory has
+// room for 4 forward and 3 backward at 64 keys of 64 columns, and for more where sequences are shorter.
 template <class T> constexpr int kForwardBlocks = sizeof(T) == 4 ? 4 : 2;
-template <class T> constexpr int kBackwardBlocks = sizeof(T) == 4 ? 3 : 1;
+template <class T> constexpr int kBackwardBlocks = sizeof(T) == 4 ? 4 : 1;
 
 template <class T>
 __global__ void __launch_bounds__(kBlock, kForwardBlocks<T>)

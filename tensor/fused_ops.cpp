@@ -96,9 +96,11 @@ AttentionResult attention_forward(const Qkv& x, const AttentionSpec& asked) {
         spec.d_model);
   for (const auto& [tensor, first] : {x.q, x.k, x.v}) {
     const Shape &s = tensor.shape(), &sq = x.q.tensor.shape();
-    check(s.rank() == 3 && s[0] == sq[0] && first >= 0 && first <= s[2] - spec.d_model,
-          "attention: expected [B, T, >= ", first, " + ", spec.d_model, "] with one B, got ", s,
-          " beside queries ", sq);
+    check(s.rank() == 3 && s[0] == sq[0],
+          "attention: expected queries, keys and values [B, T, D] with one B, got ", s, " beside queries ",
+          sq);
+    check(first >= 0 && first <= s[2] - spec.d_model, "attention: no ", spec.d_model, " columns from column ",
+          first, " on in ", s);
   }
   check_apart(x.q, x.k, spec.d_model);
   check_apart(x.q, x.v, spec.d_model);

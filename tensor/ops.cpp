@@ -363,9 +363,9 @@ Tensor dropout(const Tensor& x, const Tensor& residual, double p, const Draw& dr
 }
 
 Tensor dropout_add(const Tensor& x, const Tensor& residual, double p, Generator& generator) {
-  if (p > 0) return dropout(x, residual, p, generator.next_draw());
   check_dropout(x, residual, p);
-  return residual ? residual + x : x;
+  if (p == 0) return residual ? residual + x : x;
+  return dropout(x, residual, p, generator.next_draw());
 }
 
 }  // namespace gradus

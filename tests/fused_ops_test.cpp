@@ -49,10 +49,13 @@ TEST_CASE("fused operations: what is refused, and the words") {
   refused(columns("-1 columns from column 2"), [&] { embedding(a, {ids, 2, -1}); });
   refused(columns("1 columns from column 9223372036854775807"), [&] { embedding(a, {ids, INT64_MAX, 1}); });
   refused("embedding: expected ids i32 [.., T], got f64 [2, 2]", [&] { embedding(a, ids.to(DType::f64)); });
-  refused("attention: expected [B, T, >= 1 + 8] with one B, got [2, 3, 8] beside queries [2, 3, 8]",
+  refused("attention: no 8 columns from column 1 on in [2, 3, 8]",
           [&] { attention(x, shifted, x, heads(2)); });
-  refused("attention: expected [B, T, >= 0 + 8] with one B, got [1, 3, 8] beside queries [2, 3, 8]",
-          [&] { attention(x, one, x, heads(2)); });
+  refused(
+      "attention: expected queries, keys and values [B, T, D] with one B, got [1, 3, 8] beside queries [2, "
+      "3, "
+      "8]",
+      [&] { attention(x, one, x, heads(2)); });
   refused("attention: 3 keys but 4 values", [&] { attention(x, x, longer, heads(2)); });
   refused("attention: 3 heads do not divide d_model 8", [&] { attention(x, x, x, heads(3)); });
   refused("attention: dropout needs a draw of a generator",

@@ -10,12 +10,13 @@ using namespace cuda;
 
 constexpr int64_t kFew = 64, kRun = 8192;  // places that one thread, or one block, adds up
 
-// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each; or y += them. A
-// block has `columns` sums side by side; its threads share the places of each. Four are added in the type of
-// x, their sums in double.
+// y [outer, runs, inner]: sums of x [outer, n, inner] over kRun places of the middle axis each; or y += them.
+// A block has `columns` sums side by side; its threads share the places of each. Four are added in the type
+// of x, their sums in double.
 template <class From, class To>
 __global__ void __launch_bounds__(kSumThreads)
-    sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, int columns, bool add, To* y, int64_t sums) {
+    sum_runs(const From* x, int64_t n, int64_t inner, int64_t runs, int columns, bool add, To* y,
+             int64_t sums) {
   constexpr int kAtOnce = 16;  // so many reads are under way
   const int lane = threadIdx.x / columns, lanes = blockDim.x / columns;
   const int64_t i = int64_t{blockIdx.x} * columns + threadIdx.x % columns, run = i / inner;

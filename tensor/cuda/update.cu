@@ -20,7 +20,7 @@ template <class Arrays> struct Table {
     unsigned first_block;
   };
   static constexpr int kMost = 3840 / sizeof(Entry);
-  Entry entries[kMost] = {};
+  Entry entries[kMost] = {};  // zeros, because those that are not filled travel, too
   int count = 0;
   unsigned blocks = 0;
 

@@ -6,8 +6,10 @@
 #include <map>
 #include <random>
 
-#include "examples/support/cli.h"
-#include "examples/support/program.h"
+#include "examples/data/lines.h"
+#include "examples/data/utf8.h"
+#include "examples/program/options.h"
+#include "examples/program/program.h"
 #include "losses/cross_entropy.h"
 #include "nn/transformer.h"
 #include "optim/adam.h"

@@ -3,8 +3,10 @@
 // own program.
 #include <iostream>
 
-#include "examples/support/batch.h"
-#include "examples/support/toy_language.h"
+#include "examples/data/batch.h"
+#include "examples/data/toy_language.h"
+#include "examples/data/words.h"
+#include "examples/training_step.h"
 #include "losses/translation_loss.h"
 #include "nn/search.h"
 #include "optim/adam.h"
@@ -42,18 +44,9 @@ int main(int argc, char** argv) try {
   constexpr int kSteps = 1000, kWarmup = 200;
   losses::LossSums since;
   for (int step = 1; step <= kSteps; ++step) {
-    const Batch batch = draw_batch(rng, 64, english, french);
-
-    model.generator().next_step();  // names this step's dropout masks
+    const std::vector<Batch> batches{draw_batch(rng, 64, english, french)};
     adam.set_lr(optim::inverse_square_root(step, /*peak=*/2e-3, kWarmup));
-    adam.zero_grad();
-    const auto output = criterion(
-        model(batch.source, batch.source_lengths, batch.target, batch.target_lengths), batch.target);
-    output.loss.backward();
-    adam.clip_gradients(1);
-    adam.step();
-
-    since += output.sums;
+    since += training_step(model, criterion, adam, batches, step, /*clip=*/1).sums;
     if (step % 100 == 0) {
       std::cout << "step " << step << "  loss " << since.mean_smoothed() << "  nll " << since.mean_nll()
                 << "  accuracy " << since.accuracy() << std::endl;

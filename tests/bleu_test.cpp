@@ -1,5 +1,5 @@
 // BLEU: scores and tokens equal to sacreBLEU's.
-#include "examples/support/bleu.h"
+#include "examples/measure/bleu.h"
 
 #include <doctest/doctest.h>
 

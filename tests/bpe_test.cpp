@@ -9,9 +9,9 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "examples/support/batch.h"
-#include "examples/support/tokenizer.h"
-#include "examples/support/toy_language.h"
+#include "examples/data/batch.h"
+#include "examples/data/tokenizer.h"
+#include "examples/data/toy_language.h"
 
 using namespace gradus;
 using namespace gradus::examples;

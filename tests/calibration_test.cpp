@@ -1,5 +1,6 @@
 // Reliability, ECE, Brier score, nll and temperature on input whose answers are known exactly.
-#include "examples/support/calibration.h"
+#include "examples/measure/calibration.h"
+#include "examples/page/reliability.h"
 
 #include "compare.h"
 

@@ -1,6 +1,4 @@
 // What a program says and is told: progress, options, log lines.
-#include "examples/support/cli.h"
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,8 +9,10 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "examples/support/program.h"
-#include "examples/support/text.h"
+#include "examples/data/json.h"
+#include "examples/data/words.h"
+#include "examples/program/options.h"
+#include "examples/program/program.h"
 #include "tests/files.h"
 
 using namespace gradus::examples;
@@ -148,8 +148,12 @@ TEST_CASE("cli: what is refused, and how") {
       {{"--seed", "9999999999"}, "--seed: expected a whole number, got '9999999999'"},
       {{"--quiet=yes"}, "--quiet: expected true or false, got 'yes'"},
       {{"--norm", "prey"}, "--norm: expected one of pre|post, got 'prey'; did you mean pre?"},
-      {{"--out"}, "--out: expected FILE (one line, no spaces at its ends), got nothing"},
-      {{"--out", "two\nlines"}, "--out: expected FILE (one line, no spaces at its ends), got 'two\nlines'"},
+      {{"--out"}, "--out: expected FILE (one line of UTF-8, no spaces at its ends), got nothing"},
+      {{"--out", "two\nlines"},
+       "--out: expected FILE (one line of UTF-8, no spaces at its ends), got 'two\nlines'"},
+      {{"--out", "caf\xe9"},
+       "--out: expected FILE (one line of UTF-8, no spaces at its ends), got 'caf\xe9'"},
+      {{"--out", "a", "--out", "b"}, "--out: expected one file, got several"},
   };
   for (const auto& [arguments, expected] : cases) CHECK(train.refusal(arguments) == expected);
   CHECK(train.refusal({"--" + string(100'000, 'x')}).ends_with("x: unknown option"));

@@ -4,9 +4,10 @@
 
 #include <cmath>
 
+#include "examples/data/json.h"
 #include "examples/label_smoothing/demo.h"
-#include "examples/support/tape.h"
-#include "examples/support/text.h"
+#include "examples/measure/attention_weights.h"
+#include "examples/page/tape.h"
 #include "nn/attention.h"
 #include "tests/markup.h"
 
@@ -220,17 +221,30 @@ TEST_CASE("the tape's steps are its operations, in order, each after its inputs"
   CHECK_THROWS_WITH(steps_of(x, {}), "tape: nothing was recorded behind this Variable");
 }
 
-TEST_CASE("json_line: what was written is read again, and damage is nothing") {
+TEST_CASE("JsonLine: what was written is read again, and a cut line is none") {
   const string text = "a \"b\\\", \"step\": 9, caf\u00e9\n";
   const string line =
       JsonLine().add("kind", "x").add("text", text).add("step", 7).add("loss", 0.125).add("bad", NAN).str();
-  CHECK(json_text(line, "text") == "a \"b\\\", \"step\": 9, caf\u00e9 ");
-  CHECK(json_number(line, "step") == 7);
-  CHECK(json_number(line, "loss") == 0.125);
-  CHECK(!json_number(line, "bad"));
-  CHECK(!json_number(line, "absent"));
-  CHECK(!json_number(line, "kind"));
-  CHECK(json_text(line, "absent") == "");
-  for (size_t cut = 0; cut < line.size(); ++cut)
-    json_text(line.substr(0, cut), "text"), json_number(line.substr(0, cut), "loss");
+  const JsonFields fields = JsonFields::parse(line).value();
+  CHECK(fields.text("text") == text);
+  CHECK(fields.number("step") == 7);
+  CHECK(fields.number("loss") == 0.125);
+  CHECK(!fields.number("bad"));
+  CHECK(!fields.number("absent"));
+  CHECK(!fields.number("kind"));
+  CHECK(fields.text("absent") == "");
+  for (size_t cut = 0; cut < line.size(); ++cut) CHECK(!JsonFields::parse(line.substr(0, cut)));
+}
+
+TEST_CASE("JsonFields: any spacing, and the escapes of other programs") {
+  const JsonFields compact =
+      JsonFields::parse(R"({"kind":"valid","step":40,"nll":1.5e-1,"ok":true})").value();
+  CHECK(compact.text("kind") == "valid");
+  CHECK(compact.number("step") == 40);
+  CHECK(compact.number("nll") == 0.15);
+  const JsonFields escaped = JsonFields::parse("\t{ \"t\" : \"\\u00e9 \\ud83d\\ude00 \\/\\t\" } ").value();
+  CHECK(escaped.text("t") == "\u00e9 \U0001F600 /\t");
+  for (const char* bad : {"", "{", "[1]", "{\"a\":}", "{\"a\" 1}", "{\"a\":1,}", "{\"a\":1} x",
+                          "{\"a\":\"\\ud83d\"}", "{\"a\":\"\\x\"}", "{\"a\":{}}"})
+    CHECK_MESSAGE(!JsonFields::parse(bad), bad);
 }

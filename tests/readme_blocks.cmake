@@ -32,7 +32,7 @@ foreach(readme IN ITEMS README.md LISTS chapters)
     file(CONFIGURE OUTPUT ${source} CONTENT "#line ${line} \"${root}/${readme}\"\n${code}\n" @ONLY)  # touched only by a change
     add_executable(${target} ${source})
     target_compile_options(${target} PRIVATE -O0)  # they compute little
-    target_link_libraries(${target} PRIVATE gradus gradus_support gradus_warnings)
+    target_link_libraries(${target} PRIVATE gradus gradus_rooms gradus_warnings)
     add_test(NAME ${readme}:${line} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/readme_block.sh $<TARGET_FILE:${target}> ${source})
     set_tests_properties(${readme}:${line} PROPERTIES LABELS docs TIMEOUT 60)
   endwhile()

@@ -5,7 +5,9 @@
 #include <set>
 #include <stdexcept>
 
-#include "examples/support/batch.h"
+#include "examples/data/batch.h"
+#include "examples/data/lines.h"
+#include "examples/data/utf8.h"
 #include "tests/files.h"
 
 using namespace gradus;

@@ -5,8 +5,9 @@
 #include <cmath>
 #include <map>
 
-#include "examples/support/calibration.h"
-#include "examples/support/html.h"
+#include "examples/measure/calibration.h"
+#include "examples/page/reliability.h"
+#include "examples/page/html.h"
 #include "tests/markup.h"
 
 using namespace gradus::examples;

@@ -1,4 +1,4 @@
-#include "examples/support/toy_language.h"
+#include "examples/data/toy_language.h"
 
 #include <doctest/doctest.h>
 

@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "examples/data/batch.h"
 #include "examples/label_smoothing/demo.h"
-#include "examples/support/batch.h"
-#include "examples/support/tape.h"
+#include "examples/measure/attention_weights.h"
+#include "examples/page/tape.h"
 #include "losses/translation_loss.h"
 #include "nn/translation_model.h"
 

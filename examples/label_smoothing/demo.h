@@ -12,7 +12,7 @@
 #include <list>
 #include <map>
 
-#include "examples/support/html.h"
+#include "examples/page/html.h"
 
 namespace gradus::examples::lab {
 

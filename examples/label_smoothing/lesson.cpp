@@ -1,6 +1,7 @@
+#include "examples/data/lines.h"
+#include "examples/data/toy_language.h"
+#include "examples/data/words.h"
 #include "examples/label_smoothing/training.h"
-#include "examples/support/text.h"
-#include "examples/support/toy_language.h"
 #include "tensor/error.h"
 
 namespace gradus::examples::lab {

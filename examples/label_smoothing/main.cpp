@@ -4,9 +4,11 @@
 #include <iostream>
 #include <set>
 
+#include "examples/data/numbers.h"
+#include "examples/data/words.h"
 #include "examples/label_smoothing/demo.h"
-#include "examples/support/cli.h"
-#include "examples/support/program.h"
+#include "examples/program/options.h"
+#include "examples/program/program.h"
 #include "tensor/safetensors.h"
 
 namespace gradus::examples {

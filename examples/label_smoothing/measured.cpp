@@ -3,8 +3,10 @@
 #include <cmath>
 #include <iomanip>
 
+#include "examples/data/numbers.h"
 #include "examples/label_smoothing/sweep.h"
-#include "examples/support/calibration.h"
+#include "examples/measure/calibration.h"
+#include "examples/page/reliability.h"
 #include "tensor/error.h"
 
 namespace gradus::examples::lab {

@@ -9,7 +9,10 @@
 #include <numeric>
 #include <regex>
 
-#include "examples/support/program.h"
+#include "examples/data/lines.h"
+#include "examples/data/numbers.h"
+#include "examples/data/words.h"
+#include "examples/program/program.h"
 #include "tensor/cpu/thread_pool.h"
 #include "tensor/device.h"
 #include "tensor/safetensors.h"

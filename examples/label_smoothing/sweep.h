@@ -3,6 +3,8 @@
 // paired runs: the mean difference with its 95 % interval.
 #pragma once
 
+#include <map>
+
 #include "examples/label_smoothing/demo.h"
 #include "examples/label_smoothing/training.h"
 

@@ -4,11 +4,12 @@
 #include <cmath>
 #include <set>
 
-#include "examples/support/batch.h"
-#include "examples/support/bleu.h"
-#include "examples/support/calibration.h"
-#include "examples/support/program.h"
-#include "examples/support/toy_language.h"
+#include "examples/data/batch.h"
+#include "examples/data/toy_language.h"
+#include "examples/measure/bleu.h"
+#include "examples/measure/calibration.h"
+#include "examples/program/program.h"
+#include "examples/training_step.h"
 #include "losses/label_smoothing.h"
 #include "losses/translation_loss.h"
 #include "losses/variants.h"
@@ -53,6 +54,11 @@ nn::TranslationModelConfig config_of(const Lesson& lesson, const Run& run) {
   return {lesson.source.size(), lesson.target.size(), nn::Tie::output, layers, /*longest=*/64};
 }
 
+struct BatchLoss {
+  Variable loss;          // that the method of the run minimises
+  losses::LossSums sums;  // without smoothing
+};
+
 class Student {
  public:
   Student(const Lesson& lesson, const Run& run)
@@ -93,8 +99,6 @@ class Student {
     if (at_ % pairs_.size() == 0) shuffle();
     return pairs_[at_++ % pairs_.size()];
   }
-
-  Variable logits(const Batch& b) { return model_(b.source, b.source_lengths, b.target, b.target_lengths); }
 
   // Weights for rare classes: the inverse root of their count, 1 on average over tokens.
   Tensor weights() const {
@@ -156,15 +160,16 @@ class Student {
       std::vector<IdPair> pairs(32);
       for (IdPair& pair : pairs) pair = next_pair();
       // shown: train_step
-      const Batch batch = make_batch(pairs);
+      const std::vector<Batch> batches{make_batch(pairs)};
+      const auto criterion = [&](const Variable& z, const Tensor& target) {
+        const Variable loss = loss_of(z, batches[0].labels(), step, smoothing);
+        smoothed += loss.value().item() / static_cast<double>(every);
+        return BatchLoss{loss, plain_(z.detach(), target).sums};
+      };
       adam.set_lr(learning_rate(run_, step));
-      adam.zero_grad();
-      const Variable z = logits(batch), loss = loss_of(z, batch.labels(), step, smoothing);
-      const losses::LossSums sums = plain_(z.detach(), batch.target).sums;
-      since += sums, nll_ = sums.mean_nll(), smoothed += loss.value().item() / static_cast<double>(every);
-      loss.backward();
-      adam.clip_gradients(1);
-      adam.step();
+      const losses::LossSums sums = training_step(model_, criterion, adam, batches, step, /*clip=*/1).sums;
+      since += sums;
+      nll_ = sums.mean_nll();
       // end shown
       if (step % every != 0) continue;
       const double now = static_cast<double>(step);
@@ -178,7 +183,7 @@ class Student {
   double validation_nll() {
     const nn::Evaluating evaluating(model_);
     const Batch b = make_batch(lesson_.valid);
-    return plain_(logits(b), b.target).nll_loss();
+    return plain_(logits_of(model_, b), b.target).nll_loss();
   }
 
   void record(const std::string& prefix, const std::string& bins, const Calibration& c) {
@@ -193,8 +198,8 @@ class Student {
     const Batch valid = make_batch(lesson_.valid), test = make_batch(lesson_.test);
     const Ids valid_ids = valid.labels().to_vector<int32_t>(), ids = test.labels().to_vector<int32_t>();
     // shown: reliability
-    const Tensor z = logits(test).value();
-    const double t = fit_temperature(logits(valid).value(), valid_ids, Vocabulary::pad);
+    const Tensor z = logits_of(model_, test).value();
+    const double t = fit_temperature(logits_of(model_, valid).value(), valid_ids, Vocabulary::pad);
     std::vector<TokenPrediction> tokens = predictions(z, ids, Vocabulary::pad);
     record("", "reliability", calibration(tokens));
     record("scaled_", "scaled", calibration(predictions(z, ids, Vocabulary::pad, t)));
@@ -286,7 +291,7 @@ class Student {
       reference.push_back(Vocabulary::eos), reference.resize(width, -1);
       std::copy_n(reference.begin(), found[i].ids.size() + 1, right.begin() + std::ptrdiff_t(i * width));
     }
-    record("free_", "free", calibration(predictions(logits(b).value(), right, Vocabulary::pad)));
+    record("free_", "free", calibration(predictions(logits_of(model_, b).value(), right, Vocabulary::pad)));
   }
 
   const Lesson& lesson_;

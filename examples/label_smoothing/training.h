@@ -6,7 +6,8 @@
 #include <array>
 #include <map>
 
-#include "examples/support/batch.h"
+#include "examples/data/batch.h"
+#include "examples/data/words.h"
 
 namespace gradus::examples::lab {
 

@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "examples/data/numbers.h"
 #include "tensor/safetensors.h"
 
 namespace gradus::examples {
@@ -73,21 +74,6 @@ Checkpoint load_checkpoint(const std::string& path) {
   } catch (const std::invalid_argument& error) {  // here the fault is the file's
     throw std::runtime_error(path + ": " + error.what());
   }
-}
-
-Checkpoint average_of(const std::vector<std::string>& paths) {
-  Checkpoint mean = load_checkpoint(paths.back());
-  mean.optimizer.clear();
-  for (const std::string& path : std::span(paths).first(paths.size() - 1)) {
-    Checkpoint other = load_checkpoint(path);
-    for (const auto& [name, tensor] : mean.weights) {
-      const Tensor& more = other.weights[name];
-      check_world(more && more.shape() == tensor.shape(), path, ": not of the same model as ", paths.back());
-      add_to(tensor, more);
-    }
-  }
-  for (auto& [name, tensor] : mean.weights) tensor = tensor * (1. / paths.size());
-  return mean;
 }
 
 }  // namespace gradus::examples

@@ -1,7 +1,7 @@
 // A checkpoint is one safetensors file: the weights by torch's names, what Adam remembers, and in its
 // metadata the options, both tokenizers and how far training had come. It is written atomically, so there is
 // always a whole one. Random numbers and batches are named by seed and step, so nothing else is needed to go
-// on; only --average wants the earlier checkpoints, too, of which it will be the mean.
+// on.
 #pragma once
 
 #include <cmath>
@@ -22,8 +22,5 @@ struct Checkpoint {
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 Checkpoint load_checkpoint(const std::string& path);
-
-// The mean of the weights of several checkpoints of one model; the rest is the last one's.
-Checkpoint average_of(const std::vector<std::string>& paths);
 
 }  // namespace gradus::examples

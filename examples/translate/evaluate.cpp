@@ -2,21 +2,12 @@
 #include <iomanip>
 #include <iostream>
 
-#include "examples/support/bleu.h"
+#include "examples/data/lines.h"
+#include "examples/measure/bleu.h"
 #include "examples/translate/commands.h"
+#include "examples/translate/model_use.h"
 
 namespace gradus::examples {
-
-losses::LossSums loss_of(nn::TranslationModel& model, const losses::TranslationLoss& criterion,
-                         const std::vector<IdPair>& pairs, int64_t batch_tokens) {
-  const nn::Evaluating evaluating(model);
-  losses::LossSums sums;
-  for (const BatchPlan& plan : bucketed_batches(pairs, batch_tokens, 0, 0)) {
-    const Batch b = make_batch(pairs, plan);
-    sums += criterion(model(b.source, b.source_lengths, b.target, b.target_lengths), b.target).sums;
-  }
-  return sums;
-}
 
 int evaluate_command(std::span<const std::string> arguments) {
   std::string source, target;
@@ -38,14 +29,19 @@ int evaluate_command(std::span<const std::string> arguments) {
 
   HeldOut test;
   if (toy) test = toy_held_out(/*test=*/true, count, settings, tokenizers);
-  else test.text = read_pairs(source, target, std::cerr);
+  else test.text = read_parallel(source, target, EmptySides::keep);
   const auto& [sources, references, lines, dropped] = test.text;
   for (size_t i = 0; !toy && i < lines.size(); ++i)
     test.pairs.push_back({encoded(tokenizers.source, sources[i], lines[i]),
                           tokenizers.target.encode(references[i]), lines[i]});
   std::vector<IdPair> fitting = test.pairs;
   const int64_t longest = settings.longest;
-  const size_t long_ones = std::erase_if(fitting, [&](const IdPair& p) { return positions(p) > longest; });
+  std::erase_if(fitting, [](const IdPair& pair) { return pair.source.empty() || pair.target.empty(); });
+  const size_t with_empty_side = test.pairs.size() - fitting.size();
+  if (with_empty_side > 0)
+    std::cerr << with_empty_side << " pairs with an empty side count for BLEU, not for the nll\n";
+  const size_t long_ones =
+      std::erase_if(fitting, [&](const IdPair& pair) { return positions(pair) > longest; });
   if (long_ones > 0)
     std::cerr << long_ones << " pairs longer than " << longest << " tokens count for BLEU, not for the nll\n";
   check_world(!fitting.empty(), "evaluate: no pair fits the model's ", longest, " positions");
@@ -53,7 +49,7 @@ int evaluate_command(std::span<const std::string> arguments) {
   const losses::TranslationLoss criterion(tokenizers.target.size(), Vocabulary::pad, settings.smoothing,
                                           settings.convention());
   const losses::LossSums sums = loss_of(model, criterion, fitting, 4096);
-  const auto found = translate_all(model, tokenizers.target, test.pairs, use.beam, use.length_penalty);
+  const auto found = translate_all(model, tokenizers.target, test.pairs, use.decoding);
   double exact = 0;
   for (size_t i = 0; i < found.size(); ++i) {
     const bool same = found[i] == references[i];

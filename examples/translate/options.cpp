@@ -1,6 +1,7 @@
 #include "examples/translate/options.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "optim/schedule.h"
 
@@ -48,8 +49,6 @@ void TrainOptions::declare(Options& o) {
   o.add("--schedule", &schedule, "cosine|linear|inverse-sqrt", "how it falls afterwards");
   o.add("--clip", &clip, "X", "largest gradient norm", {1e-6, kMany});
   o.add("--validate-every", &validate_every, "N", "steps between validations, and checkpoints", {1, kMany});
-  o.add("--average", &average, "N",
-        "keep the last N checkpoints, and their mean in average.safetensors; 0: do not", {0, 1000});
   o.add("--seed", &seed, "N", "of initial values, dropout and the order of the data", {0, kMany});
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores. Results do not depend on it", {0, 1024});
   o.add("--device", &device, "cpu|cuda", "where to train");

@@ -2,7 +2,7 @@
 // resolved options are kept in the checkpoint, so that a model knows how it was made.
 #pragma once
 
-#include "examples/support/cli.h"
+#include "examples/program/options.h"
 #include "nn/translation_model.h"
 #include "tensor/target_distribution.h"
 
@@ -17,7 +17,7 @@ struct TrainOptions {
   int64_t d_model = 128, heads = 4, layers = 2, ff = 512;
   std::string norm = "pre", activation = "relu", tie = "output", label_convention = "uniform";
   double dropout = 0, smoothing = 0.1;
-  int64_t batch_tokens = 1024, accumulate = 1, steps = 1600, epochs = 0, validate_every = 400, average = 0;
+  int64_t batch_tokens = 1024, accumulate = 1, steps = 1600, epochs = 0, validate_every = 400;
   std::string schedule = "cosine";
   double lr = 2e-3, clip = 1, max_minutes = 0;
   int64_t warmup = 200, seed = 1, threads = 0;

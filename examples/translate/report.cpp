@@ -1,29 +1,37 @@
+#include "examples/translate/report.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "examples/support/calibration.h"
-#include "examples/support/html.h"
-#include "examples/support/tape.h"
-#include "examples/translate/commands.h"
+#include "examples/data/utf8.h"
+#include "examples/measure/attention_weights.h"
+#include "examples/measure/calibration.h"
+#include "examples/page/html.h"
+#include "examples/page/reliability.h"
+#include "examples/training_step.h"
 
 namespace gradus::examples {
 namespace {
 
-using Log = std::vector<std::string>;  // its lines
+using Log = std::vector<JsonFields>;
 using svg::Series;
 
 // A field of the lines of one kind against the step, thinned to what a figure can show.
 Series curve(const Log& log, const std::string& kind, const std::string& field,
              const std::string& name = "") {
   Series all{name, {}, {}}, thinned = all;
-  for (const std::string& line : log) {
-    const auto step = json_number(line, "step"), value = json_number(line, field);
-    if (json_text(line, "kind") == kind && step && value) all.x.push_back(*step), all.y.push_back(*value);
+  for (const JsonFields& line : log) {
+    const auto step = line.number("step"), value = line.number(field);
+    if (line.text("kind") != kind || !step || !value) continue;
+    all.x.push_back(*step);
+    all.y.push_back(*value);
   }
   const size_t every = all.x.size() / 400 + 1;
-  for (size_t i = (all.x.size() + every - 1) % every; i < all.x.size(); i += every)  // the last one, too
-    thinned.x.push_back(all.x[i]), thinned.y.push_back(all.y[i]);
+  for (size_t i = (all.x.size() + every - 1) % every; i < all.x.size(); i += every) {  // the last one, too
+    thinned.x.push_back(all.x[i]);
+    thinned.y.push_back(all.y[i]);
+  }
   return thinned;
 }
 
@@ -34,21 +42,31 @@ std::string figure(const std::string& title, const std::string& unit, std::vecto
   return html::figure(svg::draw(chart, curves), title + ".");
 }
 
-// What became of a sentence, validation after validation.
-std::string samples(const Log& log, const std::string& source, const std::string& reference) {
+// What became of shown pair number `sample`, validation after validation. Pairs may have equal sources.
+std::string samples(const Log& log, size_t sample, const std::string& source, const std::string& reference) {
   html::Table table{{"step", source}};
-  for (const std::string& line : log)
-    if (line.find("\"source\": " + json_string(source)) != line.npos)
-      table.add(json_number(line, "step").value_or(0), json_text(line, "translation"));
+  for (const JsonFields& line : log)
+    if (line.text("kind") == "sample" && line.number("sample") == double(sample))
+      table.add(line.number("step").value_or(0), line.text("translation"));
   while (table.rows.size() > 9)  // every other one, but not the last
     for (size_t i = 1; i + 1 < table.rows.size(); ++i) table.rows.erase(table.rows.begin() + i);
   return html::table(table.add("reference", reference));
 }
 
+// The first 12 characters.
+std::string abbreviated(const std::string& text) {
+  size_t bytes = 0, characters = 0;
+  for (const CodePoint& point : CodePoints{text}) {
+    if (++characters > 12) break;
+    bytes += point.bytes.size();
+  }
+  return text.substr(0, bytes);
+}
+
 std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokenizers, const IdPair& pair) {
   const auto words = [](const Tokenizer& tokenizer, const Ids& ids) {
     std::vector<std::string> names;
-    for (const int32_t id : ids) names.push_back(tokenizer.decode(std::span(&id, 1)).substr(0, 12));
+    for (const int32_t id : ids) names.push_back(abbreviated(tokenizer.decode(std::span(&id, 1))));
     return names;
   };
   const std::vector<std::string> source = words(tokenizers.source, pair.source);
@@ -56,7 +74,7 @@ std::string attention_map(nn::TranslationModel& model, const Tokenizers& tokeniz
   target.push_back("(end)");
   const nn::EvalMode eval_mode(model);  // recording: the tape is what is asked
   const Batch b = make_batch({pair});
-  const Variable logits = model(b.source, b.source_lengths, b.target, b.target_lengths);
+  const Variable logits = logits_of(model, b);
   const int64_t heads = model.config().transformer.heads;
   // Over heads: [1, T, S].
   const Tensor mean = sum(attention_weights(logits, heads).back(), {1}) * (1. / heads);
@@ -79,16 +97,18 @@ std::string calibration_of(nn::TranslationModel& model, std::vector<IdPair> pair
   std::vector<TokenPrediction> all, ends;
   for (const BatchPlan& plan : bucketed_batches(pairs, /*tokens=*/1024, 0, 0)) {
     const Batch b = make_batch(pairs, plan);
-    const Tensor logits = model(b.source, b.source_lengths, b.target, b.target_lengths).value();
+    const Tensor logits = logits_of(model, b).value();
     const auto tokens = predictions(logits, b.labels().to_vector<int32_t>(), Vocabulary::pad);
     all.insert(all.end(), tokens.begin(), tokens.end());
   }
-  const auto is_end = [](const TokenPrediction& token) { return token.target == Vocabulary::eos; };
+  // Conditioned on the prediction: only then does a calibrated model have accuracy equal to confidence.
+  const auto is_end = [](const TokenPrediction& token) { return token.predicted == Vocabulary::eos; };
   std::ranges::copy_if(all, std::back_inserter(ends), is_end);
   html::Table table{{"of", "tokens", "confidence", "accuracy", "ECE"}};
   const auto percent = [](double share) { return message(std::round(share * 1000) / 10, " %"); };
   const Calibration of_all = calibration(all), of_ends = calibration(ends);
-  for (const auto& [name, c] : {std::pair("all tokens", of_all), std::pair("end of sentence", of_ends)})
+  for (const auto& [name, c] :
+       {std::pair("all tokens", of_all), std::pair("predicted ends of sentence", of_ends)})
     table.add(name, c.tokens, percent(c.confidence), percent(c.accuracy), percent(c.ece));
   const svg::Chart chart{
       "Reliability", "Accuracy against confidence, in bins of equal width.", {"confidence"}, {"accuracy"}};
@@ -118,8 +138,10 @@ std::string report_page(const Log& log, const std::string& options, const Task& 
   const auto& [source, target] = task.tokenizers;
   std::string said;
   std::vector<std::string> maps;
-  for (const IdPair& pair : shown_pairs(task.validation)) {
-    said += samples(log, source.decode(pair.source), target.decode(pair.target));
+  const std::vector<IdPair> shown = shown_pairs(task.validation);
+  for (size_t i = 0; i < shown.size(); ++i) {
+    const IdPair& pair = shown[i];
+    said += samples(log, i, source.decode(pair.source), target.decode(pair.target));
     maps.push_back(attention_map(model, task.tokenizers, pair));
   }
   const auto accuracy = figure("Held-out accuracy", "share of tokens", {curve(log, "valid", "accuracy")});

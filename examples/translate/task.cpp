@@ -1,9 +1,11 @@
 #include "examples/translate/task.h"
 
+#include <algorithm>
 #include <cmath>
 #include <ostream>
 
-#include "examples/support/toy_language.h"
+#include "examples/data/toy_language.h"
+#include "examples/data/words.h"
 
 namespace gradus::examples {
 namespace {

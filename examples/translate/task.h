@@ -5,9 +5,9 @@
 
 #include <functional>
 
-#include "examples/support/batch.h"
-#include "examples/support/text.h"
-#include "examples/support/tokenizer.h"
+#include "examples/data/batch.h"
+#include "examples/data/lines.h"
+#include "examples/data/tokenizer.h"
 #include "examples/translate/options.h"
 
 namespace gradus::examples {

@@ -1,11 +1,10 @@
-// The command: its options, the folder it writes to, and what a run that goes on may change.
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
+// The command `train`: its options, and what a run that goes on may change.
 #include <cerrno>
 #include <iostream>
+#include <optional>
+#include <sstream>
 
+#include "examples/translate/commands.h"
 #include "examples/translate/trainer.h"
 
 namespace gradus::examples {
@@ -19,38 +18,6 @@ std::string shell_quoted(const std::string& text) {
   return "'" + quoted + "'";
 }
 
-// No other training writes to this folder until this process ends, however it ends: then the file is closed.
-void lock_folder(const std::string& folder) {
-  const int file = open(folder.c_str(), O_RDONLY | O_DIRECTORY);
-  check_world(flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
-              "train: another training is writing to ", folder, "; name another --out");
-}
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
-}
-
-void refuse_to_overwrite(const std::filesystem::path& folder) {
-  const std::filesystem::path last = folder / "last.safetensors";
-  check(!std::filesystem::exists(last), "train: ", last.string(),
-        " is there already: go on from it with --resume, or name another --out");
-  // Every run leaves a last.safetensors, so these files are no run's to go on with.
-  const std::vector<std::string> held = names_in(folder, kOwnNames);
-  check(held.empty(), "train: ", folder.string(), " holds ", listed(held),
-        ", which training would overwrite: name another --out, or move ", held.size() == 1 ? "it" : "them",
-        " away");
-}
-
-// There is no checkpoint: whether training begins anew in the same folder depends on what else is there.
-std::string instead_of_resuming(const std::filesystem::path& folder) {
-  const std::vector<std::string> held = names_in(folder, kOwnNames);
-  if (held.empty()) return "without --resume training begins anew";
-  return message("to begin anew, leave out --resume and name another --out: ", folder.string(), " holds ",
-                 listed(held));
-}
-
 // The options a run began with, over which those given again are laid. They may not differ, but for some; of
 // the files, the content counts.
 Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
@@ -58,9 +25,11 @@ Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
   const std::string may_differ = " steps epochs max-minutes device source target valid-source valid-target ";
   Checkpoint c = load_checkpoint(path);
   std::istringstream before(c.options.dump());
+  const std::string tokenizer = c.options.tokenizer;
   Options options("", "");
   c.options.declare(options);
   options.parse(arguments);
+  if (c.options.tokenizer == "auto") c.options.tokenizer = tokenizer;  // "auto" became this when it began
   std::istringstream now(c.options.dump());
   std::string differ;
   for (std::string was, is; std::getline(before, was) && std::getline(now, is);)
@@ -68,7 +37,8 @@ Checkpoint checkpoint_to_resume(const std::string& path, const std::string& out,
       differ += (differ.empty() ? " was made with `" : ", with `") + was + "`, now it says `" + is + "`";
   check(differ.empty(), "train --resume: ", path, differ);
   // Where it was found, whatever that was called when it began.
-  c.options.out = out, c.options.resume = false;
+  c.options.out = out;
+  c.options.resume = false;
   return c;
 }
 
@@ -82,42 +52,39 @@ int train_command(std::span<const std::string> arguments) {
                   "Ctrl-C stops it and saves; --resume goes on.");
   settings.declare(options);
   const Options::Action action = options.parse(arguments);
-  const std::filesystem::path out = settings.out;
-  const std::string last = out / "last.safetensors";
+  RunFolder folder(settings.out);
   std::optional<Checkpoint> begun;
   if (settings.resume && action != Options::Action::help) {
-    check_world(std::filesystem::exists(last), "train --resume: there is no ", last, " to go on from; ",
-                instead_of_resuming(out));
-    lock_folder(out);
-    begun = checkpoint_to_resume(last, settings.out, arguments);
+    folder.require_last();
+    folder.lock(std::cout);
+    begun = checkpoint_to_resume(folder.last(), settings.out, arguments);
     settings = begun->options;
   }
   if (settings.tokenizer == "auto") settings.tokenizer = settings.toy ? "word" : "bpe";
   if (answered(options, action)) return 0;
   settings.validate();
-  if (!begun) refuse_to_overwrite(out);
+  if (!begun) folder.refuse_to_overwrite();
   if (settings.threads > 0) set_num_threads(settings.threads);
   const Device device = named_device(settings.device);
   set_matmul_precision(named_matmul_precision(settings.precision));
   watch_interrupts();
-  Trainer trainer(settings, device, std::cout);
+  Trainer trainer(settings, folder, device, std::cout);
   if (begun) {
-    trainer.go_on_from(*begun), begun.reset();
+    trainer.go_on_from(*begun);
+    begun.reset();  // its tensors are the model's now
   } else {
-    std::error_code error;
-    std::filesystem::create_directories(out, error);
-    check_world(!error, "train: cannot make the folder --out ", out, ": ", error.message());
-    lock_folder(out);
-    refuse_to_overwrite(out);  // another training may have ended meanwhile
+    folder.create();
+    folder.lock(std::cout);
+    folder.refuse_to_overwrite();  // another training may have ended meanwhile
   }
   std::cout << describe(device) << "\n";
   const std::string program = shell_quoted(program_invocation_name);
   if (!trainer.run()) {
-    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(out) << "\n";
+    std::cout << "To go on:      " << program << " train --resume --out " << shell_quoted(folder.name())
+              << "\n";
     return 128 + interrupted();  // as a shell tells of a signal
   }
-  const std::string model =
-      shell_quoted(out / (settings.average > 0 ? "average.safetensors" : "best.safetensors"));
+  const std::string model = shell_quoted(folder.best());
   std::cout << "\nTo translate:  " << program << " translate --model " << model
             << "\nTo measure:    " << program << " evaluate --model " << model
             << (settings.toy ? "" : " --source FILE --target FILE") << "\n";

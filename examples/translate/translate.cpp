@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <iostream>
 
-#include "examples/support/text.h"
+#include "examples/data/lines.h"
+#include "examples/data/words.h"
 #include "examples/translate/commands.h"
-#include "nn/search.h"
+#include "examples/translate/model_use.h"
 
 namespace gradus::examples {
 
@@ -14,9 +15,12 @@ void UseOptions::declare(Options& o) {
   o.add("--threads", &threads, "N", "CPU threads; 0: all cores", {0, 1024});
   o.add("--device", &device, "cpu|cuda", "where to compute");
   o.group("Search");
-  o.add("--beam", &beam, "N", "beginnings of a translation kept; 1: the likeliest word each time", {1, 1000});
-  o.add("--length-penalty", &length_penalty, "X",
+  o.add("--beam", &decoding.beam, "N", "beginnings of a translation kept; 1: the likeliest word each time",
+        {1, 1000});
+  o.add("--length-penalty", &decoding.length_penalty, "X",
         "scores are divided by ((5 + length) / 6)^X: larger ones favour longer sentences", {0, 10});
+  o.add("--longest", &decoding.longest, "N",
+        "tokens of a translation at most; 0: as many as the model has positions", {0, 4096});
 }
 
 TrainedModel UseOptions::load(const char* command) const {
@@ -32,44 +36,6 @@ TrainedModel UseOptions::load(const char* command) const {
   } catch (const std::invalid_argument& error) {
     throw std::runtime_error(path + ": " + error.what());
   }
-}
-
-std::vector<std::string> translate_all(nn::TranslationModel& model, const Tokenizer& target,
-                                       std::vector<IdPair> pairs, int64_t beam, double length_penalty) {
-  const int64_t most = model.config().longest, together = std::max<int64_t>(1, 256 / beam);
-  std::vector<size_t> by_length;  // without the empty ones
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    auto& [source, reference, line] = pairs[i];
-    if (!source.empty()) by_length.push_back(i);
-    if (std::ssize(source) <= most) continue;
-    std::cerr << "line " << line << ": " << source.size() << " tokens, cut to the model's " << most << "\n";
-    source.resize(most);
-  }
-  const auto length = [&](size_t i) { return pairs[i].source.size(); };
-  std::ranges::stable_sort(by_length, {}, length);
-  std::vector<std::string> translated(pairs.size());
-  for (auto begin = by_length.begin(); begin != by_length.end();) {
-    // Of one length: so nothing is padding, and a translation does not depend on its neighbours.
-    const auto end = std::find_if(begin, begin + std::min(together, by_length.end() - begin),
-                                  [&](size_t i) { return length(i) != length(*begin); });
-    const Batch b = make_batch(pairs, {{begin, end}});
-    const int64_t longest = std::min(most, 2 * b.source.shape()[1] + 10);
-    nn::SearchOptions search{beam, length_penalty, longest, Vocabulary::bos, Vocabulary::eos};
-    search.never = {Vocabulary::pad, Vocabulary::bos};
-    for (const nn::Hypothesis& found : nn::beam_search(model, b.source, b.source_lengths, search))
-      translated[*begin++] = target.decode(found.ids);
-  }
-  return translated;
-}
-
-Ids encoded(const Tokenizer& tokenizer, const std::string& line, int64_t number) {
-  const Words words = split_words(line);
-  if (words.empty()) return {};
-  const Ids ids = tokenizer.encode(line);
-  for (size_t i = 0; i < ids.size(); ++i)  // only a word can be unknown, and words are one id each
-    if (ids[i] == Vocabulary::unk)
-      std::cerr << "line " << number << ": the model does not know `" << words[i] << "`\n";
-  return ids;
 }
 
 int translate_command(std::span<const std::string> arguments) {
@@ -94,15 +60,17 @@ int translate_command(std::span<const std::string> arguments) {
     if (terminal) std::cout << "> " << std::flush;
     std::vector<IdPair> pairs;
     std::string bad;
-    do try {
+    do {
+      try {
         std::string line;
         more = next_line(std::cin, "standard input", ++number, line);
         if (more) pairs.push_back({encoded(tokenizers.source, line, number), {}, number});
       } catch (const std::runtime_error& error) {  // first the lines before it
-        bad = error.what(), more = terminal && std::cin.good();
+        bad = error.what();
+        more = terminal && std::cin.good();
       }
-    while (more && pairs.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
-    for (const auto& text : translate_all(model, tokenizers.target, pairs, use.beam, use.length_penalty))
+    } while (more && pairs.size() < kTogether && !terminal && std::cin.rdbuf()->in_avail() > 0);
+    for (const auto& text : translate_all(model, tokenizers.target, pairs, use.decoding))
       std::cout << text << "\n";
     check_world(std::cout.flush().good(), "translate: cannot write to standard output");
     check_world(bad.empty() || terminal, bad);

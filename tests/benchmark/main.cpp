@@ -5,8 +5,8 @@
 #include <span>
 #include <variant>
 
-#include "examples/support/cli.h"
-#include "examples/support/program.h"
+#include "examples/program/options.h"
+#include "examples/program/program.h"
 #include "tests/benchmark/benchmark.h"
 
 namespace gradus::benchmark {

@@ -12,7 +12,7 @@
 
 #include <iostream>
 
-#include "examples/support/text.h"
+#include "examples/data/json.h"
 #include "tensor/cpu/gemm.h"
 #include "tests/benchmark/benchmark.h"
 

@@ -1,10 +1,14 @@
-#include "examples/support/cli.h"
+#include "examples/program/options.h"
 
 #include <algorithm>
 #include <fstream>
 #include <numeric>
+#include <set>
 #include <utility>
 
+#include "examples/data/lines.h"
+#include "examples/data/numbers.h"
+#include "examples/data/utf8.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {
@@ -34,7 +38,7 @@ template <class T> std::optional<T> value_of(const std::string& text, const Opti
   } else if constexpr (std::is_same_v<T, std::string>) {
     const bool fits = option.choices.empty() || std::ranges::count(option.choices, text) > 0;
     const bool survives_a_file = trim(text) == text && text.find_first_of("\r\n") == text.npos;
-    if (fits && survives_a_file) return text;
+    if (fits && survives_a_file && !find_invalid_utf8(text)) return text;
   } else if (const auto value = number_in<T>(text)) {
     if (std::isfinite(double(*value)) && *value >= option.range.min && *value <= option.range.max)
       return value;
@@ -45,7 +49,7 @@ template <class T> std::optional<T> value_of(const std::string& text, const Opti
 std::string expected(const Options::Option& option) {
   if (std::holds_alternative<bool*>(option.target)) return "true or false";
   if (std::holds_alternative<std::string*>(option.target))
-    return option.choices.empty() ? option.placeholder + " (one line, no spaces at its ends)"
+    return option.choices.empty() ? option.placeholder + " (one line of UTF-8, no spaces at its ends)"
                                   : "one of " + option.placeholder;
   const auto [min, max] = option.range;
   const std::string number = std::holds_alternative<double*>(option.target) ? "a number" : "a whole number";
@@ -116,12 +120,16 @@ void Options::add(std::string name, Target target, std::string placeholder, std:
 
 Options::Action Options::parse(std::span<const std::string> arguments) {
   const auto apply = [&] {
+    std::set<std::string> given;
     for (size_t i = 0; i < arguments.size(); ++i) {
       const std::string argument = arguments[i] == "-h" ? "--help" : arguments[i];
       check(argument.starts_with("--"), "'", argument, "': expected an option such as --help");
       const size_t equals = argument.find('=');
       const std::string name = argument.substr(0, equals);
       const Option& option = find(options_, 0, name, name);
+      // A repeated number overrides the one before; of two files one would be forgotten.
+      check(given.insert(name).second || option.placeholder != "FILE", name,
+            ": expected one file, got several");
       std::optional<std::string> text;
       if (equals != argument.npos) text = argument.substr(equals + 1);
       else if (std::holds_alternative<bool*>(option.target)) text = "true";

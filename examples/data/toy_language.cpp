@@ -1,10 +1,17 @@
-#include "examples/support/toy_language.h"
+#include "examples/data/toy_language.h"
 
 #include <algorithm>
 #include <functional>
 #include <set>
 
+#include "examples/data/lines.h"
+#include "examples/data/numbers.h"
+#include "examples/data/utf8.h"
 #include "tensor/error.h"
+
+namespace gradus::examples {
+extern const char* const kToyLexicon;  // toy_lexicon.txt, by the build
+}
 
 namespace gradus::examples::toy {
 namespace {

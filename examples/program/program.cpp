@@ -1,4 +1,4 @@
-#include "examples/support/program.h"
+#include "examples/program/program.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 #include <iomanip>
 #include <iostream>
 
-#include "examples/support/text.h"
+#include "examples/data/utf8.h"
 #include "tensor/device.h"
 #include "tensor/error.h"
 

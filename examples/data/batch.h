@@ -1,7 +1,7 @@
 // From pairs of sentences to the rectangles that a model reads.
 #pragma once
 
-#include "examples/support/tokenizer.h"
+#include "examples/data/tokenizer.h"
 #include "tensor/ops.h"
 
 namespace gradus::examples {

@@ -1,13 +1,14 @@
-#include "examples/support/svg.h"
+#include "examples/page/svg.h"
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <iomanip>
 #include <ranges>
 #include <sstream>
 
-#include "examples/support/text.h"
+#include "examples/data/utf8.h"
 #include "tensor/error.h"
 
 namespace gradus::examples::svg {

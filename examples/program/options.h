@@ -5,10 +5,11 @@
 // the option and what was expected.
 #pragma once
 
+#include <cmath>
 #include <span>
 #include <variant>
 
-#include "examples/support/text.h"
+#include "examples/data/words.h"
 
 namespace gradus::examples {
 

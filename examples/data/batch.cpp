@@ -1,4 +1,4 @@
-#include "examples/support/batch.h"
+#include "examples/data/batch.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "examples/support/tokenizer.h"
+#include "examples/data/tokenizer.h"
 
 #include <algorithm>
 #include <functional>
@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "examples/data/utf8.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {

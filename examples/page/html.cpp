@@ -1,9 +1,14 @@
-#include "examples/support/html.h"
+#include "examples/page/html.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iomanip>
 
 #include "tensor/error.h"
+
+namespace gradus::examples {
+extern const char* const kPageStyle;  // page.css, by the build
+}
 
 namespace gradus::examples::html {
 namespace {

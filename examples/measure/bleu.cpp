@@ -1,10 +1,11 @@
-#include "examples/support/bleu.h"
+#include "examples/measure/bleu.h"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <regex>
 
+#include "examples/data/utf8.h"
 #include "tensor/error.h"
 
 namespace gradus::examples {

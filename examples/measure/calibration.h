@@ -5,8 +5,8 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
-#include "examples/support/svg.h"
 #include "tensor/tensor.h"
 
 namespace gradus::examples {
@@ -30,10 +30,6 @@ struct ReliabilityBin {
   int64_t count = 0;                    // of tokens
   double confidence = 0, accuracy = 0;  // their means, 0 of none
 };
-
-// What svg::draw() makes a reliability diagram of, of bins of equal width over [0, 1]: the accuracy of each,
-// and the gap to its confidence. A bin of fewer than `few` tokens is hollow, one of none is left out.
-std::vector<svg::Series> diagram(const std::vector<ReliabilityBin>& bins, int64_t few = 30);
 
 struct Calibration {
   std::vector<ReliabilityBin> bins;

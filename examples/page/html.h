@@ -4,8 +4,8 @@
 // goes through svg::escape first.
 #pragma once
 
-#include "examples/support/svg.h"
-#include "examples/support/text.h"
+#include "examples/data/numbers.h"
+#include "examples/page/svg.h"
 
 namespace gradus::examples::html {
 

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <variant>
 
-#include "examples/support/text.h"
+#include "examples/data/words.h"
 
 namespace gradus::examples {
 

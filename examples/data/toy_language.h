@@ -9,7 +9,7 @@
 #include <map>
 #include <random>
 
-#include "examples/support/text.h"
+#include "examples/data/words.h"
 
 namespace gradus::examples::toy {
 

@@ -6,7 +6,7 @@
 
 #include <array>
 
-#include "examples/support/text.h"
+#include "examples/data/words.h"
 
 namespace gradus::examples {
 

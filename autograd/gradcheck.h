@@ -1,8 +1,8 @@
 // gradcheck: does a gradient agree with what the function does? Every element of every input is moved and the
 // slope measured, in f64, by the four-point rule
 //   f'(x) = (8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h,  h = 7e-4,
-// of a random projection of the output (a plain sum would let a softmax whose rule returns zeros pass). It is
-// public: check your own operation with it. Functions with kinks want inputs further than 10 h from them.
+// of a random projection of the output (with a plain sum, a softmax whose rule returns zeros would pass). Use
+// it for your own operations, too. At a kink there is no slope: choose inputs more than 10 h away from it.
 #pragma once
 
 #include <functional>

@@ -176,7 +176,7 @@ void check_members(const Module& module, const Variable& loss) {
   for (const NamedParameter& p : module.parameters()) named.insert(p.variable.node().get());
   const std::vector<std::shared_ptr<Node>> behind = nodes_behind(loss);
   check(behind.size() > 1 && behind[0]->backward,
-        "check_members: no tape stands behind this loss; call it before "
+        "check_members: this loss has no tape; call it before "
         "backward(), and not under NoGrad");
   for (const std::shared_ptr<Node>& node : behind)
     check(!node->init || named.contains(node.get()), "check_members: the loss depends on a parameter ",

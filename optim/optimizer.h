@@ -13,7 +13,7 @@ namespace gradus::optim {
 struct ParameterGroup {
   std::vector<NamedParameter> parameters;
   double lr_scale = 1;
-  std::optional<double> weight_decay = {};  // none: as the options of the optimiser have it
+  std::optional<double> weight_decay = {};  // none: that of the optimiser's options
 };
 
 // What an optimiser is made of: a list of parameters, or a list of groups.

@@ -1,6 +1,6 @@
 // DType: what a tensor's elements are, known at run time. visit() turns it into a template parameter, so that
-// a kernel is written once over its element type T. i32 holds token ids and lengths; nothing is computed in
-// it.
+// a kernel is written once over its element type T. i32 holds token ids, lengths and masks; arithmetic
+// uses f32 and f64 only.
 #pragma once
 
 #include <concepts>

@@ -1,6 +1,6 @@
 // Tensor: a contiguous, row-major block of numbers and its shape. It is a handle: copies share the block, and
 // writing through one is seen by all. There are no strides; reshape() and rows() are views of the same block,
-// and everything else that rearranges (permute, concat) copies. A Tensor knows nothing of gradients: see
+// and everything else that rearranges (permute, concat) copies. A Tensor has no gradient: see
 // Variable.
 #pragma once
 

@@ -340,10 +340,10 @@ TEST_CASE("check_members names what a module forgets, and only that") {
   CHECK_NOTHROW(nn::check_members(pair, sum(pair.a * Variable(Tensor::full({2}, 1), true))));  // no parameter
   CHECK_NOTHROW(nn::check_members(pair, sum(pair.a)));
   const Variable walked = loss();
-  walked.backward();  // nothing stands behind it any more
-  CHECK(contains(error_of([&] { nn::check_members(pair, walked); }), "no tape stands behind this loss"));
+  walked.backward();  // its tape is freed
+  CHECK(contains(error_of([&] { nn::check_members(pair, walked); }), "this loss has no tape"));
   const NoGrad no_grad;
-  CHECK(contains(error_of([&] { nn::check_members(pair, loss()); }), "no tape stands behind this loss"));
+  CHECK(contains(error_of([&] { nn::check_members(pair, loss()); }), "this loss has no tape"));
 }
 
 TEST_CASE("a module that visits itself is refused") {

@@ -9,8 +9,8 @@
 namespace gradus::cpu {
 
 // Calls fn(context, task, slot) for each task in [0, tasks), on at most `slots` threads, and returns when all
-// are done. Tasks begin in order and go to whichever thread is free: so nothing waits for a worker that has
-// no processor, and which thread runs a task is left open. Calls that run at once have different slots, in
+// are done. Tasks start in order, each on the next free thread: so nothing waits for a worker that has
+// no processor, and which thread runs a task is unspecified. Calls that run at once have different slots, in
 // [0, slots). An exception ends the loop and reaches the caller.
 void run(int64_t tasks, int slots, void (*fn)(const void* context, int64_t task, int slot),
          const void* context);

@@ -17,8 +17,8 @@ class LossSums {
   LossSums() = default;  // of no tokens
   explicit LossSums(Tensor sums) : sums_(std::move(sums)) {}
 
-  // Makes a new tensor, because copies of the old sums, and a backward rule that divides by their number of
-  // tokens, must keep the old values.
+  // Makes a new tensor and leaves the old one unchanged. Copies of this object may share the old one, and a
+  // recorded backward rule divides by its number of tokens.
   LossSums& operator+=(const LossSums& other) {
     if (other.sums_) sums_ = sums_ ? sums_ + other.sums_ : other.sums_;
     return *this;

@@ -1,5 +1,5 @@
-// A small GPT: it reads any text, learns which character comes next, and writes more of the same kind. One
-// file has all of it: the model, the training loop, and sampling, one character at a time.
+// A small GPT. It reads a text, learns to predict the next character, and then writes more text of that kind.
+// This file contains the model, the training loop, and the sampling, which draws one character at a time.
 #include <algorithm>
 #include <cmath>
 #include <iostream>
@@ -28,7 +28,7 @@ struct Settings {
   double temperature = 0.8;
 };
 
-using Caches = std::vector<Tensor>;  // of each layer: keys and values of earlier characters
+using Caches = std::vector<Tensor>;  // one per layer: the keys and values of earlier characters
 
 class Gpt : public nn::Module {
  public:
@@ -52,7 +52,7 @@ class Gpt : public nn::Module {
     visit("output", output_);
   }
 
-  // ids i32 [B, T] -> logits [B, T, V]: of the character that follows each
+  // ids i32 [B, T] -> logits [B, T, V] of the character that follows each id
   Variable operator()(const Tensor& ids) {
     const Variable x = tokens_(ids) + positions_(Tensor::arange(ids.shape()[1]));
     return output_(blocks_(x, /*lengths=*/Tensor(), /*causal=*/true));
@@ -65,7 +65,7 @@ class Gpt : public nn::Module {
     return caches;
   }
 
-  // The logits [V] that follow the character `id` at `position`, earlier ones being in the caches.
+  // The logits [V] of the character after `id`, which stands at `position`. Earlier ones are in the caches.
   Tensor step(int32_t id, int64_t position, Caches& caches) {
     const NoGrad no_grad;
     Variable x = tokens_(Tensor::from({id}, {1, 1})) +
@@ -81,7 +81,7 @@ class Gpt : public nn::Module {
   nn::Linear output_;
 };
 
-// Characters as ids, in the order of their code points.
+// Numbers the characters of the text, in the order of their code points.
 struct Alphabet {
   std::map<std::string, int32_t, std::less<>> ids;
   std::vector<std::string> characters;
@@ -106,7 +106,7 @@ struct Alphabet {
   }
 };
 
-// Pieces of the text from random places on, ids [B, T], and what follows each of their characters.
+// Pieces of the text from random places, ids [B, T], and the character after each of theirs, also [B, T].
 std::pair<Tensor, Tensor> draw_batch(const std::vector<int32_t>& text, const Settings& s,
                                      std::mt19937_64& random) {
   std::vector<int32_t> ids, next;
@@ -127,7 +127,7 @@ void train(Gpt& model, const std::vector<int32_t>& text, const Settings& s) {
   double average = 0;
   for (int64_t step = 1; step <= s.steps; ++step) {
     const auto [ids, next] = draw_batch(text, s, random);
-    model.generator().next_step();  // names this step's dropout masks
+    model.generator().next_step();  // new random numbers for dropout, in each step
     adam.set_lr(optim::cosine(static_cast<double>(step), s.lr, /*warmup=*/std::min<double>(50, s.steps / 2.),
                               static_cast<double>(s.steps)));
     adam.zero_grad();
@@ -140,7 +140,7 @@ void train(Gpt& model, const std::vector<int32_t>& text, const Settings& s) {
   }
 }
 
-// One of the `top_k` likeliest characters (0: of all), by its probability at this temperature.
+// Draws one of the `top_k` most probable characters (0: all), with its probability at this temperature.
 int32_t sample(const Tensor& logits, const Settings& s, std::mt19937_64& random) {
   const auto [scores, ids] = topk(logits, s.top_k > 0 ? s.top_k : logits.size());
   std::vector<double> p = softmax(scores.to(DType::f64) / s.temperature).to_vector<double>();
@@ -157,7 +157,7 @@ std::string write(Gpt& model, const Alphabet& alphabet, const Settings& s) {
   const size_t end = text.size() + static_cast<size_t>(s.length);
   Caches caches = model.empty_caches();
   for (int64_t position = 0, at = 0; text.size() < end; ++position, ++at) {
-    if (position == s.context) {  // full: begin again with the later half of what it holds
+    if (position == s.context) {  // the caches are full: start again from the later half of the context
       at -= s.context / 2;
       position = 0;
     }
@@ -207,7 +207,7 @@ int run(std::span<const std::string> arguments) {
         " characters, and a piece has ", s.context, ": take a longer text or a smaller --context");
   check(s.top_k <= characters, "--top-k: expected at most ", characters,
         ", the number of different characters in the text, got ", s.top_k);
-  alphabet.encode(s.prompt);  // refused now rather than after training
+  alphabet.encode(s.prompt);  // so an unknown character is an error now, not after training
 
   Gpt model(characters, s);
   std::cout << ids.size() << " characters, " << characters << " different; " << model.parameter_count()

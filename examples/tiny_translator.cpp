@@ -1,6 +1,6 @@
-// The whole of training a translator, without a command line: a toy language, a Transformer, the smoothed
-// loss, Adam with warmup, and greedy translation of sentences it has never seen. Copy this file to start your
-// own program.
+// The complete training of a translator in one file: a toy language, a Transformer, the smoothed loss, Adam
+// with warmup, and greedy translation of sentences that were not in the training. Copy this file to start
+// your own program.
 #include <iostream>
 
 #include "examples/data/batch.h"
@@ -15,8 +15,8 @@
 using namespace gradus;
 using namespace gradus::examples;
 
-// Words become ids, sentences a padded rectangle of ids: source i32 [B, S], target i32 [B, T] with BOS and
-// EOS.
+// Draws B sentence pairs and turns their words into ids. Shorter sentences are padded to the longest one, so
+// a batch is two rectangles: source i32 [B, S], and target i32 [B, T] with BOS (beginning) and EOS (end).
 Batch draw_batch(toy::Rng& rng, size_t rows, const Vocabulary& english, const Vocabulary& french) {
   std::vector<IdPair> pairs;
   while (pairs.size() < rows) {
@@ -27,7 +27,7 @@ Batch draw_batch(toy::Rng& rng, size_t rows, const Vocabulary& english, const Vo
 }
 
 int main(int argc, char** argv) try {
-  const Device device = named_device(argc > 1 ? argv[1] : "cpu");  // tiny_translator cuda: on a GPU
+  const Device device = named_device(argc > 1 ? argv[1] : "cpu");  // `tiny_translator cuda` uses a GPU
   const Vocabulary english(toy::source_words()), french(toy::target_words());
   nn::TranslationModel model(
       {.source_vocab = english.size(),

@@ -1,6 +1,6 @@
-// CrossEntropy: -ln p of the target, as PyTorch's F.cross_entropy has it, with label smoothing, class weights
-// and a prior as options. The other classes of this folder are the course's and fix some of the options.
-// Losses are values: copies are independent, and threads may share a const one.
+// CrossEntropy: -ln p of the target, like PyTorch's F.cross_entropy, with label smoothing, class weights and
+// a prior as options. The other classes of this folder come from the course and fix some of the options.
+// Losses are values: copies are independent, and threads may share a const loss.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,7 @@ namespace gradus::losses {
 using gradus::Reduction;
 using gradus::Smoothing;
 
-// The id of a class. Made from whole numbers alone, so that a smoothing in the place of an id does not
-// compile.
+// The id of a class. Only whole numbers convert to it, so a smoothing in the place of an id does not compile.
 class ClassId {
  public:
   template <std::integral Integer>
@@ -35,7 +34,7 @@ inline void check_smoothing(const char* name, double smoothing) {
   check(smoothing >= 0 && smoothing <= 1, name, ": expected smoothing in [0, 1], got ", smoothing);
 }
 
-// The target's ids, row by row, where its shape fits the logits'.
+// The ids of the target, row by row. Throws unless the target's shape fits that of the logits.
 inline IdColumns target_columns(const char* name, const Variable& logits, const Tensor& target) {
   const Shape& z = logits.shape();
   check((z.rank() == 2 || z.rank() == 3) && target && target.shape() == z.without_last(), name,
@@ -46,8 +45,9 @@ inline IdColumns target_columns(const char* name, const Variable& logits, const 
   return target;
 }
 
-// The share of rows whose largest logit is the target's, the first where several are; rows whose target is
-// the pad id do not count, and of no rows it is 0. logits [B, T, V] or [N, V], target i32 [B, T] or [N].
+// The share of rows whose largest logit is that of the target. If several logits are largest, the first one
+// counts as the prediction. Rows whose target is the pad id do not count. Without any rows the result is 0.
+// logits [B, T, V] or [N, V], target i32 [B, T] or [N].
 inline double accuracy(const Variable& logits, const Tensor& target, ClassId pad_id = kNoPad) {
   const IdColumns ids = target_columns("accuracy", logits, target);
   checked_ids("accuracy", ids, logits.shape()[-1], Device::cpu, pad_id);
@@ -62,7 +62,7 @@ inline double accuracy(const Variable& logits, const Tensor& target, ClassId pad
   return rows > 0 ? static_cast<double>(correct) / static_cast<double>(rows) : 0;
 }
 
-// values [V]: finite and none negative. Returns their sum.
+// Checks that values [V] are finite and not negative. Returns their sum.
 inline double check_shares(const char* name, const Tensor& values) {
   check(values && values.shape().rank() == 1, name, ": expected [V], got ",
         values ? message(values.shape()) : "an empty tensor");
@@ -74,12 +74,12 @@ inline double check_shares(const char* name, const Tensor& values) {
   return sum;
 }
 
-// What the losses of this folder share: a target distribution, a reduction, and who is padding.
+// The common base of the losses: a target distribution, a reduction, and the id of padding.
 class SmoothedLoss {
  public:
   // logits [B, T, V] or [N, V], target i32 [B, T] or [N] -> scalar, or target's shape for Reduction::none.
-  // Rows whose target is the pad id do not count and are not read, wherever that id lies; a batch of nothing
-  // else has loss 0 and gradient 0 (PyTorch: loss NaN).
+  // Rows whose target is the pad id do not count and are not read. The pad id may lie outside the vocabulary.
+  // A batch that is all padding has loss 0 and gradient 0 (PyTorch: loss NaN, gradient 0).
   Variable operator()(const Variable& logits, const Tensor& target) const {
     const IdColumns columns = target_columns(name_, logits, target);
     check(
@@ -90,14 +90,14 @@ class SmoothedLoss {
     return towards_prior(logits, columns);
   }
 
-  void set_smoothing(double smoothing) {  // for schedules; a loss already computed keeps its own
+  void set_smoothing(double smoothing) {  // for schedules; losses computed earlier keep theirs
     check_smoothing(name_, smoothing);
     spec_.smoothing = smoothing;
   }
   double smoothing() const { return spec_.smoothing; }
 
  protected:
-  // vocab_size: what the logits must have; none: whatever they have.
+  // vocab_size: the last axis that logits must have; without it any size is accepted.
   SmoothedLoss(const char* name, std::optional<int64_t> vocab_size, CrossEntropySpec spec)
       : name_(name), vocab_size_(vocab_size), spec_(std::move(spec)) {
     check_smoothing(name_, spec_.smoothing);
@@ -112,7 +112,7 @@ class SmoothedLoss {
     return cross_entropy(logits, target, spec_);
   }
 
-  // Where smoothing goes to a prior instead of the uniform distribution: of a row with weight w_y
+  // Smooths towards a prior instead of the uniform distribution. The loss of a row with weight w_y is then
   //   (1 - eps) w_y (-ln p_y) + eps share (-sum_j prior_j ln p_j)
   void smooth_towards(Tensor prior, double share) {
     prior_ = std::move(prior);
@@ -137,7 +137,7 @@ class SmoothedLoss {
     hard_spec.reduction = Reduction::none;
     const auto [hard, sums] = cross_entropy(logits, target, hard_spec);
     const Variable soft = prior_cross_entropy(logits, prior_, target, spec_.pad_id) * (eps * prior_share_);
-    const Variable rows = eps < 1 ? hard * (1 - eps) + soft : soft;  // 0 times an infinite loss is no number
+    const Variable rows = eps < 1 ? hard * (1 - eps) + soft : soft;  // 0 times an infinite loss is NaN
     if (spec_.reduction == Reduction::none) return rows;
     const double weights = sums.rows(kWeights, kWeights + 1).item();
     return sum(rows) * (1 / loss_divisor(spec_.reduction, weights));
@@ -147,10 +147,11 @@ class SmoothedLoss {
   double prior_share_ = 1;
 };
 
-// Two meanings of class weights w [V]; both divide the mean by the sum of w[target] over the rows that count.
-// per_target: w[y] (-sum_j q_j ln p_j), how much a row counts; what it pulls to stays q. per_class,
-// PyTorch's: -sum_j w[j] q_j ln p_j, where a heavy class also gets more of everybody's smoothing. Without
-// smoothing they are the same.
+// Two meanings of class weights w [V]. For both, the mean is divided by the sum of w[target] over the rows
+// that count. They differ only with smoothing.
+//   per_target: w[y] (-sum_j q_j ln p_j). The weight says how much a row counts. The optimum stays p = q.
+//   per_class:  -sum_j w[j] q_j ln p_j, as in PyTorch. A class with a large weight also gets more of the
+//               smoothing in the rows of other targets.
 enum class ClassWeighting { per_target, per_class };
 
 struct CrossEntropyOptions {
@@ -158,9 +159,9 @@ struct CrossEntropyOptions {
   ClassId pad_id = kNoPad;  // rows with this target are left out
   Smoothing convention = Smoothing::uniform;
   Reduction reduction = Reduction::mean;
-  Tensor class_weight = {};  // [V] or none, in the logits' dtype and on their device; so is the prior
+  Tensor class_weight = {};  // [V] or none; it and the prior have the logits' dtype and device
   ClassWeighting weighting = ClassWeighting::per_target;
-  Tensor prior = {};  // [V] or none: smoothing goes to prior[j] instead of 1 / V (Pereyra et al. 2017, 3.2)
+  Tensor prior = {};  // [V] or none: replaces 1 / V in the smoothing (Pereyra et al. 2017, 3.2)
 };
 
 class CrossEntropy : public SmoothedLoss {

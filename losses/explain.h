@@ -1,4 +1,4 @@
-// explain: the loss of one token, class by class, as a table to read.
+// explain: how each class contributes to the loss of one token, as a table.
 #pragma once
 
 #include <algorithm>
@@ -16,12 +16,13 @@ struct Explain {
   double smoothing = 0.1;
   int32_t pad_id = -1;
   Smoothing convention = Smoothing::uniform;
-  std::vector<std::string> names = {};  // of the classes; without: their numbers
-  size_t rows = 10;                     // of the table; the classes left out share its last line
+  std::vector<std::string> names = {};  // of the classes; if empty, the table shows class numbers
+  size_t rows = 10;                     // of the table; one line sums up all other classes
 };
 
-// logits [V], real. One line a class, the target first and then from the most probable on: p, q, its share
-// -q ln p of the loss, and the gradient (sum q) p - q that its logit feels. The last line sums them.
+// logits [V], real. One line per class: p, q, its share -q ln p of the loss, and the gradient (sum q) p - q
+// with respect to its logit. The target comes first, then the other classes by decreasing p. The last line
+// has sums.
 inline std::string explain(const Tensor& logits, ClassId target, const Explain& options = {}) {
   check(logits && logits.shape().rank() == 1, "explain: expected logits [V], got ", logits.shape());
   const int64_t vocab = logits.size();

@@ -1,14 +1,15 @@
-// Label smoothing, as the course has it: class 0 is padding unless pad_id says otherwise, so rows with target
-// 0 teach nothing. The target distribution q gives most of its mass to the target and spreads eps over the
-// vocabulary. Two forms of the same loss and four conventions for q; README.md derives them and says where
-// "the same" holds. The kernel reads the logits once; q and the probabilities are never stored.
+// Label smoothing as in the course. By default class 0 is padding (pad_id), so rows with target 0 teach
+// nothing. The target distribution q gives most of its mass to the target and spreads eps over the
+// vocabulary. There are two forms of the loss, KL and cross-entropy, and four conventions for q. README.md
+// derives them and says when the two forms are equivalent. The kernel never stores q or the probabilities.
 #pragma once
 
 #include "losses/cross_entropy.h"
 
 namespace gradus::losses {
 
-// sum_j q_j (ln q_j - ln p_j), with 0 ln 0 = 0: KL(q || p) where q sums to 1, which `as_printed` does not.
+// sum_j q_j (ln q_j - ln p_j), with 0 ln 0 = 0. This is KL(q || p) if q sums to 1, as it does in all
+// conventions except `as_printed`.
 class LabelSmoothingLoss : public SmoothedLoss {
  public:
   explicit LabelSmoothingLoss(int64_t vocab_size, double smoothing = 0.1, ClassId pad_id = 0,
@@ -33,10 +34,9 @@ class LabelSmoothingCrossEntropy : public SmoothedLoss {
             {.convention = convention, .smoothing = smoothing, .reduction = reduction, .pad_id = pad_id}) {}
 };
 
-// The smoothing with which convention `to` trains as convention `from` does with eps. Throws where there is
-// none. q of `others` with eps is q of `uniform` with eps' when off = eps / (V-1) = eps' / V. The other two
-// conventions give q a hole or a sum below 1, which no eps' of another convention reproduces, except that eps
-// = 0 is the same everywhere.
+// Returns the smoothing eps' for which convention `to` has the same q as convention `from` with eps. Throws
+// if there is none. `others` and `uniform` have the same q if eps / (V-1) = eps' / V. The other two
+// conventions have a zero in q or a sum below 1, so they equal no other convention, unless eps = 0.
 inline double convert(double eps, Smoothing from, Smoothing to, int64_t vocab_size) {
   const double v = vocab_size;
   check_smoothing("convert", eps);

@@ -1,7 +1,7 @@
-// TranslationLoss: everything the training of a translator asks of a loss in one pass over the logits: the
-// smoothed loss to descend, and the unsmoothed nll, the accuracy and the number of tokens for the log. It
-// drops the first target column (BOS) itself, so it takes the same target_ids as the model. As in the course,
-// id 0 is padding unless pad_id says otherwise.
+// TranslationLoss: the loss for training a translator. One pass over the logits computes the smoothed loss to
+// minimise, and for the log the unsmoothed nll, the accuracy and the number of tokens. It drops the first
+// target column (BOS) itself, so it takes the same target_ids as the model. As in the course, id 0 is padding
+// by default (pad_id).
 #pragma once
 
 #include <cmath>
@@ -10,15 +10,15 @@
 
 namespace gradus::losses {
 
-// Sums over tokens, on the device; reading one synchronises. They add up over batches, so that a corpus
-// perplexity is exp(sum nll / sum tokens) and never a mean of means.
+// Sums over tokens, kept on the device, so reading one waits for the device. Add them up over batches to get
+// the perplexity of a corpus, exp(sum nll / sum tokens), which no mean of batch means equals.
 class LossSums {
  public:
-  LossSums() = default;  // of nothing
+  LossSums() = default;  // of no tokens
   explicit LossSums(Tensor sums) : sums_(std::move(sums)) {}
 
-  // Makes a new tensor: copies of the old sums, and a backward rule that divides by their tokens, keep what
-  // they saw.
+  // Makes a new tensor and leaves the old one unchanged. Copies of this object may share the old one, and a
+  // recorded backward rule divides by its number of tokens.
   LossSums& operator+=(const LossSums& other) {
     if (other.sums_) sums_ = sums_ ? sums_ + other.sums_ : other.sums_;
     return *this;
@@ -28,7 +28,8 @@ class LossSums {
   double nll() const { return at(kNll); }
   double correct() const { return at(kCorrect); }
   double tokens() const { return at(kTokens); }
-  double mean_smoothed() const { return per_token(smoothed()); }  // these four: 0, and 1, of no tokens
+  // Without tokens the three means are 0, and so the perplexity is 1.
+  double mean_smoothed() const { return per_token(smoothed()); }
   double mean_nll() const { return per_token(nll()); }
   double accuracy() const { return per_token(correct()); }
   double perplexity() const { return std::exp(mean_nll()); }

@@ -1,7 +1,7 @@
-// What the course sets as exercises, beside the options of CrossEntropy: the confidence penalty, and
-// smoothing that changes while a model trains. The penalty is a loss of its own, to be added to one; the
-// schedules decide a number and nothing else, for criterion.set_smoothing(...) before each step. At their
-// neutral setting (a factor of 0, smoothing 0) all are plain cross-entropy.
+// The course's exercises that are not options of CrossEntropy: the confidence penalty, and smoothing that
+// changes during training. The penalty is a separate term, to be added to a loss. The schedules only compute
+// a number, for criterion.set_smoothing(...) before each step. With their neutral setting (a factor of 0,
+// smoothing 0) all are plain cross-entropy.
 #pragma once
 
 #include <algorithm>
@@ -12,19 +12,20 @@
 
 namespace gradus::losses {
 
-// counts [V] of the training targets -> their shares, of the same dtype, or f32 of i32: the prior of
-// CrossEntropy with which frequent classes get more of eps.
+// counts [V] of the training targets -> their shares [V], in the same dtype, or f32 if the counts are i32.
+// Used as the prior of CrossEntropy, they give frequent classes more of eps.
 inline Tensor unigram_prior(const Tensor& counts) {
   const double sum = check_shares("unigram prior", counts);
   check(sum > 0, "unigram prior: expected a count above 0, got only zeros");
   return (counts.dtype() == DType::i32 ? counts.to(DType::f32) : counts) * (1 / sum);
 }
 
-// -H(p) = sum_j p_j ln p_j, the mean over tokens (Pereyra et al. 2017): large where a model is sure of
-// itself. Add it to a loss: loss + beta * penalty(logits, target). Its gradient is p_j (ln p_j + H). It sets
-// no floor under the p_j of a wrong class, as smoothing does: its pull vanishes with p_j. With a threshold
-// (their section 3.1) it is max(0, threshold - H): rows whose entropy is above it are left alone, with 0 all.
-// Their other form, annealed, is a beta that grows: beta * linear_smoothing(step, total, 0, 1).
+// -H(p) = sum_j p_j ln p_j, the mean over tokens (Pereyra et al. 2017). It is large if the model is
+// confident. Add it to a loss: loss + beta * penalty(logits, target). Its gradient is p_j (ln p_j + H). The
+// gradient of a wrong class vanishes with its p_j, whereas smoothing keeps that p_j above a floor. With a
+// threshold (their section 3.1) the penalty is max(0, threshold - H), so rows with a higher entropy are not
+// penalised, and with threshold 0 none is. In their annealed form beta grows: beta * linear_smoothing(step,
+// total, 0, 1).
 class ConfidencePenalty {
  public:
   explicit ConfidencePenalty(ClassId pad_id = -1, Reduction reduction = Reduction::mean,
@@ -33,7 +34,7 @@ class ConfidencePenalty {
     check(threshold >= 0, "confidence penalty: expected a threshold of at least 0, got ", threshold);
   }
 
-  // As cross-entropy has it: logits [B, T, V], target i32 [B, T], or [N, V] and [N]; rows whose target is the
+  // Like CrossEntropy: logits [B, T, V] and target i32 [B, T], or [N, V] and [N]. Rows whose target is the
   // pad id do not count and are not read.
   Variable operator()(const Variable& logits, const Tensor& target) const {
     const Shape rows = target_columns("confidence penalty", logits, target).shape();
@@ -56,7 +57,8 @@ class ConfidencePenalty {
   }
 
  private:
-  // The numbers of the rows that count, and for each row its place among them, or the place after them.
+  // The indices of the rows that count, and for each row its position among them. Rows that do not count get
+  // the position after the last.
   std::pair<Tensor, Tensor> counted_rows(const Tensor& target) const {
     std::vector<int32_t> counted, place;
     const std::vector<int32_t> ids = target.to_vector<int32_t>();
@@ -77,8 +79,8 @@ class ConfidencePenalty {
   double threshold_;
 };
 
-// eps as a function of the step, counted from 1: from `first` at step 1 to `last` at step `total` and after,
-// in a straight line, or half a cosine.
+// eps as a function of the step, which counts from 1. It goes from `first` at step 1 to `last` at step
+// `total`, along a straight line or half a cosine, and stays there.
 inline double linear_smoothing(double step, double total, double first, double last) {
   check_smoothing("linear smoothing", first);
   check_smoothing("linear smoothing", last);
@@ -93,9 +95,9 @@ inline double cosine_smoothing(double step, double total, double first, double l
   return first + (last - first) * (1 - std::cos(std::numbers::pi * progress)) / 2;
 }
 
-// No smoothing until the running confidence reaches `threshold`; from there it grows in proportion, up to
-// `largest` at confidence 1. Confidence is the geometric mean of p_y, exp(-nll) of a batch: a by-product of
-// the loss.
+// No smoothing until the running confidence reaches `threshold`. Above it, eps grows linearly, up to
+// `largest` at confidence 1. The confidence of a batch is exp(-nll), the geometric mean of p_y, which the
+// loss provides.
 class ConfidenceTriggered {
  public:
   explicit ConfidenceTriggered(double largest, double threshold = 0.5, double momentum = 0.95)
@@ -106,16 +108,15 @@ class ConfidenceTriggered {
           " and ", momentum);
   }
 
-  double confidence() const {
-    return confidence_;
-  }  // to be kept with a checkpoint, and set when it is resumed
+  // To be saved with a checkpoint, and set when training resumes.
+  double confidence() const { return confidence_; }
   void set_confidence(double confidence) {
     check(confidence >= 0 && confidence <= 1,
           "confidence-triggered smoothing: expected a confidence in [0, 1], got ", confidence);
     confidence_ = confidence;
   }
 
-  // mean_nll of the batch just seen, unsmoothed -> eps for the next one
+  // unsmoothed mean nll of the last batch -> eps for the next one
   double operator()(double mean_nll) {
     check(mean_nll >= 0, "confidence-triggered smoothing: expected an nll of at least 0, got ", mean_nll);
     confidence_ = momentum_ * confidence_ + (1 - momentum_) * std::exp(-mean_nll);

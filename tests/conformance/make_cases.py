@@ -33,7 +33,8 @@ TOLERANCES = {  # relative to the largest number of the expected tensor, and at 
     "offset": {"f64": 1e-11, "f32": 2e-3, "why": "logits near 1e4: where x - max is not formed first, or max + ln sum is "
                                                   "rounded, 1e4 times the dtype's epsilon is lost"},
     "far": {"f64": 1e-8, "f32": 1e-1, "why": "x far from 0: a mean rounded to the dtype moves x - mean by offset times epsilon"},
-    "cancels": {"f64": 1e-9, "f32": 1e-1, "why": "the gradient is 0 by cancellation, before it is multiplied by 316"},
+    "cancels": {"f64": 1e-9, "f32": 1e-1, "why": "the gradient is nearly 0 by cancellation; layer norm then multiplies by up to 316"},
+    "saturated": {"f64": 1e-11, "f32": 1e-1, "why": "scores in the hundreds and thousands: their rounding moves exp"},
     "deep": {"f64": 1e-11, "f32": 1e-4, "why": "roundings through all sublayers, forward and backward"},
     "steps": {"f64": 1e-12, "f32": 1e-5, "why": "20 updates, each with some roundings"},
 }
@@ -179,13 +180,14 @@ def add_losses(cases):
 def add_attention(cases):
     number = itertools.count(1000)
 
-    def add(name, batch=2, queries=5, keys=5, width=8, heads=2, causal=False, lengths=None, scale=1):
+    def add(name, batch=2, queries=5, keys=5, width=8, heads=2, causal=False, lengths=None, scale=1,
+            tolerance="row"):
         draw = lambda *shape, s=1: seeded(next(number), shape, s)
         inputs = {"q": draw(batch, queries, width, s=scale), "k": draw(batch, keys, width, s=scale),
                   "v": draw(batch, keys, width), "dy": draw(batch, queries, width)}
         if lengths is not None:
             inputs["key_lengths"] = ids(lengths)
-        cases.add(name, "attention", {"heads": heads, "causal": causal}, inputs, "row")
+        cases.add(name, "attention", {"heads": heads, "causal": causal}, inputs, tolerance)
 
     for heads, causal, lengths in itertools.product((1, 2, 8), (False, True), (None, [5, 3])):
         add(f"heads-{heads}{'-causal' if causal else ''}{'-lengths' if lengths else ''}", heads=heads, causal=causal,
@@ -198,10 +200,10 @@ def add_attention(cases):
     add("masked-sentence", lengths=[5, 0])
     add("masked-sentence-causal", lengths=[0, 4], causal=True)
     add("cross-masked-sentence", queries=2, keys=4, lengths=[0, 4])
-    add("one-key", queries=3, keys=1)
+    add("one-key", queries=3, keys=1, tolerance="cancels")
     add("one-query-causal", queries=1, keys=6, causal=True)
-    add("large-scores", scale=64)
-    add("large-scores-causal-lengths", scale=64, causal=True, lengths=[4, 5])
+    add("large-scores", scale=64, tolerance="saturated")
+    add("large-scores-causal-lengths", scale=64, causal=True, lengths=[4, 5], tolerance="saturated")
 
 
 def add_layer_norm(cases):
@@ -216,7 +218,7 @@ def add_layer_norm(cases):
     add("plain")
     add("three-axes", (2, 3, 4))
     add("wide", (2, 512))
-    add("two-columns", (3, 2))
+    add("two-columns", (3, 2), tolerance="cancels")
     add("one-column", (3, 1), tolerance="cancels")
     add("eps-1e-12", eps=1e-12)
     add("eps-1", eps=1.0)
@@ -224,9 +226,9 @@ def add_layer_norm(cases):
     add("large", scale=1024)
     add("offset-100", offset=100, tolerance="far")
     add("offset-1e4", offset=10000, tolerance="far")
-    add("offset-minus-1e6", offset=-1000000, tolerance="far")
+    add("offset-minus-1e6", scale=64, offset=-1000000, tolerance="far")
     add("offset-1e4-wide", (2, 512), offset=10000, tolerance="far")
-    add("constant-rows", x=np.full((3, 6), 3, np.float32))
+    add("constant-rows", x=np.full((3, 6), 3, np.float32), tolerance="cancels")
     add("one-outlier", x=np.array([[0, 0, 0, 0, 0, 1000], [1, 2, 3, 4, 5, 6]], np.float32), shape=(2, 6))
 
 

@@ -11,6 +11,7 @@ declare -A may=(
   [program]='program data'
   [translate]='translate program page measure data training_step'
   [label_smoothing]='label_smoothing program page measure data training_step'
+  [reference]='reference program data'
 )
 failures=0
 for room in "${!may[@]}"; do

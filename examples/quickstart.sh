@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a bare Debian 12 to a translator of one's own: what is missing is installed, a small Transformer trained, and asked
+# From a bare Debian or Ubuntu to a translator of one's own: what is missing is installed, a small Transformer trained, and asked
 # to translate sentences it has never seen.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/support/setup.sh"
@@ -8,7 +8,8 @@ usage='Usage: bash examples/quickstart.sh
 
 Builds gradus, trains a small Transformer for about a minute on a toy language (English to French, made up by a grammar), measures
 it on sentences it has never seen, and translates some. Installs what is missing first (it asks, unless you are root).
-The model is kept in build/quickstart.
+The model is kept in build/quickstart, that of a second run in build/quickstart-2, and so on.
+  BUILD=FOLDER in the environment: use that folder instead of build
   --help   this text'
 
 case ${1-} in
@@ -19,21 +20,22 @@ esac
 
 step() { printf '\n%s\n\n' "--- $* ---"; }
 
-prefix=
-[[ $PWD -ef $root ]] || prefix=$root/
-cd "$root"
 step 'Set-up'
 ensure_packages
-tests=OFF
-if has_doctest; then tests=ON; fi
-configure release build "-DGRADUS_TESTS=$tests" -DGRADUS_EXAMPLES=ON
-build build --target translate
+folder=$(build_folder build)
+configure release "$folder" -DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON
+build "$folder" --target translate
 
-translate=build/examples/translate model=build/quickstart/best.safetensors
-rm -rf build/quickstart  # of an earlier run
+folder=${folder#"$PWD/"}
+translate=$folder/examples/translate out=$folder/quickstart number=1
+while [[ -e $out ]]; do  # an earlier run's model may be wanted
+  number=$((number + 1))
+  out=$folder/quickstart-$number
+done
+model=$out/best.safetensors
 step 'Training, a little over a minute'
-"$translate" train --toy --out build/quickstart --max-minutes 1.4
+"$translate" train --toy --out "$out" --max-minutes 1.4
 step 'How good is it, on sentences it has never seen?'
 "$translate" evaluate --model "$model"
 
-printf '\nDone in %d s. To type sentences of your own:\n\n  %q translate --model %q\n\n' "$SECONDS" "$prefix$translate" "$prefix$model"
+printf '\nDone in %d s. To type sentences of your own:\n\n  %q translate --model %q\n\n' "$SECONDS" "$translate" "$model"

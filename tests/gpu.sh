@@ -6,7 +6,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/support/setup.sh"
 # shellcheck disable=SC2016  # $PYTHON, $BUILD and $OUT are meant to be read
 usage='Usage: bash tests/gpu.sh [--no-build] [--only PART]... [--steps N]
 
-For a machine with an NVIDIA GPU. Builds gradus with CUDA in build-cuda, and then does these parts, in this order, those
+For a machine with an NVIDIA GPU. Builds gradus with CUDA in $BUILD (default build-cuda), and then does these parts, in this order, those
 that matter most first. Each has a time limit, and what it prints is also kept in $OUT/PART.txt (default build-cuda/gpu).
   tests       every test that needs a GPU                                                              180 s
   times       a training step of the toy, small and base models, and the time of its products alone     60 s
@@ -16,7 +16,7 @@ that matter most first. Each has a time limit, and what it prints is also kept i
   sanitizers  every operation and every kernel under compute-sanitizer; racecheck, which is slow: kernels 150 s each
   compiled    PyTorch compiled: default, reduce-overhead and max-autotune                               400 s
   --only PART   this part alone; may be given several times
-  --no-build    use what is built in $BUILD (default build-cuda): tests/gpu_bundle.sh packs it for a bare machine
+  --no-build    use what is built in $BUILD: tests/gpu_bundle.sh packs it for a bare machine
   --steps N     how many steps are timed (default 20)
   --help        this text
 The last lines say what failed; the status is 1 if anything did.'
@@ -35,7 +35,7 @@ while (($#)); do
   shift
 done
 ((${#parts[@]})) || parts=("${all[@]}")
-folder=${BUILD-$root/build-cuda} out=${OUT-${BUILD-$root/build-cuda}/gpu}
+folder=${BUILD:-$root/build-cuda}
 
 nvidia_smi=$(command -v nvidia-smi) || fail 'tests/gpu.sh: no nvidia-smi, so no NVIDIA driver: this script is for a machine with a GPU.'
 card=$("$nvidia_smi" --query-gpu=name,driver_version --format=csv,noheader 2>&1) ||
@@ -44,9 +44,9 @@ export PATH=$PATH:/usr/local/cuda/bin
 if [[ $build == true ]]; then
   command -v nvcc >/dev/null || fail 'tests/gpu.sh: no nvcc: install the CUDA Toolkit, or put its bin folder on the path.'
   ensure_packages tests
-  folder=$root/build-cuda
-  configure release build-cuda -DGRADUS_CUDA=ON -DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON -B "$folder"
-  build build-cuda --target cuda_tests benchmark
+  folder=$(build_folder build-cuda)
+  configure release "$folder" -DGRADUS_CUDA=ON -DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON
+  build "$folder" --target cuda_tests benchmark
 fi
 [[ -x $folder/tests/cuda_tests ]] || fail "tests/gpu.sh: $folder/tests/cuda_tests is missing: BUILD=... names another folder."
 
@@ -54,6 +54,7 @@ fi
 python=${PYTHON-python3}
 cublas=$("$python" -c 'import glob, sysconfig; print(*glob.glob(sysconfig.get_path("purelib") + "/nvidia/c*/lib"), sep=":")' 2>/dev/null) || true
 export LD_LIBRARY_PATH=$folder/lib:${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:$cublas
+out=${OUT-$folder/gpu}
 mkdir -p "$out"
 printf '%s, %s\n' "$(date -u +%F)" "$card" | tee "$out/machine.txt"
 

@@ -3,9 +3,10 @@
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/support/setup.sh"
 
+# shellcheck disable=SC2016  # $BUILD is meant to be read
 usage='Usage: bash tests/gpu_bundle.sh FOLDER
 
-Builds gradus with CUDA in build-gpu-bundle, for any x86-64 CPU with AVX2, and puts into FOLDER the stripped programs,
+Builds gradus with CUDA in $BUILD (default build-gpu-bundle), for any x86-64 CPU with AVX2, and puts into FOLDER the stripped programs,
 OpenBLAS with what it needs, and the scripts. Copy FOLDER to the machine with the GPU, and there run
 
   bash FOLDER/tests/gpu.sh --no-build
@@ -18,11 +19,12 @@ if [[ $# != 1 || $1 == -* ]]; then
   exit 2
 fi
 mkdir -p -- "$1"
-target=$(cd -- "$1" && pwd) folder=build-gpu-bundle
+target=$(cd -- "$1" && pwd)
 export PATH=$PATH:/usr/local/cuda/bin
 command -v nvcc >/dev/null || fail 'tests/gpu_bundle.sh: no nvcc: install the CUDA Toolkit, or put its bin folder on the path.'
 ensure_packages tests
-configure release "$folder" -DGRADUS_CUDA=ON -DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON -DGRADUS_ARCH=x86-64-v3 -B "$root/$folder"
+folder=$(build_folder build-gpu-bundle)
+configure release "$folder" -DGRADUS_CUDA=ON -DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON -DGRADUS_ARCH=x86-64-v3
 build "$folder" --target cuda_tests benchmark
 
 mkdir -p "$target"/{build-cuda/tests,build-cuda/lib,tests/benchmark,examples/support}
@@ -30,9 +32,9 @@ cp "$root/examples/support/setup.sh" "$target/examples/support/"
 cp "$root/tests/gpu.sh" "$target/tests/"
 cp "$root"/tests/benchmark/{compare.sh,torch_train_step.py} "$target/tests/benchmark/"
 for program in cuda_tests benchmark; do
-  strip -o "$target/build-cuda/tests/$program" "$root/$folder/tests/$program"
+  strip -o "$target/build-cuda/tests/$program" "$folder/tests/$program"
 done
 # The C and C++ libraries are the machine's own; OpenBLAS and the runtimes of its Fortran and of OpenMP may be missing there.
-ldd "$root/$folder/tests/cuda_tests" | sed -nE 's/.*=> (.*\/lib(openblas|gfortran|quadmath|gomp|omp)\.so[^ ]*).*/\1/p' |
+ldd "$folder/tests/cuda_tests" | sed -nE 's/.*=> (.*\/lib(openblas|gfortran|quadmath|gomp|omp)\.so[^ ]*).*/\1/p' |
   xargs -I{} cp -L {} "$target/build-cuda/lib/"
 du -sh "$target"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by examples/quickstart.sh and tests/run.sh: finds what a build needs, installs what is missing, and configures.
 # What counts is what works, not what dpkg lists, so a compiler or an OpenBLAS of one's own will do.
 
@@ -42,7 +43,7 @@ has_openblas() {
 has_cmake() {
   local version
   version=$(cmake --version 2>/dev/null) || return
-  [[ $version =~ ([0-9]+)\.([0-9]+) ]] && ((BASH_REMATCH[1] > 3 || (BASH_REMATCH[1] == 3 && BASH_REMATCH[2] >= 25)))
+  [[ $version =~ ([0-9]+)\.([0-9]+) ]] && ((BASH_REMATCH[1] > 3 || (BASH_REMATCH[1] == 3 && BASH_REMATCH[2] >= 22)))
 }
 
 # Prints the Debian packages that are missing; `tests` asks for what the tests need as well.
@@ -54,12 +55,27 @@ missing_packages() {
   if [[ ${1-} == tests ]]; then has_doctest || echo doctest-dev; fi
 }
 
+# Prints what Fedora calls these Debian packages.
+fedora_names() {
+  local package names=()
+  for package; do
+    case $package in
+      g++) names+=(gcc-c++) ;;
+      libopenblas-openmp-dev) names+=(openblas-devel) ;;
+      doctest-dev) names+=(doctest-devel) ;;
+      *) names+=("$package") ;;
+    esac
+  done
+  echo "${names[*]}"
+}
+
 # Installs the packages named: at once for root, after a yes for anybody else.
 install_packages() {
   local update='apt-get update' install="apt-get install -y --no-install-recommends $*" answer sudo=()
   echo "Missing on this machine: $*"
   command -v apt-get >/dev/null ||
-    fail "There is no apt-get here. Please install these (the names are Debian's), then run this again."
+    fail "There is no apt-get here. Please install these (the names are Debian's), then run this again. On Fedora:" \
+      "" "  sudo dnf install $(fedora_names "$@")"
   if [[ $(id -u) == 0 ]]; then
     printf 'Installing them:\n\n  %s && %s\n\n' "$update" "$install"
   elif command -v sudo >/dev/null; then
@@ -81,6 +97,8 @@ install_packages() {
 # ensure_packages [tests]: returns when all is there, and touches nothing if it already was.
 ensure_packages() {
   local missing version
+  [[ $(uname -s) == Linux ]] ||
+    fail "gradus needs Linux, not $(uname -s): on Windows through WSL2, elsewhere in the container of its Dockerfile."
   if [[ -n ${CXX-} ]] && ! compiles 'int main() {}'; then
     fail "CXX is set to '$CXX', which cannot compile a program. Install that compiler, or unset CXX."
   fi
@@ -92,26 +110,45 @@ ensure_packages() {
   [[ -n $missing ]] || return 0
   version=$(cmake --version 2>/dev/null | head -n 1) || true
   fail "Installed, and yet not usable: ${missing//$'\n'/ }" \
-    "gradus needs GCC 11 or clang 14 or newer, CMake 3.25 or newer (here: ${version:-none}) and OpenBLAS: Debian 12 or newer has them."
+    "gradus needs GCC 11 or clang 14 or newer, CMake 3.22 or newer (here: ${version:-none}) and OpenBLAS." \
+    "Debian 12, Ubuntu 22.04 and what came after them have all three."
 }
 
-# configure PRESET FOLDER OPTION...: quiet when it works. A folder keeps its generator; one that was moved here starts afresh.
+# build_folder NAME: prints where to build: in $BUILD where that is set, else in NAME in the source tree, or, where nothing can
+# be written there, in the user's cache.
+build_folder() {
+  local folder=${BUILD:-$root/$1}
+  if [[ -z ${BUILD-} ]] && ! can_write "$folder"; then
+    folder=${XDG_CACHE_HOME:-${HOME-}/.cache}/gradus/$1
+    echo "Nothing can be written in $root/$1; building in $folder." >&2
+  fi
+  can_write "$folder" || fail "Nothing can be written in $folder. BUILD=FOLDER in the environment names another folder to build in."
+  (cd -- "$folder" && pwd -P)
+}
+
+# can_write FOLDER: makes the folder if there is none.
+can_write() { mkdir -p -- "$1" 2>/dev/null && [[ -w $1 ]]; }
+
+# configure PRESET FOLDER OPTION...: quiet when it works. A folder keeps its generator. One that was configured for a tree that
+# stood elsewhere starts afresh; one of another project is left as it is.
 configure() {
-  local cache=$root/$2/CMakeCache.txt generator=Ninja fresh=() log source
+  local folder=$2 cache=$2/CMakeCache.txt generator=Ninja log source
   command -v ninja >/dev/null || generator='Unix Makefiles'
   if [[ -f $cache ]]; then
     source=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$cache")
     if [[ $source -ef $root ]]; then
       generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$cache")
+    elif [[ $(sed -n 's/^CMAKE_PROJECT_NAME:[A-Z]*=//p' "$cache") == gradus ]]; then
+      rm -rf -- "$cache" "$folder/CMakeFiles"
     else
-      fresh=(--fresh)
+      fail "$folder is the build folder of another project ($source). BUILD=FOLDER in the environment names another one."
     fi
   fi
-  if ! log=$(cd "$root" && cmake "${fresh[@]}" --preset "$1" -G "$generator" "${@:3}" 2>&1); then
-    fail "$log" "" "Configuring $root/$2 failed: the reason is above."
+  if ! log=$(cd "$root" && cmake --preset "$1" -B "$folder" -G "$generator" "${@:3}" 2>&1); then
+    fail "$log" "" "Configuring $folder failed: the reason is above."
   fi
   sed -n 's/^-- gradus: /Found: /p' <<<"$log"
 }
 
 # build FOLDER [OPTION...]
-build() { cmake --build "$root/$1" --parallel "$jobs" "${@:2}" || fail "The build failed: the first error above is the one to look at."; }
+build() { cmake --build "$1" --parallel "$jobs" "${@:2}" || fail "The build failed: the first error above is the one to look at."; }

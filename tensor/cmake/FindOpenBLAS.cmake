@@ -25,15 +25,20 @@ endif()
 # OpenBLAS itself knows which build it is and which kernels it picks on this CPU.
 set(OpenBLAS_BUILD "not asked")
 if(OpenBLAS_FOUND AND NOT CMAKE_CROSSCOMPILING)
-  try_run(_ran _compiled SOURCE_FROM_CONTENT describe.cpp [[
+  set(_describe ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/describe_openblas.cpp)
+  file(WRITE ${_describe} [[
     #include <cblas.h>
     #include <cstdio>
     int main() {
       const char* builds[] = {"sequential", "pthread", "OpenMP"};
       std::printf("%s build, %s kernels", builds[openblas_get_parallel()], openblas_get_corename());
-    }]] NO_CACHE LINK_LIBRARIES OpenBLAS::OpenBLAS COMPILE_OUTPUT_VARIABLE _log RUN_OUTPUT_STDOUT_VARIABLE OpenBLAS_BUILD)
+    }]])
+  try_run(_ran _compiled ${CMAKE_CURRENT_BINARY_DIR} ${_describe} LINK_LIBRARIES OpenBLAS::OpenBLAS
+    COMPILE_OUTPUT_VARIABLE _log RUN_OUTPUT_VARIABLE OpenBLAS_BUILD)
   if(NOT _compiled OR NOT "${_ran}" EQUAL 0)
     message(FATAL_ERROR "OpenBLAS at ${OpenBLAS_LIBRARY} does not link or run:\n${_log}")
   endif()
+  unset(_compiled CACHE)  # so that nobody takes them for settings
+  unset(_ran CACHE)
 endif()
 mark_as_advanced(OpenBLAS_LIBRARY OpenBLAS_INCLUDE_DIR)

@@ -6,8 +6,8 @@
 #include <map>
 
 #include "examples/measure/calibration.h"
-#include "examples/page/reliability.h"
 #include "examples/page/html.h"
+#include "examples/page/reliability.h"
 #include "tests/markup.h"
 
 using namespace gradus::examples;
@@ -255,6 +255,19 @@ TEST_CASE("numbers too large for an axis are refused, too") {
   CHECK(refusal([] {
           svg::draw(kChart, {{"s", {0, 1}, {-1e308, 1e308}}});
         }) == "svg: axis `loss` from -1e+308 to 1e+308");
+}
+
+TEST_CASE("escape: characters beyond U+FFFF stay, those that XML forbids go") {
+  CHECK(svg::escape("\U0001F600 \U00010000 \U0010FFFF \uFFFD") == "\U0001F600 \U00010000 \U0010FFFF \uFFFD");
+  CHECK(svg::escape("\uFFFE\uFFFF") == "\uFFFD\uFFFD");
+}
+
+TEST_CASE("html: numbers are rounded on the page, texts that look like numbers are not") {
+  html::Table table{{"step", "said"}, {}, {"said"}};
+  table.add(1234567.0, "1234567").add(2, "infinity").add(3, "20170706");
+  const std::string page = html::table(table);
+  CHECK(page.find(">1.2346e+06<") != page.npos);
+  for (const char* text : {">1234567<", ">infinity<", ">20170706<"}) CHECK(page.find(text) != page.npos);
 }
 
 TEST_CASE("escape: markup, controls and broken UTF-8") {

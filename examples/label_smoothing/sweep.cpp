@@ -228,7 +228,7 @@ std::string text(const Interval& i) {
 std::string cell(const Interval& i) { return text(i) + (i.excludes_0() ? "" : " ~"); }
 
 std::string verdict(const std::string& what, const Interval& d) {
-  if (!d.excludes_0() || d.n < 2) return what + " does not change for certain (" + text(d) + ")";
+  if (!d.excludes_0() || d.n < 2) return what + " shows no clear change (" + text(d) + ")";
   const Interval size = d.mean > 0 ? d : Interval{-d.mean, -d.high, -d.low, d.n};
   return what + (d.mean > 0 ? " rises by " : " falls by ") + text(size);
 }

@@ -45,7 +45,7 @@ Interval difference(const Outcomes& a, const Outcomes& b, const std::string& of_
 
 std::string text(const Interval& i);  // "0.123 [0.110, 0.136]"
 std::string cell(const Interval& i);  // of a table: the text, and ~ where it may be 0
-// "the ECE falls by 0.123 [0.110, 0.136]", or that it does not change for certain: the interval holds 0.
+// "the ECE falls by 0.123 [0.110, 0.136]", or that it shows no clear change: the interval holds 0.
 std::string verdict(const std::string& what, const Interval& difference);
 // The demo with its `seeds`, and the numbers that its honest texts ask for: {ece of KIND} is a mean, {the
 // ECE: ece of KIND > ece of KIND} the verdict on a difference, {the turn: turn of KIND} on a mean.

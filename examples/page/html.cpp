@@ -19,7 +19,7 @@ std::string csv_cell(const std::string& cell) {
 }
 
 // On the page a number has at most 5 digits that count; in the CSV it has all.
-std::string shown_cell(const std::string& cell) {
+std::string shown_number(const std::string& cell) {
   const auto value = number_in<double>(cell);
   return value && cell.size() > 6 ? message(std::setprecision(5), *value) : svg::escape(cell);
 }
@@ -50,7 +50,7 @@ size_t Table::column(const std::string& name) const {
 }
 
 Table Table::where(const std::string& name, const std::vector<std::string>& values) const {
-  Table some{columns, rows};
+  Table some{columns, rows, texts};
   const size_t c = column(name);
   std::erase_if(some.rows, [&](const auto& row) { return !std::ranges::count(values, row[c]); });
   return some;
@@ -95,7 +95,8 @@ std::string table(const Table& t) {
   for (const auto& row : t.rows) {
     body += "<tr>";
     for (size_t i = 0; i < row.size(); ++i)
-      body += message("<td data-column=\"", svg::escape(t.columns[i]), "\">", shown_cell(row[i]), "</td>");
+      body += message("<td data-column=\"", svg::escape(t.columns[i]), "\">",
+                      t.texts.contains(t.columns[i]) ? svg::escape(row[i]) : shown_number(row[i]), "</td>");
     body += "</tr>\n";
   }
   return message("<table", t.columns.size() > 5 ? " class=\"wide\"" : "", "><thead><tr>", head,

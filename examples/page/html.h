@@ -4,6 +4,10 @@
 // goes through svg::escape first.
 #pragma once
 
+#include <set>
+#include <string>
+#include <vector>
+
 #include "examples/data/numbers.h"
 #include "examples/page/svg.h"
 
@@ -13,6 +17,7 @@ namespace gradus::examples::html {
 struct Table {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows = {};
+  std::set<std::string> texts = {};  // columns that hold no numbers, whatever their cells look like
 
   template <class... Cells> Table& add(const Cells&... cells) { return add_row({as_text(cells)...}); }
   Table& add_row(std::vector<std::string> row);  // with as many cells as there are columns

@@ -215,13 +215,19 @@ double draw_legend(Canvas& canvas, const std::vector<Series>& series) {
 
 }  // namespace
 
+// The characters that XML 1.0 allows.
+bool is_xml(char32_t c) {
+  if (c < 0x20) return c == '\t' || c == '\n';
+  return c != 0xFFFE && c != 0xFFFF;
+}
+
 std::string escape(std::string_view text) {
   constexpr std::array kNames{"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
   std::string out;
   for (const auto& [c, bytes, valid] : CodePoints{text}) {
     const size_t special = std::string_view("<>&\"'").find(bytes);
     if (special < kNames.size()) out += kNames[special];
-    else out += valid && (c >= 0x20 || c == '\n' || c == '\t') && c < 0xFFFE ? bytes : "\uFFFD";
+    else out += valid && is_xml(c) ? bytes : "\uFFFD";
   }
   return out;
 }

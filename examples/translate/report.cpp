@@ -44,7 +44,7 @@ std::string figure(const std::string& title, const std::string& unit, std::vecto
 
 // What became of shown pair number `sample`, validation after validation. Pairs may have equal sources.
 std::string samples(const Log& log, size_t sample, const std::string& source, const std::string& reference) {
-  html::Table table{{"step", source}};
+  html::Table table{{"step", source}, {}, {source}};
   for (const JsonFields& line : log)
     if (line.text("kind") == "sample" && line.number("sample") == double(sample))
       table.add(line.number("step").value_or(0), line.text("translation"));

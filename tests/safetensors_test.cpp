@@ -130,7 +130,7 @@ TEST_CASE("safetensors: the files of other writers") {
     CHECK(fixture.metadata.contains("torch"));
     ++fixtures;
   }
-  CHECK(fixtures == 8);
+  CHECK(fixtures == 9);
   const auto adam = read_safetensors(GRADUS_SOURCE_DIR "/tests/fixtures/adam.safetensors");
   CHECK(adam.at("g.matrix").shape() == Shape{30, 4, 3});
 }

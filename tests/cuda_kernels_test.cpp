@@ -129,11 +129,15 @@ TEST_CASE("cuda kernels: embedding, of words that first come late and come again
 }
 
 TEST_CASE("cuda kernels: columns are copied, and those around are left alone") {
-  same_on_both(0, [](Draws x) {
-    const Tensor from = x.normal({70, 40}), to = x.normal({70, 50});
-    x.kernels().copy_columns(70, 33, {from, 5, 40}, {Out(to), 12, 50});
-    return std::vector{to};
-  });
+  for (int64_t rows : {0, 1, 70, 1100})
+    for (int64_t width : {0, 1, 5, 33, 300}) {
+      INFO(rows, " rows of ", width);
+      same_on_both(0, [&](Draws x) {
+        const Tensor from = x.normal({rows, width + 7}), to = x.normal({rows, width + 17});
+        x.kernels().copy_columns(rows, width, {from, 5, width + 7}, {Out(to), 12, width + 17});
+        return std::vector{to};
+      });
+    }
 }
 
 TEST_CASE("cuda kernels: sums along an axis, by a thread or a block each, in one run or several") {
@@ -160,7 +164,12 @@ TEST_CASE("cuda kernels: two operands of one shape, and stretched along any axis
       const Tensor a = x.normal(y), b = x.normal(other), sum = x.empty(y), difference = x.empty(y);
       x.kernels().binary(Binary::add, a, b, Out(sum));
       x.kernels().binary(Binary::sub, b, a, Out(difference));
-      return std::vector{sum, difference};
+      const Mask mask = a > x.normal(y), stretched = b > 0.0;
+      const Tensor some = x.empty(y), others = x.empty(y), whole = x.empty(y);
+      x.kernels().where(mask, a, b, Out(some));
+      x.kernels().where(mask, b, a, Out(others));
+      x.kernels().where(stretched, a, sum, Out(whole));
+      return std::vector{sum, difference, some, others, whole};
     });
   }
 }

@@ -80,11 +80,12 @@ c++filt <lines | sed -E 's/gradus::|cuda::|\(anonymous namespace\)::|[a-z0-9_]*_
 cat >bounds <<'BOUNDS'
 attend<float>                        64  8  -
 attend_backward<float>               64  8  -
-map_kernel<float,.Paired<float,.(Add|Sub|Mul)  32  8  0
+map_kernel<float,.Pairwise<float,.(Add|Sub|Mul),.OneAxis  32  8  0
+map_kernel<float,.Choice<float,.OneAxis  32  3  0
+map_kernel<.*OneAxis                 32  -  0
 map_kernel<float,.Forward<float,.Relu  32  4  0
 map_kernel<float,.Backward<float,.Relu 32  7  0
-map_kernel<float,.(Cast|Constant|Forward|Backward|Paired) - - 0
-map_kernel<.*Pairwise                -   -  -
+map_kernel<float,.(Cast|Constant|Forward|Backward) - - 0
 dropout_kernel<float>                40  8  0
 bias_activation<float,.(Identity|Relu)  64  7  0
 bias_activation<float,.Gelu          64  3  0
@@ -94,6 +95,7 @@ layer_norm_parameters<float>         64  8  0
 cross_entropy_rows<float>            64  7  0
 cross_entropy_backward_rows<float>   64  8  1
 update_kernel<Adam<float>            64  4  0
+copy_columns_kernel<(float|int)>     32  4  0
 sum_runs<float,.float>               64  7  -
 BOUNDS
 awk '

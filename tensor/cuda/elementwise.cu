@@ -25,19 +25,15 @@ template <class T, class Fn> struct Backward {
   Fn fn;
   __device__ T operator()(int64_t i) const { return dy[i] * fn.slope(x[i], y[i]); }
 };
-template <class T, class Fn> struct Paired {  // of one shape
+template <class T, class Fn, class At> struct Pairwise {
   const T *a, *b;
-  __device__ auto operator()(int64_t i) const { return Fn::f(a[i], b[i]); }
-};
-template <class T, class Fn> struct Pairwise {
-  const T *a, *b;
-  Strided at_a, at_b;
+  At at_a, at_b;
   __device__ auto operator()(int64_t i) const { return Fn::f(a[at_a.offset(i)], b[at_b.offset(i)]); }
 };
-template <class T> struct Choice {
+template <class T, class At> struct Choice {
   const int32_t* mask;
   const T *a, *b;
-  Strided at_mask, at_a, at_b;
+  At at_mask, at_a, at_b;
   __device__ T operator()(int64_t i) const {
     return mask[at_mask.offset(i)] != 0 ? a[at_a.offset(i)] : b[at_b.offset(i)];
   }
@@ -45,11 +41,10 @@ template <class T> struct Choice {
 
 // y[i] = Fn::f of the elements of a and b, stretched to y, that belong to i.
 template <class T, class Fn, class To> void pairwise(In a, In b, const Tensor& y, To* to) {
-  const T *x = a.data<T>(), *z = b.data<T>();
-  if (a.shape() == y.shape() && b.shape() == y.shape()) return map(y.size(), to, Paired<T, Fn>{x, z});
-  map(y.size(), to,
-      Pairwise<T, Fn>{x, z, Strided::broadcast(a.shape(), y.shape()),
-                      Strided::broadcast(b.shape(), y.shape())});
+  const auto run = [&]<class At>(const At& at_a, const At& at_b) {
+    map(y.size(), to, Pairwise<T, Fn, At>{a.data<T>(), b.data<T>(), at_a, at_b});
+  };
+  with_axes(run, Strided::broadcast(a.shape(), y.shape()), Strided::broadcast(b.shape(), y.shape()));
 }
 
 }  // namespace
@@ -95,9 +90,12 @@ void CudaBackend::compare(Compare op, In a, In b, Out y) {
 
 void CudaBackend::where(In mask, In a, In b, Out y) {
   visit(y.dtype(), [&]<class T>(T) {
-    map(y.size(), y.data<T>(),
-        Choice<T>{mask.data<int32_t>(), a.data<T>(), b.data<T>(), Strided::broadcast(mask.shape(), y.shape()),
-                  Strided::broadcast(a.shape(), y.shape()), Strided::broadcast(b.shape(), y.shape())});
+    const auto run = [&]<class At>(const At& at_mask, const At& at_a, const At& at_b) {
+      map(y.size(), y.data<T>(),
+          Choice<T, At>{mask.data<int32_t>(), a.data<T>(), b.data<T>(), at_mask, at_a, at_b});
+    };
+    with_axes(run, Strided::broadcast(mask.shape(), y.shape()), Strided::broadcast(a.shape(), y.shape()),
+              Strided::broadcast(b.shape(), y.shape()));
   });
 }
 

@@ -100,11 +100,23 @@ template <class T> __global__ void topk_rows(int64_t d, int k, const T* x, T* va
   }
 }
 
+constexpr int kCopied = 4;  // rows that a thread of copy_columns_kernel reads before it writes the first
+
+// A block has `across` columns, a power of two, of kBlock / across rows at once.
 template <class T>
-__global__ void copy_columns_kernel(int64_t elements, int64_t width, const T* x, int64_t x_pitch, T* y,
+__global__ void copy_columns_kernel(int64_t rows, int64_t width, int across, const T* x, int64_t x_pitch, T* y,
                                     int64_t y_pitch) {
-  for (int64_t i = thread_index(); i < elements; i += thread_count())
-    y[i / width * y_pitch + i % width] = x[i / width * x_pitch + i % width];
+  const int64_t j = int64_t{blockIdx.x} * across + threadIdx.x % across, down = kBlock / across;
+  if (j >= width) return;
+  const int64_t first = blockIdx.y * kCopied * down + threadIdx.x / across;
+#pragma unroll 1  // nvcc would divide to count the rounds
+  for (int64_t r = first; r < rows; r += gridDim.y * kCopied * down) {
+    T value[kCopied];
+    for (int k = 0; k < kCopied; ++k)
+      value[k] = r + k * down < rows ? x[(r + k * down) * x_pitch + j] : T(0);
+    for (int k = 0; k < kCopied; ++k)
+      if (r + k * down < rows) y[(r + k * down) * y_pitch + j] = value[k];
+  }
 }
 
 }  // namespace
@@ -142,9 +154,11 @@ void CudaBackend::permute(In x, std::span<const int> axes, Out y) {
 }
 
 void CudaBackend::copy_columns(int64_t rows, int64_t width, const InColumns& x, const OutColumns& y) {
+  const int across = std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(width, 1, kBlock)));
+  const dim3 grid(blocks_for(width, across), std::min(blocks_for(rows, kCopied * kBlock / across), 65535u));
   visit(x.matrix.dtype(), [&]<class T>(T) {
-    launch(copy_columns_kernel<T>, {striding_blocks(rows * width)}, rows * width, width,
-           x.matrix.data<T>() + x.first, x.pitch, y.matrix.data<T>() + y.first, y.pitch);
+    launch(copy_columns_kernel<T>, {grid}, rows, width, across, x.matrix.data<T>() + x.first, x.pitch,
+           y.matrix.data<T>() + y.first, y.pitch);
   });
 }
 

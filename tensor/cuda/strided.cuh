@@ -43,4 +43,18 @@ struct Strided {
   }
 };
 
+// The same where all axes are one: an operand of the result's shape, or one number for all of it.
+struct OneAxis {
+  int64_t mask;  // of i: all bits, or none
+
+  explicit OneAxis(const Strided& at) : mask(-at.stride[0]) {}
+  __device__ int64_t offset(int64_t i) const { return i & mask; }
+};
+
+// fn(at...) with OneAxis for each of them where that is enough, else as they are.
+template <class Fn, class... At> void with_axes(const Fn& fn, const At&... at) {
+  if (((at.rank <= 1) && ...)) fn(OneAxis(at)...);
+  else fn(at...);
+}
+
 }  // namespace gradus::cuda

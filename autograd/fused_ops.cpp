@@ -118,21 +118,43 @@ Variable embedding(const Variable& table, const IdColumns& columns, double scale
                 });
 }
 
+namespace {
+
+// Whether q, k and v are columns apart that make up all of their Variables, of which none is empty.
+bool fill_all(std::initializer_list<Columns> parts, int64_t d_model) {
+  for (const Columns& a : parts) {
+    int64_t columns = 0;
+    for (const Columns& b : parts) {
+      if (b.packed.node() != a.packed.node()) continue;
+      if (&a != &b && a.first == b.first) return false;
+      columns += d_model;
+    }
+    if (columns != a.packed.shape()[2] || a.packed.size() == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 // Backend::attention_backward has the equations. Often two or three of q, k and v are columns of one tensor:
-// each gradient adds to its own columns of it.
+// each gradient has its own columns of it, so where these are all there is and nothing came before, it is
+// written and not added.
 Variable attention(const Columns& q, const Columns& k, const Columns& v, const AttentionSpec& asked) {
   const Qkv x{{q.packed.value(), q.first}, {k.packed.value(), k.first}, {v.packed.value(), v.first}};
   auto [y, statistics, spec] = attention_forward(x, asked);
   Saved lengths = spec.key_lengths;
   spec.key_lengths = {};
-  const auto rule = [q = Saved(x.q.tensor), k = Saved(x.k.tensor), v = Saved(x.v.tensor), lengths,
+  const bool all = fill_all({q, k, v}, spec.d_model);
+  const auto rule = [all, q = Saved(x.q.tensor), k = Saved(x.k.tensor), v = Saved(x.v.tensor), lengths,
                      spec = spec, y = Saved(y), statistics = statistics, at_q = q.first, at_k = k.first,
                      at_v = v.first](const Tensor& dy, Gradients d) {
     AttentionSpec same = spec;
     same.key_lengths = lengths;
+    const bool add = !all || d[0].adds() || d[1].adds() || d[2].adds();
+    const auto block = [&](int input) { return add ? d[input].buffer() : d[input].target().block; };
     backend(dy.device())
-        .attention_backward({{q, at_q}, {k, at_k}, {v, at_v}}, same, y, statistics, dy, d[0].buffer(),
-                            d[1].buffer(), d[2].buffer());
+        .attention_backward({{q, at_q}, {k, at_k}, {v, at_v}}, same, y, statistics, dy, add, block(0),
+                            block(1), block(2));
   };
   return record("attention", y, {q.packed, k.packed, v.packed}, rule);
 }

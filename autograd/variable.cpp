@@ -101,8 +101,10 @@ Out Gradient::buffer() {
   return Out(grad);
 }
 
+bool Gradient::adds() const { return node_ && (node_->grad || node_->leaf()); }
+
 Gradient::Target Gradient::target() {
-  if (!node_ || node_->grad || node_->leaf()) return {buffer(), true};
+  if (!node_ || adds()) return {buffer(), true};
   node_->grad = Tensor(node_->shape, node_->dtype, node_->device);
   node_->owns_grad = true;
   return {Out(node_->grad), false};

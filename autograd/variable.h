@@ -50,6 +50,8 @@ class Gradient {
   Gradient& operator+=(Tensor gradient);
   // A block of our own, zeroed at first: the target of kernels that add. An empty one if nobody needs it.
   Out buffer();
+  // Whether there is something to add to: a leaf's block, or what came before.
+  bool adds() const;
   // The same for a kernel that can do both: it adds where something is there already, else it writes.
   struct Target {
     Out block;

@@ -215,9 +215,10 @@ class Backend {
   // all that backward needs to compute the weights again as forward did, so memory stays linear in T. Keys
   // and values must be finite where they are not seen, too: their weight is 0, and 0 times infinity is NaN.
   virtual void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out statistics);
-  // dq, dk, dv += , each shaped as its tensor in x, in the same columns; each may be empty
-  virtual void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy, Out dq,
-                                  Out dk, Out dv);
+  // dq, dk, dv, or += where `add` says so, each shaped as its tensor in x, in the same columns; each may be
+  // empty. Without `add` their columns are apart and make up all of each tensor, of which none is empty.
+  virtual void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy,
+                                  bool add, Out dq, Out dk, Out dv);
 
   // update: each over all parameters of an optimiser
   virtual void adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) = 0;

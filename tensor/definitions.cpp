@@ -256,8 +256,8 @@ void Backend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out stat
 // With w_j = kept_j p_j:  dv_j += w_j dy_i,  dw_j = dy_i . v_j,  ds_j = p_j (kept_j dw_j - sum_k w_k dw_k),
 // where sum_k w_k dw_k = dy_i . y_i;  dq_i += sum_j ds_j k_j / sqrt(d_head),  dk_j += ds_j q_i /
 // sqrt(d_head).
-void Backend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy, Out dq,
-                                 Out dk, Out dv) {
+void Backend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy,
+                                 bool add, Out dq, Out dk, Out dv) {
   const Rows q(x.q.tensor), k(x.k.tensor), v(x.v.tensor), out(y), dout(dy), kept(statistics);
   const Heads h(x, spec);
   Rows gq(q.count, q.length), gk(k.count, k.length), gv(v.count, v.length);
@@ -277,6 +277,8 @@ void Backend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, 
       }
     }
   });
+  for (const Out& block : {dq, dk, dv})
+    if (block && !add) fill(0, block);
   if (dq) gq.add_to(dq);
   if (dk) gk.add_to(dk);
   if (dv) gv.add_to(dv);

@@ -374,9 +374,13 @@ std::vector<Tensor> attend(const AttentionCase& c, Draws x) {
   const Tensor y = x.empty({c.batch, c.queries, d}), dy = x.normal({c.batch, c.queries, d});
   const Tensor statistics = x.empty({c.batch, c.heads, c.queries, 2});
   FUSED(x, attention(in, spec, Out(y), Out(statistics)));
-  FUSED(x, attention_backward(in, spec, y, statistics, dy, c.wanted & 1 ? Out(dq) : Out(),
+  FUSED(x, attention_backward(in, spec, y, statistics, dy, /*add=*/true, c.wanted & 1 ? Out(dq) : Out(),
                               c.wanted & 2 ? Out(dpacked) : Out(), c.wanted & 4 ? Out(dpacked) : Out()));
-  return {y, statistics, dpacked, dq};
+  if (!self || c.apart != 0 || c.keys == 0) return {y, statistics, dpacked, dq};
+  const Tensor written = x.empty(packed.shape());
+  FUSED(x, attention_backward(in, spec, y, statistics, dy, /*add=*/false, Out(written), Out(written),
+                              Out(written)));
+  return {y, statistics, dpacked, dq, written};
 }
 
 }  // namespace
@@ -524,7 +528,8 @@ TEST_CASE("cuda kernels: attention to two keys alike gives each half, however la
       const Qkv in{{q}, {k}, {v}};
       const AttentionResult result = attention_forward(in, spec);
       const Tensor dv = Tensor::zeros(v.shape(), DType::f32, Device::cuda);
-      x.kernels().attention_backward(in, result.spec, result.y, result.statistics, dy, Out(), Out(), Out(dv));
+      x.kernels().attention_backward(in, result.spec, result.y, result.statistics, dy, /*add=*/true, Out(),
+                                     Out(), Out(dv));
       const std::vector<float> got = dv.to_vector<float>();
       CHECK(result.statistics.to_vector<float>()[1] == 0.5f);
       CHECK(std::vector(got.begin(), got.begin() + 6) == std::vector<float>(6, 0.5f));

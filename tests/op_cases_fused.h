@@ -104,8 +104,33 @@ inline OpCase attention_case(const std::string& what, const AttentionSetup& s) {
           s.large};
 }
 
+// The operation of results, where the row has it of leaves.
+inline OpCase of_results(const OpCase& row) {
+  OpCase result = row;
+  result.name += ", of results";
+  result.f = [f = row.f](Inputs x, Generator& g) {
+    std::vector<Variable> results;
+    for (const Variable& leaf : x) results.push_back(leaf * 1.0);
+    return f(results, g);
+  };
+  return result;
+}
+
+// One head of two columns, which begin there in one tensor of this width.
+inline OpCase attention_of_columns(const std::string& what, int64_t width, int64_t q, int64_t k, int64_t v) {
+  return {"attention: " + what,
+          {{{2, 3, width}}},
+          [=](Inputs x, Generator&) {
+            return attention({x[0], q}, {x[0], k}, {x[0], v}, {.d_model = 2, .heads = 1});
+          },
+          [=](Arrays x) {
+            return reference::attention(x[0], q, x[0], k, x[0], v, {2, 1, false, {3, 3}, {}});
+          },
+          16};
+}
+
 inline std::vector<OpCase> attention_cases() {
-  return {
+  std::vector<OpCase> rows{
       attention_case("self, packed", {.packing = Packing::self}),
       attention_case("cross, packed", {.queries = 2, .keys = 5, .packing = Packing::cross}),
       attention_case("separate, one head", {.queries = 4, .keys = 2, .d_model = 3, .heads = 1}),
@@ -153,6 +178,21 @@ inline std::vector<OpCase> attention_cases() {
                                                         .packing = Packing::self,
                                                         .large = true}),
   };
+  // Leaves have a gradient that is added to; that of results is written where attention fills all of it.
+  const size_t of_leaves = rows.size();
+  for (size_t i = 0; i < of_leaves; ++i) rows.push_back(of_results(rows[i]));
+  rows.push_back(of_results(attention_of_columns("columns that nobody reads", 8, 0, 3, 6)));
+  rows.push_back(of_results(attention_of_columns("the same columns", 2, 0, 0, 0)));
+  rows.push_back(of_results(attention_of_columns("the same columns for keys and values", 4, 0, 2, 2)));
+  OpCase twice = attention_of_columns("twice of the same", 6, 4, 0, 2);
+  twice.f = [f = twice.f](Inputs x, Generator& g) { return f(x, g) + f(x, g); };
+  twice.reference = [reference = twice.reference](Arrays x) {
+    Array y = reference(x);
+    for (double& value : y.v) value *= 2;
+    return y;
+  };
+  rows.push_back(of_results(twice));
+  return rows;
 }
 
 inline OpCase cross_entropy_case(const std::string& what, Shape logits, const std::vector<int32_t>& targets,

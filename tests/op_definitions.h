@@ -108,15 +108,31 @@ struct DefinitionCheck {
     same("attention", y, y2);
     const Tensor dy = normal(shape);
     const Out dq = filled(shape), dq2 = filled(shape), dkv = filled(kv.shape()), dkv2 = filled(kv.shape());
-    kernels.attention_backward(x, spec, y, statistics, dy, dq, dkv, dkv);
-    kernels.Backend::attention_backward(x, spec, y2, statistics2, dy, dq2, dkv2, dkv2);
+    kernels.attention_backward(x, spec, y, statistics, dy, /*add=*/true, dq, dkv, dkv);
+    kernels.Backend::attention_backward(x, spec, y2, statistics2, dy, /*add=*/true, dq2, dkv2, dkv2);
     same("attention dq", dq, dq2);
     same("attention dk and dv", dkv, dkv2);
     const Out dk = filled(kv.shape());  // alone
-    kernels.attention_backward(x, spec, y, statistics, dy, Out(), dk, Out());
+    kernels.attention_backward(x, spec, y, statistics, dy, /*add=*/true, Out(), dk, Out());
     const Out dk2 = filled(kv.shape());
-    kernels.Backend::attention_backward(x, spec, y2, statistics2, dy, Out(), dk2, Out());
+    kernels.Backend::attention_backward(x, spec, y2, statistics2, dy, /*add=*/true, Out(), dk2, Out());
     same("attention dk", dk, dk2);
+    written_attention(q, normal({kBatch, keys, 2 * d_model}), spec);
+  }
+
+  // Gradients that are written over whatever was there. Queries stand alone; kv: keys and values side by
+  // side.
+  void written_attention(const Tensor& q, const Tensor& kv, const AttentionSpec& spec) {
+    const Qkv x{{q}, {kv, 0}, {kv, spec.d_model}};
+    const Out y = empty(q.shape()), statistics = empty({q.shape()[0], spec.heads, q.shape()[1], 2});
+    kernels.attention(x, spec, y, statistics);
+    const Tensor dy = normal(q.shape());
+    const auto no_numbers = [&](In like) { return Out(Tensor::full(like.shape(), NAN, dtype, device)); };
+    const Out dq = no_numbers(q), dq2 = no_numbers(q), dkv = no_numbers(kv), dkv2 = no_numbers(kv);
+    kernels.attention_backward(x, spec, y, statistics, dy, /*add=*/false, dq, dkv, dkv);
+    kernels.Backend::attention_backward(x, spec, y, statistics, dy, /*add=*/false, dq2, dkv2, dkv2);
+    same("attention dq, written", dq, dq2);
+    same("attention dk and dv, written", dkv, dkv2);
   }
 };
 

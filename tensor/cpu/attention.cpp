@@ -111,10 +111,18 @@ template <class T> struct HeadGradients {
 };
 template <class T>
 void attend_backward(const Head& head, const Qkv& x, const HeadMatrix<T>& all_y, const HeadMatrix<T>& all_dy,
-                     const T* statistics, const HeadGradients<T>& d, T* scratch) {
+                     const T* statistics, bool add, const HeadGradients<T>& d, T* scratch) {
   const HeadMatrix<T> k = head.of<T>(x.k), v = head.of<T>(x.v);
   const int64_t pitch = head.keys, d_head = head.d_head;
   T *weights = scratch, *scores = weights + kQueries * pitch, *keep = scores + kQueries * pitch;
+  const auto clear = [&](const HeadMatrix<T>& to, int64_t rows) {
+    for (int64_t i = 0; i < rows && to.data; ++i) std::fill_n(to.row(i), d_head, T(0));
+  };
+  if (!add) {  // block after block of queries adds to them
+    clear(d.q, head.queries);
+    clear(d.k, head.keys);
+    clear(d.v, head.keys);
+  }
   head.for_queries([&](int64_t first, int64_t n, int64_t m) {
     if (m == 0) return;
     const HeadMatrix<T> q = head.of<T>(x.q).from(first), y = all_y.from(first), dy = all_dy.from(first);
@@ -135,15 +143,15 @@ void attend_backward(const Head& head, const Qkv& x, const HeadMatrix<T>& all_y,
       std::fill(ds + seen, ds + m, T(0));
     }
     // += op(a) [rows, inner] b [inner, d_head]
-    const auto add = [&](HeadMatrix<T> to, int64_t rows, int64_t inner, bool transpose, double alpha, T* a,
-                         const HeadMatrix<T>& b) {
+    const auto add_product = [&](HeadMatrix<T> to, int64_t rows, int64_t inner, bool transpose, double alpha,
+                                 T* a, const HeadMatrix<T>& b) {
       if (to.data)
         cpu::product({rows, d_head, inner, transpose, false}, alpha, a, pitch, b.data, b.pitch, 1, to.data,
                      to.pitch);
     };
-    add(d.v, m, n, true, 1, weights, dy);
-    if (d.q.data) add(d.q.from(first), n, m, false, head.scale, scores, k);
-    add(d.k, m, n, true, head.scale, scores, q);
+    add_product(d.v, m, n, true, 1, weights, dy);
+    if (d.q.data) add_product(d.q.from(first), n, m, false, head.scale, scores, k);
+    add_product(d.k, m, n, true, head.scale, scores, q);
   });
 }
 
@@ -168,7 +176,7 @@ void CpuBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out s
 }
 
 void CpuBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy,
-                                    Out dq, Out dk, Out dv) {
+                                    bool add, Out dq, Out dk, Out dv) {
   visit_real(y.dtype(), [&]<class T>(T) {
     for_heads<T>(x, spec, 3, [&](const Head& head, T* scratch) {
       const auto part = [&](const Tensor& to, int64_t first) {
@@ -176,7 +184,7 @@ void CpuBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In 
       };
       const HeadGradients<T> d{part(dq, x.q.first), part(dk, x.k.first), part(dv, x.v.first)};
       attend_backward(head, x, head.of<T>({y}), head.of<T>({dy}),
-                      statistics.data<T>() + head.index * head.queries * 2, d, scratch);
+                      statistics.data<T>() + head.index * head.queries * 2, add, d, scratch);
     });
   });
 }

@@ -54,8 +54,8 @@ class CpuBackend final : public Backend {
   void embedding_backward(In dy, const IdColumns& ids, double scale, Out dtable) override;
 
   void attention(const Qkv& x, const AttentionSpec& spec, Out y, Out statistics) override;
-  void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy, Out dq, Out dk,
-                          Out dv) override;
+  void attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy, bool add,
+                          Out dq, Out dk, Out dv) override;
 
   void adam(const AdamSpec& spec, std::span<const AdamParameter> parameters) override;
   void sgd(const SgdSpec& spec, std::span<const SgdParameter> parameters) override;

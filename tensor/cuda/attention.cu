@@ -287,11 +287,11 @@ __global__ void __launch_bounds__(kBlock, kForwardBlocks<T>)
   });
 }
 
-// dx: where to add the gradients; null where nobody needs one.
+// dx: where to write the gradients, or to add them; null where nobody needs one.
 template <class T>
 __global__ void __launch_bounds__(kBlock, kBackwardBlocks<T>)
     attend_backward(Heads h, PackedQkv<T> x, Packed<T> output, const T* statistics, Packed<T> doutput,
-                    PackedQkv<T> dx) {
+                    bool add, PackedQkv<T> dx) {
   DYN_SHARED(T, data);
   const Shared<T> s(h, data);
   const int64_t head = blockIdx.x, b = head / h.heads, column = head % h.heads * h.d_head;
@@ -315,22 +315,29 @@ __global__ void __launch_bounds__(kBlock, kBackwardBlocks<T>)
     if (const int i = e / unsigned(h.keys), j = e % unsigned(h.keys); j < m)
       s.queries[i].weigh(j, kept, s.w(i, j), s.ds(i, j));
   });
-  const auto add_product = [=](const Packed<T>& to, T scale, int rows, int inner, const auto& a,
+  const auto put_product = [=](const Packed<T>& to, T scale, int rows, int inner, const auto& a,
                                const Tiles<T>& right) {
     __syncthreads();  // the factors are there; and q, k and v may be the same columns
     if (!to.data) return;
     const Columns<T> out = to.of(b, column, d);
     block_product(a, right.columns(d), inner, [=](int i, int j, const Four<T>& sums) {
       if (i >= rows) return;
-      Four<T> sum = out.read(i, 4 * j);
+      Four<T> sum = add ? out.read(i, 4 * j) : Four<T>{};
       for (int t = 0; t < 4; ++t) sum.at[t] += scale * sums.at[t];
       out.write(i, 4 * j, sum);
     });
   };
-  add_product(dx.v, 1, m, n, s.w.columns(m), s.left);
-  add_product(dx.q, h.scale, n, m, s.ds.rows(n), s.right);
+  put_product(dx.v, 1, m, n, s.w.columns(m), s.left);
+  put_product(dx.q, h.scale, n, m, s.ds.rows(n), s.right);
   s.left.load(n, x.q.of(b, column, d));  // dv is done with dy
-  add_product(dx.k, h.scale, m, n, s.ds.columns(m), s.left);
+  put_product(dx.k, h.scale, m, n, s.ds.columns(m), s.left);
+  if (add) return;
+  for (const Packed<T>& to : {dx.k, dx.v}) {  // 0 for the keys that nobody sees
+    if (!to.data) continue;
+    const Columns<T> out = to.of(b, column, d);
+    for (int e = threadIdx.x; e < (h.keys - m) * fours(d); e += kBlock)
+      out.write(m + e / fours(d), 4 * (e % fours(d)), Four<T>{});
+  }
 }
 
 // Long sequences: head number `head` of every sentence, one warp a row.
@@ -391,15 +398,17 @@ void CudaBackend::attention(const Qkv& x, const AttentionSpec& spec, Out y, Out 
 }
 
 void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In y, In statistics, In dy,
-                                     Out dq, Out dk, Out dv) {
+                                     bool add, Out dq, Out dk, Out dv) {
   const Heads h(x, spec);
   visit_real(y.dtype(), [&]<class T>(T) {
     const PackedQkv<T> in(x), dx({{dq, x.q.first}, {dk, x.k.first}, {dv, x.v.first}});
     const Packed<T> out = packed<T>({y}), dout = packed<T>({dy});
     const int64_t n = h.queries, m = h.keys, d = h.d_head;
+    const double beta = add ? 1 : 0;
     const size_t bytes = Shared<T>::bytes(h, true);
     if (bytes <= runtime().shared_bytes)
-      return launch(attend_backward<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics, dout, dx);
+      return launch(attend_backward<T>, {h.batch * h.heads, kBlock, bytes}, h, in, out, statistics, dout,
+                    add, dx);
     const Tensor buffers[] = {Tensor::like(y, {h.batch, n, m}), Tensor::like(y, {h.batch, n, m})};
     const Packed<T> weights = packed<T>({buffers[0]}), scores = packed<T>({buffers[1]});
     for (int64_t head = 0; head < h.heads; ++head) {
@@ -408,9 +417,9 @@ void CudaBackend::attention_backward(const Qkv& x, const AttentionSpec& spec, In
       products(h.batch, n, m, d, false, true, 1, dy_head, in.v.from(head * d), 0, scores);
       launch(weigh_rows_backward<T>, {blocks_for(h.batch * n, kBlock / kWarp)}, h, head, weights.data,
              scores.data, statistics, out.from(head * d), dy_head);
-      products(h.batch, m, d, n, true, false, 1, weights, dy_head, 1, dx.v.from(head * d));
-      products(h.batch, n, d, m, false, false, h.scale, scores, k, 1, dx.q.from(head * d));
-      products(h.batch, m, d, n, true, false, h.scale, scores, q, 1, dx.k.from(head * d));
+      products(h.batch, m, d, n, true, false, 1, weights, dy_head, beta, dx.v.from(head * d));
+      products(h.batch, n, d, m, false, false, h.scale, scores, k, beta, dx.q.from(head * d));
+      products(h.batch, m, d, n, true, false, h.scale, scores, q, beta, dx.k.from(head * d));
     }
   });
 }

@@ -2,7 +2,7 @@
 # From a bare Debian or Ubuntu to a translator of one's own: what is missing is installed, a small Transformer trained, and asked
 # to translate sentences it has never seen.
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/support/setup.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 usage='Usage: bash examples/quickstart.sh
 

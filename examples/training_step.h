@@ -10,6 +10,7 @@
 #include "losses/translation_loss.h"
 #include "nn/translation_model.h"
 #include "optim/optimizer.h"
+#include "tensor/error.h"
 
 namespace gradus::examples {
 
@@ -55,6 +56,7 @@ struct NotFinite : std::runtime_error {
 template <class Criterion>
 StepResult training_step(nn::TranslationModel& model, const Criterion& criterion, optim::Optimizer& optimizer,
                          std::span<const Batch> batches, int64_t step, double clip) {
+  check(!batches.empty(), "training_step: expected at least one batch, got none");
   model.generator().set_step(step);
   optimizer.zero_grad();
   StepResult result;

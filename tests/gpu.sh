@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All that needs a GPU: the tests on it, the times beside PyTorch's, the time of each kernel, NVIDIA's sanitizers.
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/support/setup.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/setup.sh"
 
 # shellcheck disable=SC2016  # $PYTHON, $BUILD and $OUT are meant to be read
 usage='Usage: bash tests/gpu.sh [--no-build] [--only PART]... [--steps N]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs what tests/gpu.sh needs on a bare machine with a GPU: no compiler, no packages, no network.
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/support/setup.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/setup.sh"
 
 # shellcheck disable=SC2016  # $BUILD is meant to be read
 usage='Usage: bash tests/gpu_bundle.sh FOLDER
@@ -27,8 +27,8 @@ folder=$(build_folder build-gpu-bundle)
 configure release "$folder" -DGRADUS_CUDA=ON -DGRADUS_TESTS=ON -DGRADUS_EXAMPLES=ON -DGRADUS_ARCH=x86-64-v3
 build "$folder" --target cuda_tests benchmark
 
-mkdir -p "$target"/{build-cuda/tests,build-cuda/lib,tests/benchmark,examples/support}
-cp "$root/examples/support/setup.sh" "$target/examples/support/"
+mkdir -p "$target"/{build-cuda/tests,build-cuda/lib,tests/benchmark,examples}
+cp "$root/examples/setup.sh" "$target/examples/"
 cp "$root/tests/gpu.sh" "$target/tests/"
 cp "$root"/tests/benchmark/{compare.sh,torch_train_step.py} "$target/tests/benchmark/"
 for program in cuda_tests benchmark; do

@@ -72,6 +72,16 @@ cp history model/log.jsonl
 chmod a-r model/log.jsonl
 [[ -r model/log.jsonl ]] || unreadable
 chmod u+r model/log.jsonl
+cp -r model relogged
+sed 's/": /":/g; s/, "/,"/g' history >relogged/log.jsonl  # other spacing, and a last line that was cut
+printf '{"kind":"tra' >>relogged/log.jsonl
+lines=$(wc -l <history)
+expect 0 'after step 4' "$translate" train --resume --steps 6 --out relogged
+[[ $(grep -c '"kind":"' relogged/log.jsonl) == "$lines" ]] || { echo 'a log of other spacing was not kept'; failures=$((failures + 1)); }
+sed 's/, /,\n/g' history >relogged/log.jsonl
+cp relogged/log.jsonl pretty
+expect 1 "relogged/log.jsonl, line 1: expected one of training's own lines" "$translate" train --resume --steps 8 --out relogged
+cmp -s pretty relogged/log.jsonl || { echo 'a log that cannot be read was changed'; failures=$((failures + 1)); }
 
 expect 2 'smothing: unknown option; did you mean --smoothing?' "$translate" train --smothing 0.1
 expect 2 'train: name what to learn' "$translate" train --out none

@@ -77,7 +77,7 @@ if [[ -n $faults ]]; then
       same current
       rm -r current
     done
-    ((call > 20)) || fail "$fault: only $call calls, then: $(tail -n 1 output)"
+    ((call > 24)) || fail "$fault: only $call calls, then: $(tail -n 1 output)"
     same current
     rm -r current
   done

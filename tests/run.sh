@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds everything and runs all tests.
 set -euo pipefail
-source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/support/setup.sh"
+source "$(dirname -- "${BASH_SOURCE[0]}")/../examples/setup.sh"
 
 usage='Usage: bash tests/run.sh [--asan]
 

@@ -20,10 +20,10 @@ has() {
 # A machine with the scripts and the small tools every Debian has, used by this user id.
 bare_machine() {
   rm -rf "${machine:?}"/*
-  mkdir -p bin gradus/tests gradus/examples/support
+  mkdir -p bin gradus/tests gradus/examples
   cp "$tests/run.sh" gradus/tests/
   cp "$tests/../examples/quickstart.sh" gradus/examples/
-  cp "$tests/../examples/support/setup.sh" gradus/examples/support/
+  cp "$tests/../examples/setup.sh" gradus/examples/
   for tool in bash dirname env head mkdir nproc rm sed uname; do ln -s "$(command -v "$tool")" bin/; done
   has id "echo $1"
   has apt-get "echo \"\$*\" >>'$machine/apt.log'"
@@ -99,7 +99,7 @@ if command -v c++ >/dev/null; then
   expect 1 'Installed, and yet not usable: g++' "$run"
   expect 1 'gradus needs GCC 11 or clang 14 or newer' "$run"
   calls_itself 11 14
-  expect 0 'new enough' -c "source gradus/examples/support/setup.sh; has_compiler && echo new enough"
+  expect 0 'new enough' -c "source gradus/examples/setup.sh; has_compiler && echo new enough"
 fi
 has c++ 'exit 1'
 CXX=c++ expect 1 "CXX is set to 'c++', which cannot compile" "$run"

@@ -1,7 +1,11 @@
 #include "examples/reference/answers.h"
 
+#include <cmath>
 #include <cstdlib>
+#include <memory>
+#include <optional>
 #include <set>
+#include <sstream>
 
 #include "examples/data/words.h"
 #include "examples/program/options.h"

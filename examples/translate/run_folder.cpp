@@ -85,9 +85,15 @@ void RunFolder::open_log(int64_t step) {
   std::string kept;
   if (std::filesystem::exists(log_file())) {
     std::ifstream before(log_file());
+    int64_t number = 0;
     for (std::string line; std::getline(before, line);) {
-      const std::optional<JsonFields> fields = JsonFields::parse(line);  // a line cut by a kill is none
-      if (!fields || fields->number("step").value_or(INFINITY) > static_cast<double>(step)) continue;
+      ++number;
+      const std::optional<JsonFields> fields = JsonFields::parse(line);
+      const std::optional<double> at = fields ? fields->number("step") : std::nullopt;
+      const bool cut = before.eof();  // the last line, without its line break: the run was killed in it
+      check_world(at || cut, "train --resume: ", log_file(), ", line ", number,
+                  ": expected one of training's own lines; to begin a new log, move the file away");
+      if (!at || *at > static_cast<double>(step)) continue;
       kept += line + '\n';
       log_.push_back(*fields);
     }
@@ -101,8 +107,8 @@ void RunFolder::open_log(int64_t step) {
 void RunFolder::write(const JsonLine& line) {
   log_.push_back(JsonFields::parse(line.str()).value());
   out_ << line.str() << std::endl;
-  // A log that somebody deleted would be written into nowhere.
-  check_world(out_.good() && std::filesystem::exists(log_file()), "train: cannot write ", log_file());
+  check_world(out_.good(), "train: cannot write ", log_file());
+  check_world(std::filesystem::exists(log_file()), "train: ", log_file(), " was removed while training ran");
 }
 
 }  // namespace gradus::examples

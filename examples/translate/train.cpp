@@ -71,7 +71,7 @@ int train_command(std::span<const std::string> arguments) {
   Trainer trainer(settings, folder, device, std::cout);
   if (begun) {
     trainer.go_on_from(*begun);
-    begun.reset();  // its tensors are the model's now
+    begun.reset();  // the model and Adam have copies of its tensors
   } else {
     folder.create();
     folder.lock(std::cout);

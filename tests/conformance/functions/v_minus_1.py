@@ -1,17 +1,9 @@
 """A mistake where PyTorch's smoothing is meant: eps goes to the V - 1 other classes."""
-import numpy as np
+from mine import counted_rows
 
 
 def loss(inputs, options):
-    offered = {"form": "ce", "convention": "uniform", "reduction": "mean"}
-    if any(options[name] != value for name, value in offered.items()) or "class_weight" in inputs or "prior" in inputs:
-        raise NotImplementedError
-    classes, eps = inputs["logits"].shape[-1], options["eps"]
-    z, y = inputs["logits"].reshape(-1, classes), inputs["target"].reshape(-1)
-    z, y = z[y != options["pad"]], y[y != options["pad"]]
-    log_p = z - z.max(-1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
-    nll = -log_p[np.arange(len(y)), y]
-    others = (-log_p.sum(-1) - nll) / (classes - 1)
-    rows = (1 - eps) * nll + eps * others if eps > 0 else nll
-    return rows.sum() / max(len(y), 1)
+    log_p, nll = counted_rows(inputs, options)
+    eps, others = options["eps"], log_p.shape[-1] - 1
+    rows = (1 - eps) * nll + eps * (-log_p.sum(-1) - nll) / others if eps > 0 else nll
+    return rows.sum() / max(len(rows), 1)

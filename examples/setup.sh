@@ -2,7 +2,7 @@
 # Sourced by examples/quickstart.sh and tests/run.sh: finds what a build needs, installs what is missing, and configures.
 # What counts is what works, not what dpkg lists, so a compiler or an OpenBLAS of one's own will do.
 
-root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 jobs=$(nproc 2>/dev/null || echo 2)
 
 fail() {

@@ -45,8 +45,10 @@ class CachingAllocator {
     Block block = idle(size, size);
     if (!block.data && held() + size > limit(size)) block = idle(size, 2 * size);  // at most half is wasted
     if (!block.data) block = fresh(size);
-    check_world(block.data, "out of memory on ", device_, ": asked for ", bytes, " bytes, ", use_.in_use,
-                " in use", latest_operation());
+    // Not by check_world: its message would be made each time, and making it may fail, which loses the block.
+    if (!block.data)
+      throw std::runtime_error(message("out of memory on ", device_, ": asked for ", bytes, " bytes, ",
+                                       use_.in_use, " in use", latest_operation()));
     use_.in_use += block.bytes;
     use_.peak = std::max(use_.peak, use_.in_use);
     return block;

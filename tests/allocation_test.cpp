@@ -21,6 +21,11 @@ template <class F> int64_t allocations_of(const F& f) {
 
 }  // namespace
 
+TEST_CASE("allocations: a tensor of a size that is idle makes one, of its handle") {
+  { const Tensor warm = Tensor::zeros({100}) + 1; }  // an operation is noted, and a block is idle
+  CHECK(allocations_of([] { const Tensor again(Shape{100}); }) == 1);
+}
+
 TEST_CASE("allocations: destructors make none") {
   CHECK(allocations_of([] { ::operator delete(::operator new(4)); }) == 1);  // they are counted
 

@@ -1,8 +1,8 @@
 // Reliability, ECE, Brier score, nll and temperature on input whose answers are known exactly.
 #include "examples/measure/calibration.h"
-#include "examples/page/reliability.h"
 
 #include "compare.h"
+#include "examples/page/reliability.h"
 
 using namespace gradus;
 using namespace gradus::compare;

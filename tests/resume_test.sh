@@ -20,6 +20,7 @@ for ((i = 0; i < 400; ++i)); do
 done
 model=(--d-model 16 --heads 2 --layers 1 --ff 32 --dropout 0.2 --batch-tokens 256)
 corpus=(--source source --target target --vocab-size 270 --min-count 1)
+# shellcheck disable=SC2034  # named by $task below
 text=("${corpus[@]}" --accumulate 2 --epochs 12 --validate-every 10 "${model[@]}")
 short=("${corpus[@]}" --steps 4 --validate-every 2 "${model[@]}")
 toy=(--toy --steps 65 --validate-every 10 "${model[@]}")

@@ -35,7 +35,7 @@ struct Runtime {
   OutOfRange* error_slot;  // in pinned host memory, which host and device see at the same address
   size_t shared_bytes;     // of dynamic shared memory, that a block may have beside a little static
 };
-Runtime start();            // throws where the device has no memory left for cuBLAS
+Runtime start();           // throws where the device has no memory left for cuBLAS
 const Runtime& runtime();  // started at first use
 
 // Waits for all work. Throws what went wrong in it: std::invalid_argument for a number out of range, as

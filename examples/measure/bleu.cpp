@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <regex>
 
 #include "examples/data/utf8.h"
 #include "tensor/error.h"
@@ -25,6 +24,49 @@ int64_t count_matches(const Words& hypothesis, const Words& reference, size_t n)
   int64_t matches = 0;
   for (const auto& [ngram, count] : count_ngrams(hypothesis, n)) matches += std::min(count, allowed[ngram]);
   return matches;
+}
+
+std::string replaced(const std::string& line, std::string_view from, std::string_view to) {
+  std::string out;
+  size_t begin = 0;
+  for (size_t at; (at = line.find(from, begin)) != line.npos; begin = at + from.size()) {
+    out.append(line, begin, at - begin);
+    out += to;
+  }
+  return out.append(line, begin);
+}
+
+// Spaces around each ASCII mark but ' , - and the full stop.
+std::string set_apart(const std::string& line) {
+  std::string out;
+  for (const char c : line) {
+    const bool mark = (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') ||
+                      (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || c == '/';
+    if (mark) out += ' ';
+    out += c;
+    if (mark) out += ' ';
+  }
+  return out;
+}
+
+// A space between two neighbours of these kinds, and `before` and `after` around them. As a regular
+// expression does, it goes on after the second of them.
+template <class First, class Second>
+std::string split_pairs(const std::string& line, const First& is_first, const Second& is_second,
+                        std::string_view before, std::string_view after) {
+  std::string out;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (i + 1 == line.size() || !is_first(line[i]) || !is_second(line[i + 1])) {
+      out += line[i];
+      continue;
+    }
+    out += before;
+    out += line[i];
+    out += ' ';
+    out += line[++i];
+    out += after;
+  }
+  return out;
 }
 
 }  // namespace
@@ -55,26 +97,24 @@ Bleu corpus_bleu(const std::vector<Words>& hypotheses, const std::vector<Words>&
 }
 
 Words tokenize_13a(std::string line) {
-  // The original's, in its order.
+  // The steps of the original, in its order.
   constexpr std::pair<std::string_view, std::string_view> kLiteral[] = {
       {"<skipped>", ""}, {"-\n", ""},   {"\n", " "},  {"&quot;", "\""},
       {"&amp;", "&"},    {"&lt;", "<"}, {"&gt;", ">"}};
-  static const std::pair<std::regex, const char*> kReplacements[] = {
-      {std::regex(R"([{-~\[-` -&(-+:-@/])"), " $& "},
-      {std::regex("([^0-9])([.,])"), "$1 $2 "},
-      {std::regex("([.,])([^0-9])"), " $1 $2"},
-      {std::regex("([0-9])(-)"), "$1 $2 "},
-  };
-  for (const auto& [from, to] : kLiteral)
-    for (size_t at = 0; (at = line.find(from, at)) != line.npos; at += to.size())
-      line.replace(at, from.size(), to);
-  line = ' ' + line + ' ';
-  for (const auto& [pattern, replacement] : kReplacements)
-    line = std::regex_replace(line, pattern, replacement);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const auto is_other = [&](char c) { return !is_digit(c); };
+  const auto is_point = [](char c) { return c == '.' || c == ','; };
+  const auto is_hyphen = [](char c) { return c == '-'; };
+  for (const auto& [from, to] : kLiteral) line = replaced(line, from, to);
+  line = set_apart(' ' + line + ' ');
+  line = split_pairs(line, is_other, is_point, "", " ");
+  line = split_pairs(line, is_point, is_other, " ", "");
+  line = split_pairs(line, is_digit, is_hyphen, "", " ");
   Words words{""};
-  for (const auto& [c, bytes, valid] : CodePoints{line})
+  for (const auto& [c, bytes, valid] : CodePoints{line}) {
     if (!valid || !is_space(c)) words.back() += bytes;
     else if (!words.back().empty()) words.emplace_back();
+  }
   words.pop_back();  // the line ends in a space
   return words;
 }

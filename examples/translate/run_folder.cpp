@@ -8,15 +8,22 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <regex>
 
 #include "tensor/file.h"
 
 namespace gradus::examples {
 namespace {
 
-// The names of the files that training writes.
-constexpr const char* kOwnNames = R"(((best|last)\.safetensors|log\.jsonl|report\.html))";
+// The files that training writes.
+constexpr const char* kNames[] = {"best.safetensors", "last.safetensors", "log.jsonl", "report.html"};
+
+// Whether atomic_write_file gives a temporary file of `name` this name: NAME.tmp.NUMBER.
+bool is_temporary(const std::string& file, const std::string& name) {
+  const std::string beginning = name + ".tmp.";
+  if (!file.starts_with(beginning)) return false;
+  const std::string number = file.substr(beginning.size());
+  return !number.empty() && number.find_first_not_of("0123456789") == number.npos;
+}
 
 std::string listed(const std::vector<std::string>& names) {
   std::string list;
@@ -26,17 +33,11 @@ std::string listed(const std::vector<std::string>& names) {
 
 }  // namespace
 
-// The names in the folder that are this program's, followed by `suffix`, a regular expression. None where
-// there is no folder.
-std::vector<std::string> RunFolder::own_files(const std::string& suffix) const {
-  const std::regex pattern(kOwnNames + suffix);
+// Those of kNames that are in the folder.
+std::vector<std::string> RunFolder::own_files() const {
   std::vector<std::string> names;
-  std::error_code no_folder;
-  for (const auto& file : std::filesystem::directory_iterator(path_, no_folder)) {
-    const std::string name = file.path().filename().string();
-    if (std::regex_match(name, pattern)) names.push_back(name);
-  }
-  std::ranges::sort(names);
+  for (const char* name : kNames)
+    if (std::filesystem::exists(path_ / name)) names.push_back(name);
   return names;
 }
 
@@ -77,8 +78,11 @@ void RunFolder::lock(std::ostream& out) {
 }
 
 void RunFolder::remove_leftovers() const {
-  for (const std::string& name : own_files(R"(\.tmp\.[0-9]+)"))  // see atomic_write_file
-    if (std::filesystem::is_regular_file(path_ / name)) std::filesystem::remove(path_ / name);
+  for (const auto& file : std::filesystem::directory_iterator(path_)) {
+    const std::string name = file.path().filename().string();
+    const auto is_ours = [&](const char* own) { return is_temporary(name, own); };
+    if (file.is_regular_file() && std::ranges::any_of(kNames, is_ours)) std::filesystem::remove(file.path());
+  }
 }
 
 void RunFolder::open_log(int64_t step) {

@@ -38,7 +38,7 @@ class RunFolder {
   const std::vector<JsonFields>& log() const { return log_; }  // all lines, those of earlier runs included
 
  private:
-  std::vector<std::string> own_files(const std::string& suffix = "") const;
+  std::vector<std::string> own_files() const;
 
   std::filesystem::path path_;
   std::ofstream out_;
